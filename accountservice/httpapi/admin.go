@@ -1,0 +1,20 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/http/pprof"
+)
+
+// AdminHandler returns what operators need and the public must not see: /metrics,
+// /debug/pprof/ and, for a probe that may not use the public port, /health.
+func (a *API) AdminHandler() http.Handler {
+	admin := http.NewServeMux()
+	admin.Handle("/metrics", a.metrics.Handler())
+	admin.HandleFunc("/debug/pprof/", pprof.Index)
+	admin.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	admin.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	admin.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	admin.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	admin.Handle("/health", a.handle("/health", a.readOnly(a.health)))
+	return admin
+}

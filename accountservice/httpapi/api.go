@@ -1,0 +1,128 @@
+// Package httpapi serves accounts over HTTP.
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/mux"
+)
+
+// Accounts is where the API reads from.
+type Accounts interface {
+	// Account returns the JSON of one account, or account.ErrNotFound.
+	Account(id string) ([]byte, error)
+	// Ping reports whether accounts can be read.
+	Ping() error
+}
+
+// API answers requests for accounts and for its own health.
+type API struct {
+	accounts Accounts
+	metrics  *Metrics
+	log      *slog.Logger
+	draining atomic.Bool
+}
+
+// New returns an API that reads from accounts, counts in metrics, and logs failures to log.
+func New(accounts Accounts, metrics *Metrics, log *slog.Logger) *API {
+	return &API{accounts: accounts, metrics: metrics, log: log}
+}
+
+// Drain makes /health answer 503 from now on, and every response the last of its
+// connection, so that clients and load balancers go elsewhere while requests are
+// still being answered.
+func (a *API) Drain() {
+	a.draining.Store(true)
+}
+
+// An endpoint writes one whole response and returns its status.
+type endpoint func(http.ResponseWriter, *http.Request) int
+
+// Handler returns the public API.
+func (a *API) Handler() http.Handler {
+	// A path is taken as it comes: the router's own clean-up would answer
+	// //accounts/10000 with a redirect that is neither documented nor counted.
+	router := mux.NewRouter().SkipClean(true)
+	for _, route := range []struct {
+		template string
+		answer   endpoint
+	}{
+		{"/accounts/{id}", a.account},
+		{"/accounts/{id}/", redirectWithoutSlash},
+		{"/health", a.health},
+	} {
+		router.Handle(route.template, a.handle(route.template, a.readOnly(route.answer)))
+	}
+	router.NotFoundHandler = a.handle("unmatched", func(w http.ResponseWriter, r *http.Request) int {
+		return a.fail(w, r, errNoSuchPath)
+	})
+	return router
+}
+
+// handle makes an http.Handler of an endpoint, counted under its route's template.
+func (a *API) handle(template string, answer endpoint) http.Handler {
+	observe := a.metrics.route(template)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		if a.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		status := answer(w, r)
+		observe(r.Method, status, time.Since(start))
+	})
+}
+
+// readOnly lets GET and HEAD through; net/http leaves out the body of a HEAD.
+func (a *API) readOnly(answer endpoint) endpoint {
+	return func(w http.ResponseWriter, r *http.Request) int {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			return a.fail(w, r, errMethodNotAllowed)
+		}
+		return answer(w, r)
+	}
+}
+
+func (a *API) account(w http.ResponseWriter, r *http.Request) int {
+	body, err := a.accounts.Account(mux.Vars(r)["id"])
+	if err != nil {
+		return a.fail(w, r, err)
+	}
+	return write(w, http.StatusOK, "application/json", body)
+}
+
+func redirectWithoutSlash(w http.ResponseWriter, r *http.Request) int {
+	location := strings.TrimSuffix(r.URL.EscapedPath(), "/")
+	if r.URL.RawQuery != "" {
+		location += "?" + r.URL.RawQuery
+	}
+	w.Header().Set("Location", location)
+	w.WriteHeader(http.StatusMovedPermanently)
+	return http.StatusMovedPermanently
+}
+
+func (a *API) health(w http.ResponseWriter, r *http.Request) int {
+	if a.draining.Load() {
+		return write(w, http.StatusServiceUnavailable, "application/json", []byte(`{"status":"DOWN"}`))
+	}
+	if err := a.accounts.Ping(); err != nil {
+		a.log.Error("The database cannot be read", "error", err)
+		return write(w, http.StatusServiceUnavailable, "application/json", []byte(`{"status":"DOWN"}`))
+	}
+	return write(w, http.StatusOK, "application/json", []byte(`{"status":"UP"}`))
+}
+
+// write sends a whole response and returns its status.
+func write(w http.ResponseWriter, status int, contentType string, body []byte) int {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	// A failed write means that the client went away: nobody is left to be told.
+	_, _ = w.Write(body)
+	return status
+}

@@ -1,0 +1,82 @@
+package httpapi
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics counts requests, and describes the process, for Prometheus.
+type Metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+// NewMetrics returns the metrics of this process, whose build is told by version and commit.
+func NewMetrics(version, commit, goVersion string) *Metrics {
+	labels := []string{"route", "method", "status"}
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "http_requests_total",
+			Help: "Requests answered, by route template, method and status class.",
+		}, labels),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "http_request_duration_seconds",
+			Help:    "Time from the request's header to the end of its handler, in seconds.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1},
+		}, labels),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        "accountservice_build_info",
+		Help:        "Always 1; the labels tell which build this is.",
+		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "goversion": goVersion},
+	})
+	build.Set(1)
+	m.registry.MustRegister(m.requests, m.duration, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Handler serves the metrics in the format that the scraper asks for.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// methods are the values of the method label; every other method counts as "other",
+// as a client could otherwise make as many time series as it can think of names.
+var methods = [...]string{http.MethodGet, http.MethodHead, "other"}
+
+// statusClasses are the values of the status label, at the index of their first digit.
+var statusClasses = [...]string{1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
+
+// series is one combination of labels, looked up when it is first needed.
+type series struct {
+	once     sync.Once
+	requests prometheus.Counter
+	duration prometheus.Observer
+}
+
+// route returns a function that counts one answered request of a route.
+func (m *Metrics) route(template string) func(method string, status int, took time.Duration) {
+	var all [len(methods)][len(statusClasses)]series
+	return func(method string, status int, took time.Duration) {
+		i := 0
+		for i < len(methods)-1 && methods[i] != method {
+			i++
+		}
+		class := status / 100
+		s := &all[i][class]
+		s.once.Do(func() {
+			s.requests = m.requests.WithLabelValues(template, methods[i], statusClasses[class])
+			s.duration = m.duration.WithLabelValues(template, methods[i], statusClasses[class])
+		})
+		s.requests.Inc()
+		s.duration.Observe(took.Seconds())
+	}
+}

@@ -1,0 +1,44 @@
+// Command accountservice serves accounts from a BoltDB file over HTTP.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+)
+
+func main() {
+	err := run(context.Background(), os.Args[1:], os.Getenv, os.Stdout)
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "accountservice:", err)
+	if errors.As(err, new(usageError)) {
+		os.Exit(2)
+	}
+	os.Exit(1)
+}
+
+// run does what args ask for, until it is done, fails, is told to stop by a signal,
+// or ctx ends, which counts as an interrupt.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error {
+	command := serve
+	if len(args) > 0 && args[0] == "healthcheck" {
+		command, args = healthcheck, args[1:]
+	}
+	cfg, err := parseConfig(args, getenv)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		printHelp(stdout)
+		return nil
+	case err != nil:
+		return err
+	case cfg.version:
+		_, err := fmt.Fprintln(stdout, thisBuild())
+		return err
+	}
+	return command(ctx, cfg, stdout)
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"goblog/accountservice/boltstore"
+	"goblog/accountservice/httpapi"
+)
+
+const (
+	// lockWait is how long to wait for a sibling that is seeding the same file.
+	lockWait = 10 * time.Second
+	// inFlight is how long requests under way may take to finish at shutdown.
+	inFlight = 10 * time.Second
+)
+
+// serve answers requests until a signal or a failure ends it. The listener opens
+// last and closes first; the database closes after the last request.
+func serve(ctx context.Context, cfg config, stdout io.Writer) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+
+	log := cfg.logger(stdout)
+	log.Info("Starting accountservice")
+	start := time.Now()
+	store, added, err := boltstore.Open(cfg.db, cfg.accounts, lockWait)
+	if err != nil {
+		return err
+	}
+	log.Info(fmt.Sprintf("Seeded %d fake accounts...", cfg.accounts), "added", added, "took", time.Since(start))
+
+	this := thisBuild()
+	metrics := httpapi.NewMetrics(this.version, this.commit, this.goVersion)
+	api := httpapi.New(store, metrics, log)
+	err = serveAPI(ctx, cfg, api, log, signals)
+	log.Info("Stopped accountservice")
+	return errors.Join(err, store.Close())
+}
+
+// serveAPI opens the listeners and serves on them until it is time to stop.
+func serveAPI(ctx context.Context, cfg config, api *httpapi.API, log *slog.Logger, signals <-chan os.Signal) error {
+	failed := make(chan error, 2)
+	if cfg.adminAddr != "" {
+		admin, err := listen("admin-addr", cfg.adminAddr)
+		if err != nil {
+			return err
+		}
+		server := newServer(api.AdminHandler(), log)
+		defer server.Close()
+		go func() { failed <- server.Serve(admin) }()
+		log.Info("Starting admin service at " + port(admin))
+	}
+	public, err := listen("addr", cfg.addr)
+	if err != nil {
+		return err
+	}
+	server := newServer(api.Handler(), log)
+	server.WriteTimeout = 10 * time.Second // The admin server streams profiles for longer.
+	defer server.Close()
+	go func() { failed <- server.Serve(public) }()
+	log.Info("Starting HTTP service at " + port(public))
+
+	drain := time.Duration(0)
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	case s := <-signals:
+		if s == syscall.SIGTERM {
+			drain = cfg.drain
+		}
+		log.Info("Stopping accountservice", "signal", s.String(), "drain", drain)
+	}
+	return shutDown(server, api, drain, signals)
+}
+
+// shutDown goes on serving for as long as drain says, then closes the listener and
+// waits for the requests under way. A second signal ends it at once.
+func shutDown(server *http.Server, api *httpapi.API, drain time.Duration, signals <-chan os.Signal) error {
+	api.Drain()
+	ctx, cancel := context.WithTimeout(context.Background(), drain+inFlight)
+	defer cancel()
+	stopped := make(chan error, 1)
+	go func() {
+		<-time.After(drain)
+		stopped <- server.Shutdown(ctx)
+	}()
+	select {
+	case err := <-stopped:
+		if errors.Is(err, context.DeadlineExceeded) {
+			return nil // They had their time: serveAPI cuts them off.
+		}
+		return err
+	case s := <-signals:
+		return fmt.Errorf("second signal (%v): stopped at once, without waiting for the requests under way", s)
+	}
+}
+
+// listen opens the address that a flag asks for.
+func listen(flagName, addr string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("listen on %s: the port is taken: stop what uses it, or choose another with -%s", addr, flagName)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w: choose another address with -%s", addr, err, flagName)
+	}
+	return listener, nil
+}
+
+func port(listener net.Listener) string {
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	return port
+}
+
+// newServer returns a server with the limits that every listener has.
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
