@@ -184,25 +184,24 @@ create_service() {
 }
 
 # remove_service NAME: removes it and waits until its tasks are gone. Nobody waits
-# for requests in flight: its containers on this engine are removed at once.
+# for requests in flight: its containers on this engine are killed at once. Removing
+# them is left to the engine, which otherwise keeps its part of the network for good.
 remove_service() {
   local id tasks
   id=$(docker service inspect --format '{{.ID}}' "$1")
   docker service rm "$1" >/dev/null
-  while remove_containers "$id" && tasks=$(tasks_left "$id") && [[ -n $tasks ]]; do
+  # One may end on its own before it is killed.
+  containers_of "$1" | xargs docker kill >/dev/null 2>&1 || true
+  while tasks=$(tasks_left "$id") && [[ -n $tasks ]]; do
     time_left || fail "$1 is removed, but after $DEPLOY_TIMEOUT s tasks of it are still there:" "$tasks" \
       'look at the nodes that run them: docker node ls'
     sleep 0.1
   done
 }
 
-# remove_containers SERVICE_ID: those on this engine.
-remove_containers() {
-  local container
-  docker ps --all --quiet --filter "label=com.docker.swarm.service.id=$1" | while read -r container; do
-    # The engine is removing it as well: whoever comes second finds nothing.
-    docker rm --force "$container" >/dev/null 2>&1 || true
-  done
+# containers_of NAME: the ids of a service's containers on this engine, stopped ones included.
+containers_of() {
+  docker ps --all --quiet --filter "label=com.docker.swarm.service.name=$1"
 }
 
 # tasks_left SERVICE_ID: the tasks of a removed service, which go by its id, on the
@@ -246,7 +245,7 @@ wait_for_answer() {
     if [[ ${response##*$'\n'} = 200 && (-z ${2:-} || ${response%$'\n'*} = "$2") ]]; then return; fi
     sleep 0.1
   done
-  say "Giving up after $DEPLOY_TIMEOUT s: $1 last said: $response"
+  say "Giving up after $DEPLOY_TIMEOUT s: $1 last said: ${response//$'\n'/ }"
   return 1
 }
 
@@ -254,15 +253,15 @@ wait_for_answer() {
 explain_failure() {
   local task container
   say "The tasks of $1:"
-  docker service ps --no-trunc --format '    {{.Name}} on {{.Node}}: {{.CurrentState}} {{.Error}}' "$1" | sed -n 1,6p
+  docker service ps --no-trunc --format '{{.Name}} on {{.Node}}: {{.CurrentState}} {{.Error}}' "$1" | sed -n '1,6s/^/    /p'
   for task in $(docker service ps --no-trunc --quiet "$1"); do
     container=$(docker inspect --format '{{with .Status.ContainerStatus}}{{.ContainerID}}{{end}}' "$task")
     if [[ -z $container ]]; then continue; fi
     say "The last log lines of task $task:"
     docker service logs --raw --tail 10 "$task" 2>&1 | sed 's/^/    /'
     # Known to this engine only if the task ran here.
-    docker inspect --format '{{with .State}}    exit code {{.ExitCode}}{{with .Health}}{{range .Log}}
-    health check: {{.Output}}{{end}}{{end}}{{end}}' "$container" 2>/dev/null | tail -n 3 || true
+    docker inspect --format '{{with .State}}    exit code {{.ExitCode}}{{with .Health}}{{range .Log}}{{with .Output}}
+    health check: {{.}}{{end}}{{end}}{{end}}{{end}}' "$container" 2>/dev/null | tail -n 3 || true
     return
   done
 }

@@ -36,11 +36,20 @@ remove_network() {
   esac
 }
 
+# The engine removes the containers of a removed service within seconds. One that it
+# created but never started it may forget.
+wait_for_containers() {
+  local patience=10
+  while [[ -n $(containers_of "$SERVICE") ]] && ((patience-- > 0)); do sleep 1; done
+  containers_of "$SERVICE" | xargs docker rm --force >/dev/null 2>&1 || true
+}
+
 need_manager
 start_clock
 if service_exists "$SERVICE"; then
   say "Removing $SERVICE"
   remove_service "$SERVICE"
+  wait_for_containers
 else
   say "There is no service $SERVICE"
 fi

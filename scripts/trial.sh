@@ -20,8 +20,8 @@ try_out() {
 explain_trial() {
   say 'The last log lines of the trial:'
   docker logs --tail 10 "$container" 2>&1 | sed 's/^/    /'
-  docker inspect --format '    exit code {{.State.ExitCode}}{{with .State.Error}}, {{.}}{{end}}{{with .State.Health}}{{range .Log}}
-    health check: {{.Output}}{{end}}{{end}}' "$container" | tail -n 3
+  docker inspect --format '    exit code {{.State.ExitCode}}{{with .State.Error}}, {{.}}{{end}}{{with .State.Health}}{{range .Log}}{{with .Output}}
+    health check: {{.}}{{end}}{{end}}{{end}}' "$container" | tail -n 3
 }
 
 say "Trying $image:$VERSION in a container without network"

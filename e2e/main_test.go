@@ -1,0 +1,131 @@
+// Package e2e deploys to a real docker engine: one of its own, in namespaces of its
+// own, or the one that E2E_DOCKER_HOST names, whose services it may remove. It never
+// touches the engine that DOCKER_HOST or the docker context names.
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const (
+	givenEngine = "E2E_DOCKER_HOST"
+	insideMark  = "E2E_INSIDE" // Set for the tests that run beside their own engine.
+	cgroupName  = "E2E_CGROUP"
+)
+
+// ownEngine tells whether the tests run in the namespaces of an engine of their own.
+var ownEngine = os.Getenv(insideMark) != ""
+
+func TestMain(m *testing.M) {
+	switch {
+	case ownEngine:
+		os.Exit(m.Run())
+	case os.Getenv(givenEngine) != "":
+		os.Setenv("DOCKER_HOST", os.Getenv(givenEngine))
+		os.Unsetenv("DOCKER_CONTEXT")
+		os.Exit(m.Run())
+	}
+	missing := whatAnEngineLacks()
+	switch {
+	case missing == "":
+		os.Exit(runBesideEngine())
+	case os.Getenv("E2E") == "required":
+		fmt.Println("e2e: FAILED: E2E=required, but there is no engine to test with:", missing)
+		os.Exit(1)
+	default:
+		fmt.Println("e2e: SKIPPED, nothing was deployed:", missing, "("+givenEngine+" names an engine that may be wiped)")
+	}
+}
+
+// whatAnEngineLacks returns what is missing for starting an engine, or "".
+func whatAnEngineLacks() string {
+	if runtime.GOOS != "linux" {
+		return "an engine of our own needs Linux"
+	}
+	if os.Geteuid() != 0 {
+		return "an engine of our own needs root"
+	}
+	for _, tool := range []string{"dockerd", "docker", "unshare", "ip", "iptables", "curl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return tool + " is not installed"
+		}
+	}
+	return ""
+}
+
+// runBesideEngine runs this test binary once more, inside, and returns its exit code.
+func runBesideEngine() int {
+	// Inside there is no network to fetch modules from.
+	if out, err := exec.Command("go", "mod", "download").CombinedOutput(); err != nil {
+		fmt.Printf("e2e: go mod download: %v\n%s", err, out)
+		return 1
+	}
+	cgroup := "e2e-" + strconv.Itoa(os.Getpid())
+	defer removeCgroups(cgroup)
+
+	arguments := []string{"--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child", "./engine.sh"}
+	inside := exec.Command("unshare", append(arguments, os.Args...)...)
+	inside.Env = append(os.Environ(), insideMark+"=1", cgroupName+"=/"+cgroup)
+	inside.Stdout, inside.Stderr = os.Stdout, os.Stderr
+	// However this process ends, unshare is killed, its child with it, and the
+	// namespaces with that. The death signal is tied to the thread that starts it.
+	runtime.LockOSThread()
+	inside.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if err := inside.Start(); err != nil {
+		fmt.Println("e2e: start unshare:", err)
+		return 1
+	}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		inside.Process.Kill()
+	}()
+	inside.Wait()
+	if code := inside.ProcessState.ExitCode(); code >= 0 {
+		return code
+	}
+	return 1
+}
+
+// removeCgroups removes the engine's control groups, deepest first.
+func removeCgroups(name string) {
+	var found []string
+	for _, pattern := range []string{"/sys/fs/cgroup/" + name, "/sys/fs/cgroup/*/" + name} {
+		roots, _ := filepath.Glob(pattern)
+		for _, root := range roots {
+			filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
+				if err == nil && entry.IsDir() {
+					found = append(found, path)
+				}
+				return nil
+			})
+		}
+	}
+	for i := len(found) - 1; i >= 0; i-- {
+		os.Remove(found[i])
+	}
+}
+
+// repository returns the path of a file of the project.
+func repository(elements ...string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		panic(err)
+	}
+	return filepath.Join(append([]string{filepath.Dir(here)}, elements...)...)
+}
+
+// lines splits output into its lines, without empty ones.
+func lines(output string) []string {
+	return strings.FieldsFunc(output, func(r rune) bool { return r == '\n' })
+}
