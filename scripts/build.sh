@@ -9,7 +9,9 @@ binary=build/$SERVICE-linux-$GOARCH
 say "Building $PACKAGE $VERSION for linux-$GOARCH"
 need_command go 'install Go: https://go.dev/doc/install'
 commit=$(git rev-parse HEAD 2>/dev/null || echo unknown)
-rm -f "$binary" # Nothing stale is left to ship when the build fails.
-CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false \
-  -ldflags "-s -w -X main.version=$VERSION -X main.commit=$commit" -o "$binary" "$PACKAGE" ||
+if ! CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false \
+  -ldflags "-s -w -X main.version=$VERSION -X main.commit=$commit" -o "$binary.new" "$PACKAGE"; then
+  rm -f "$binary" # Nothing stale is left to ship.
   fail "go build $PACKAGE failed; a service that runs already goes on running the old version" 'mend what the compiler says above'
+fi
+mv "$binary.new" "$binary"

@@ -16,15 +16,15 @@ base_image() {
 }
 
 binary=build/$SERVICE-linux-$GOARCH
-context=build/$SERVICE-image
 say "Building image $image:$VERSION"
 need_engine
 [[ -f $binary ]] || fail "there is no binary $binary" 'build it: scripts/build.sh'
 
 # The context holds just what goes in: the binary, and an empty directory that the
 # Dockerfile gives to the service's user.
-rm -rf "$context"
-mkdir -p "$context/rootfs"
+context=$(mktemp -d)
+trap 'rm -rf "$context"' EXIT
+mkdir "$context/rootfs"
 mkdir -m 1777 "$context/rootfs/data"
 cp "$binary" "$context/service"
 

@@ -10,7 +10,8 @@ patience=30
 
 try_out() {
   local arguments=(
-    --detach --name "$container" --network none --health-interval 200ms
+    --detach --name "$container" --network none
+    --health-interval 200ms --health-start-period "${patience}s"
     --tmpfs "/data:size=$TMPFS_SIZE,mode=1777" --memory "$LIMIT_MEMORY"
   )
   if [[ -n $LIMIT_CPU ]]; then arguments+=(--cpus "$LIMIT_CPU"); fi
