@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -33,12 +34,13 @@ func healthcheck(ctx context.Context, cfg config, _ io.Writer) error {
 		return fmt.Errorf("healthcheck of %s: %w", cfg.addr, err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 512))
+	body, err := io.ReadAll(io.LimitReader(response.Body, 200))
 	if err != nil {
 		return fmt.Errorf("healthcheck of %s: %w", cfg.addr, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("healthcheck of %s: it answers %s: %s", cfg.addr, response.Status, body)
+		reason := strings.Join(strings.Fields(string(body)), " ") // In one line.
+		return fmt.Errorf("healthcheck of %s: it answers %s: %s", cfg.addr, response.Status, reason)
 	}
 	return nil
 }

@@ -27,10 +27,6 @@ const (
 // serve answers requests until a signal or a failure ends it. The listener opens
 // last and closes first; the database closes after the last request.
 func serve(ctx context.Context, cfg config, stdout io.Writer) error {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
-	defer signal.Stop(signals)
-
 	log := cfg.logger(stdout)
 	log.Info("Starting accountservice")
 	start := time.Now()
@@ -39,6 +35,12 @@ func serve(ctx context.Context, cfg config, stdout io.Writer) error {
 		return err
 	}
 	log.Info(fmt.Sprintf("Seeded %d fake accounts...", cfg.accounts), "added", added, "took", time.Since(start))
+
+	// Until here a signal ends the process as it always does: the next start goes on
+	// where this one was.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
 
 	this := thisBuild()
 	metrics := httpapi.NewMetrics(this.version, this.commit, this.goVersion)

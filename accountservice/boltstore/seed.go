@@ -74,8 +74,8 @@ func create(path string) error {
 // check reads the whole file before anything is written to it, and fails where it is damaged.
 func check(path string) error {
 	return guard(func() error {
-		// Loading the list of free pages here, and walking the accounts below, meets any
-		// fault in this goroutine, where guard catches it: Check works in one of its own.
+		// Check works in a goroutine of its own, where guard catches no fault: whatever
+		// could fault there is met here before, the list of free pages first.
 		db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: lockRetry, PreLoadFreelist: true})
 		if err != nil {
 			return err
@@ -85,13 +85,42 @@ func check(path string) error {
 			if err := checkSize(tx); err != nil {
 				return err
 			}
-			err := tx.ForEach(func(_ []byte, b *bolt.Bucket) error {
-				return b.ForEach(func(_, _ []byte) error { return nil })
-			})
+			if err := readAll(tx); err != nil {
+				return err
+			}
+			var err error
 			for found := range tx.Check() {
-				err = errors.Join(err, fmt.Errorf("%w: %w", errDamaged, found))
+				if err == nil { // One tells enough; the others must be taken all the same.
+					err = fmt.Errorf("%w: %.200q", errDamaged, found)
+				}
 			}
 			return err
+		})
+	})
+}
+
+// readAll reads every byte of every page in use: the headers, then the accounts.
+func readAll(tx *bolt.Tx) error {
+	pages := int(tx.Size()) / tx.DB().Info().PageSize
+	for id := 0; id < pages; id++ {
+		page, err := tx.Page(id)
+		if err != nil {
+			return err
+		}
+		if id+page.OverflowCount >= pages {
+			return fmt.Errorf("%w: page %d goes on for %d pages", errDamaged, id, page.OverflowCount)
+		}
+		id += page.OverflowCount
+	}
+	return tx.ForEach(func(_ []byte, b *bolt.Bucket) error {
+		var last []byte
+		return b.ForEach(func(key, value []byte) error {
+			if last != nil && bytes.Compare(last, key) >= 0 {
+				return fmt.Errorf("%w: key %.20q comes after %.20q", errDamaged, key, last)
+			}
+			last = key
+			bytes.IndexByte(value, 0)
+			return nil
 		})
 	})
 }

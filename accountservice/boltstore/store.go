@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,6 +29,9 @@ var (
 // number of processes may have the same file open.
 type Store struct {
 	db *bolt.DB
+	// broken is set once a transaction could not even begin. BoltDB may have left its
+	// locks held then, and nothing must wait for them.
+	broken atomic.Bool
 }
 
 // Open returns a store with at least n fake accounts, creating and seeding the
@@ -135,12 +139,31 @@ func (s *Store) Ping() error {
 
 // Close waits for the reads under way and closes the file.
 func (s *Store) Close() error {
+	if s.broken.Load() {
+		return nil
+	}
 	return s.db.Close()
 }
 
 func (s *Store) view(read func(*bolt.Tx) error) error {
-	return guard(func() error { return s.db.View(read) })
+	if s.broken.Load() {
+		return errBroken
+	}
+	began := false
+	err := guard(func() error {
+		return s.db.View(func(tx *bolt.Tx) error {
+			began = true
+			return read(tx)
+		})
+	})
+	if !began {
+		s.broken.Store(true)
+	}
+	return err
 }
+
+// errBroken stands for the failure that was reported first.
+var errBroken = errors.New("the database failed before and is not read any more")
 
 // errDamaged is the kind of every error that a damaged file shows up as.
 var errDamaged = errors.New("the file is damaged")

@@ -53,7 +53,7 @@ func (a *API) Handler() http.Handler {
 		answer   endpoint
 	}{
 		{"/accounts/{id}", a.account},
-		{"/accounts/{id}/", redirectWithoutSlash},
+		{"/accounts/{id}/", a.withoutSlash},
 		{"/health", a.health},
 	} {
 		router.Handle(route.template, a.handle(route.template, a.readOnly(route.answer)))
@@ -95,8 +95,12 @@ func (a *API) account(w http.ResponseWriter, r *http.Request) int {
 	return write(w, http.StatusOK, "application/json", body)
 }
 
-func redirectWithoutSlash(w http.ResponseWriter, r *http.Request) int {
-	location := strings.TrimSuffix(r.URL.EscapedPath(), "/")
+// withoutSlash redirects to the same path without the slash at its end.
+func (a *API) withoutSlash(w http.ResponseWriter, r *http.Request) int {
+	location, slash := strings.CutSuffix(r.URL.EscapedPath(), "/")
+	if !slash { // It is an encoded one, %2F, and so part of the id.
+		return a.fail(w, r, errNoSuchPath)
+	}
 	if r.URL.RawQuery != "" {
 		location += "?" + r.URL.RawQuery
 	}

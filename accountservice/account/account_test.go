@@ -1,0 +1,66 @@
+package account_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	. "github.com/smartystreets/goconvey/convey"
+
+	"goblog/accountservice/account"
+)
+
+func TestFake(t *testing.T) {
+	Convey("Given the numbers of some fake accounts", t, func() {
+		for i, want := range map[int]account.Account{
+			0:       {ID: "10000", Name: "Person_0"},
+			1:       {ID: "10001", Name: "Person_1"},
+			89_999:  {ID: "99999", Name: "Person_89999"},
+			90_000:  {ID: "100000", Name: "Person_90000"},
+			999_999: {ID: "1009999", Name: "Person_999999"},
+		} {
+			Convey(fmt.Sprintf("Number %d is %s with id %s", i, want.Name, want.ID), func() {
+				So(account.Fake(i), ShouldResemble, want)
+			})
+		}
+	})
+}
+
+// inByteOrder lists the first n fake accounts the plain way.
+func inByteOrder(n int) []account.Account {
+	var all []account.Account
+	for i := range n {
+		all = append(all, account.Account{ID: strconv.Itoa(10_000 + i), Name: "Person_" + strconv.Itoa(i)})
+	}
+	slices.SortFunc(all, func(a, b account.Account) int { return strings.Compare(a.ID, b.ID) })
+	return all
+}
+
+func TestFakes(t *testing.T) {
+	// From 90,001 on there are ids of different lengths.
+	for _, n := range []int{0, 1, 100, 90_000, 90_001, 123_456} {
+		Convey(fmt.Sprintf("When %d fake accounts are asked for, exactly these come, in the byte order of their ids", n), t, func() {
+			got := slices.Collect(account.Fakes(n))
+			So(len(got), ShouldEqual, n)
+			So(slices.Equal(got, inByteOrder(n)), ShouldBeTrue)
+		})
+	}
+
+	all := inByteOrder(123_456)
+	Convey("When many fake accounts are asked for, but only a few are taken", t, func() {
+		// The second id is the first with a digit more; the twelfth is of five digits again.
+		for _, few := range []int{1, 2, 12, 5000} {
+			Convey(fmt.Sprintf("Then no more than these %d come", few), func() {
+				var got []account.Account
+				for a := range account.Fakes(len(all)) {
+					if got = append(got, a); len(got) == few {
+						break
+					}
+				}
+				So(slices.Equal(got, all[:few]), ShouldBeTrue)
+			})
+		}
+	})
+}

@@ -1,0 +1,256 @@
+package boltstore_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/smartystreets/goconvey/convey"
+	bolt "go.etcd.io/bbolt"
+
+	"goblog/accountservice/account"
+	"goblog/accountservice/boltstore"
+)
+
+// damagedAccounts is how many accounts are in the files that are damaged: enough for a branch page.
+const damagedAccounts = 3000
+
+// garbage fills a page with what makes no sense, the same on every run.
+func garbage(page []byte) {
+	_, _ = rand.NewChaCha8([32]byte{}).Read(page)
+}
+
+// Where things are in a file: it consists of pages, a page of a header and elements.
+// (bbolt, internal/common/page.go)
+const (
+	headerSize    = 16
+	elementCount  = 10 // in the header, 2 bytes
+	overflowCount = 12 // in the header, 4 bytes
+
+	elementSize = 16 // in a leaf page
+	keyOffset   = 4  // in such an element, 4 bytes
+)
+
+var pageSize = int64(os.Getpagesize())
+
+// A damage does something to the file at path.
+type damage func(t *testing.T, path string)
+
+// onPage is a damage to a page of this type that is in use.
+func onPage(pageType string, change func(page []byte)) damage {
+	return func(t *testing.T, path string) {
+		pages := pagesByType(t, path)[pageType]
+		start := pages[len(pages)/2] * pageSize
+		rewrite(t, path, func(file []byte) []byte {
+			change(file[start : start+pageSize])
+			return file
+		})
+	}
+}
+
+// pagesByType returns the numbers of the pages of each type: "meta", "branch", "leaf",
+// "freelist" and "free".
+func pagesByType(t *testing.T, path string) map[string][]int64 {
+	t.Helper()
+	pages := map[string][]int64{}
+	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: patience, PreLoadFreelist: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.View(func(tx *bolt.Tx) error {
+		for i := 0; ; i++ {
+			page, err := tx.Page(i)
+			if err != nil || page == nil {
+				return err
+			}
+			pages[page.Type] = append(pages[page.Type], int64(i))
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages
+}
+
+func rewrite(t *testing.T, path string, change func(file []byte) []byte) {
+	t.Helper()
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, change(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func cutTo(size int64) damage {
+	return func(t *testing.T, path string) {
+		if err := os.Truncate(path, size); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func replacedBy(content string) damage {
+	return func(t *testing.T, path string) {
+		rewrite(t, path, func([]byte) []byte { return []byte(content) })
+	}
+}
+
+// damages are what may befall a file. One that is complete is only looked at when
+// it is opened, so what lies deeper shows only where more is to be written.
+var damages = []struct {
+	what   string
+	deeper bool
+	do     damage
+}{
+	{"it is text", false, replacedBy(strings.Repeat("This is not a database.\n", 5000))},
+	{"it is a few bytes of text", false, replacedBy("hello\n")},
+	{"it is zeros", false, replacedBy(string(make([]byte, 1<<16)))},
+	{"it was cut in the first page", false, cutTo(pageSize / 2)},
+	{"it was cut after the first page", false, cutTo(pageSize)},
+	{"it was cut after the meta pages", false, cutTo(2 * pageSize)},
+	{"it was cut in the middle", false, cutTo(20*pageSize + 100)},
+	{"its last page was cut off", false, func(t *testing.T, path string) {
+		last := slices.Max(slices.Concat(slices.Collect(maps.Values(pagesByType(t, path)))...))
+		cutTo(last*pageSize)(t, path)
+	}},
+	{"both meta pages are garbage", false, func(t *testing.T, path string) {
+		rewrite(t, path, func(file []byte) []byte {
+			garbage(file[:2*pageSize])
+			return file
+		})
+	}},
+	{"a leaf page is garbage", true, onPage("leaf", garbage)},
+	{"a leaf page is garbage after its header", true, onPage("leaf", func(page []byte) { garbage(page[headerSize:]) })},
+	{"a leaf page is zeros", true, onPage("leaf", func(page []byte) { clear(page) })},
+	{"a leaf page is zeros after its header", true, onPage("leaf", func(page []byte) { clear(page[headerSize:]) })},
+	{"a branch page is garbage", true, onPage("branch", garbage)},
+	{"a branch page leads nowhere", true, onPage("branch", func(page []byte) {
+		binary.LittleEndian.PutUint16(page[elementCount:], 0)
+	})},
+	{"the list of free pages is garbage", true, onPage("freelist", garbage)},
+	{"a key is said to be far outside the file", true, onPage("leaf", func(page []byte) {
+		binary.LittleEndian.PutUint32(page[headerSize+3*elementSize+keyOffset:], 0x7fff0000)
+	})},
+	{"a page is said to go on for two billion pages", true, onPage("leaf", func(page []byte) {
+		binary.LittleEndian.PutUint32(page[overflowCount:], 0x7fffffff)
+	})},
+}
+
+func TestDamagedFile(t *testing.T) {
+	for _, damage := range damages {
+		for kind, makeFile := range map[string]func(path string){
+			"complete":   seedCompletely,
+			"incomplete": func(path string) { seedWithoutMarker(path, fakes(damagedAccounts)) },
+		} {
+			if damage.deeper && kind == "complete" {
+				continue
+			}
+			Convey("Given a file that was "+kind+" until "+damage.what, t, func() {
+				path := newPath(t)
+				makeFile(path)
+				damage.do(t, path)
+				before, err := os.ReadFile(path)
+				So(err, ShouldBeNil)
+
+				Convey("When it is opened, that fails soon, with one line that names the file, and nothing is touched", func() {
+					So(openingError(path), shouldBeOneLineNaming, path)
+					after, err := os.ReadFile(path)
+					So(err, ShouldBeNil)
+					So(bytes.Equal(after, before), ShouldBeTrue)
+					So(fileNames(path), ShouldResemble, []string{"accounts.db"})
+				})
+			})
+		}
+	}
+}
+
+func seedCompletely(path string) {
+	store, _, err := boltstore.Open(path, damagedAccounts, patience)
+	So(err, ShouldBeNil)
+	So(store.Close(), ShouldBeNil)
+}
+
+// openingError opens a file that cannot be opened in a process of its own, as a
+// crash or an endless loop would end this one, and returns what it prints.
+func openingError(path string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var stderr strings.Builder
+	cmd := opener(ctx, path, damagedAccounts)
+	cmd.Stderr = &stderr
+	err := cmd.Run()
+	So(ctx.Err(), ShouldBeNil)
+	So(err, ShouldHaveSameTypeAs, &exec.ExitError{})
+	So(cmd.ProcessState.ExitCode(), ShouldEqual, 1)
+	return stderr.String()
+}
+
+func shouldBeOneLineNaming(actual any, expected ...any) string {
+	text, name := actual.(string), expected[0].(string)
+	line, rest, _ := strings.Cut(text, "\n")
+	if rest != "" || !strings.Contains(line, name) || len(line) > 1000 {
+		return fmt.Sprintf("Expected one line that names %s, got %d lines, %d bytes: %.300s", name, strings.Count(text, "\n"), len(text), text)
+	}
+	return ""
+}
+
+func TestDamagedPageOfACompleteFile(t *testing.T) {
+	Convey("Given a complete file with garbage in a leaf page somewhere in the middle", t, func() {
+		path := newPath(t)
+		seedCompletely(path)
+		onPage("leaf", garbage)(t, path)
+
+		Convey("When every account is read, those on the page fail, not as if they were missing, and the others read well", func() {
+			store, _ := open(path, damagedAccounts)
+			failed := 0
+			for _, a := range fakes(damagedAccounts) {
+				got, err := store.Account(a.ID)
+				if err != nil {
+					failed++
+					So(errors.Is(err, account.ErrNotFound), ShouldBeFalse)
+				} else {
+					So(string(got), ShouldEqual, string(encode(a)))
+				}
+			}
+			So(failed, ShouldBeBetween, 0, damagedAccounts/10)
+		})
+	})
+}
+
+func TestFileCutWhileOpen(t *testing.T) {
+	for _, size := range []int64{0, 1, pageSize, 2 * pageSize, 20*pageSize + 100} {
+		Convey(fmt.Sprintf("Given an open store whose file was cut to %d bytes", size), t, func() {
+			path := newPath(t)
+			store, _, err := boltstore.Open(path, damagedAccounts, patience)
+			So(err, ShouldBeNil)
+			So(os.Truncate(path, size), ShouldBeNil)
+
+			Convey("Then reading and pinging fail each time, and it can be closed", func() {
+				var errs []error
+				var closed error
+				So(within(2*time.Second, func() {
+					for range 2 {
+						_, err := store.Account("10000")
+						errs = append(errs, store.Ping(), err)
+					}
+					closed = store.Close()
+				}), ShouldBeTrue)
+				So(slices.Contains(errs, nil), ShouldBeFalse)
+				So(closed, ShouldBeNil)
+			})
+		})
+	}
+}

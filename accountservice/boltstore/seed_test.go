@@ -1,0 +1,316 @@
+package boltstore_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	. "github.com/smartystreets/goconvey/convey"
+	bolt "go.etcd.io/bbolt"
+
+	"goblog/accountservice/boltstore"
+)
+
+func TestSeeding(t *testing.T) {
+	// 10,000 accounts are one batch.
+	for _, n := range []int{0, 1, 100, 10_000, 10_001} {
+		Convey(fmt.Sprintf("Given a path with no file yet, when it is opened for %d accounts, just these are in it", n), t, func() {
+			path := newPath(t)
+			_, added := open(path, n)
+			So(added, ShouldEqual, n)
+			So(path, shouldHoldFakes, n)
+			So(fileNames(path), ShouldResemble, []string{"accounts.db"})
+		})
+	}
+
+	Convey("Given an empty file, as touch makes it", t, func() {
+		path := newPath(t)
+		So(os.WriteFile(path, nil, 0o600), ShouldBeNil)
+
+		Convey("When it is opened, it is seeded", func() {
+			_, added := open(path, 100)
+			So(added, ShouldEqual, 100)
+			So(path, shouldHoldFakes, 100)
+		})
+	})
+
+	Convey("Given an empty database", t, func() {
+		path := newPath(t)
+		edit(path, func(_, _ *bolt.Bucket) error { return nil })
+
+		Convey("When it is opened, it is seeded", func() {
+			_, added := open(path, 100)
+			So(added, ShouldEqual, 100)
+			So(path, shouldHoldFakes, 100)
+		})
+	})
+}
+
+func TestSeedingAgain(t *testing.T) {
+	const ada = `{"id":"10005","name":"Ada"}`
+
+	Convey("Given a file seeded with 100 accounts", t, func() {
+		path := newPath(t)
+		store, _, err := boltstore.Open(path, 100, 0)
+		So(err, ShouldBeNil)
+		So(store.Close(), ShouldBeNil)
+
+		for _, n := range []int{100, 50, 0} {
+			Convey(fmt.Sprintf("When it is opened for %d, it stays byte for byte as it was", n), func() {
+				before, err := os.ReadFile(path)
+				So(err, ShouldBeNil)
+				_, added := open(path, n)
+				So(added, ShouldEqual, 0)
+				after, err := os.ReadFile(path)
+				So(err, ShouldBeNil)
+				So(string(after) == string(before), ShouldBeTrue)
+			})
+		}
+
+		Convey("When it is opened for 200, only the 100 that are missing are added", func() {
+			_, added := open(path, 200)
+			So(added, ShouldEqual, 100)
+			So(path, shouldHoldFakes, 200)
+		})
+
+		Convey("When an account was changed since, and another one made, growing leaves both alone", func() {
+			edit(path, func(accounts, _ *bolt.Bucket) error {
+				if err := accounts.Put([]byte("zoe"), []byte(`{}`)); err != nil {
+					return err
+				}
+				return accounts.Put([]byte("10005"), []byte(ada))
+			})
+			_, added := open(path, 200)
+			So(added, ShouldEqual, 100)
+			accounts, _ := contents(path)
+			So(accounts, ShouldHaveLength, 201)
+			So(accounts["10005"], ShouldEqual, ada)
+			So(accounts["zoe"], ShouldEqual, `{}`)
+		})
+	})
+
+	Convey("Given a file whose first seeding was interrupted, with an account changed since", t, func() {
+		path := newPath(t)
+		seedWithoutMarker(path, fakes(20))
+		edit(path, func(accounts, _ *bolt.Bucket) error { return accounts.Put([]byte("10005"), []byte(ada)) })
+
+		Convey("When it is opened, the missing ones are added and that one is left alone", func() {
+			_, added := open(path, 100)
+			So(added, ShouldEqual, 80)
+			accounts, marker := contents(path)
+			So(accounts, ShouldHaveLength, 100)
+			So(accounts["10005"], ShouldEqual, ada)
+			So(marker, ShouldEqual, "100")
+		})
+	})
+}
+
+func TestInterruptedSeeding(t *testing.T) {
+	const n = 12_000 // Two batches.
+	for name, present := range map[string]int{
+		"no account":                             0,
+		"one account":                            1,
+		"part of a batch":                        4_000,
+		"a batch":                                10_000,
+		"all accounts, but not their number yet": n,
+	} {
+		Convey("Given a file that an interrupted seeding left with "+name, t, func() {
+			path := newPath(t)
+			seedWithoutMarker(path, fakes(n)[:present])
+
+			Convey("When it is opened, the rest is added", func() {
+				_, added := open(path, n)
+				So(added, ShouldEqual, n-present)
+				So(path, shouldHoldFakes, n)
+			})
+		})
+	}
+
+	Convey("Given a file with gaps and an account past them", t, func() {
+		path := newPath(t)
+		all := fakes(100)
+		seedWithoutMarker(path, append(all[10:20:20], all[99]))
+
+		Convey("When it is opened, the gaps are filled", func() {
+			_, added := open(path, 100)
+			So(added, ShouldEqual, 89)
+			So(path, shouldHoldFakes, 100)
+		})
+	})
+
+	Convey("Given a file whose marker makes no sense", t, func() {
+		path := newPath(t)
+		edit(path, func(_, meta *bolt.Bucket) error { return meta.Put([]byte("seeded"), []byte("lots")) })
+
+		Convey("When it is opened, it is seeded", func() {
+			_, added := open(path, 100)
+			So(added, ShouldEqual, 100)
+			So(path, shouldHoldFakes, 100)
+		})
+	})
+}
+
+func TestKilledWhileSeeding(t *testing.T) {
+	const n = 50_000 // Five batches, each one transaction.
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	defer cancel()
+
+	// killWhen lets a process seed the file until the condition holds, and kills it.
+	killWhen := func(path string, condition func() bool) {
+		cmd := opener(ctx, path, n)
+		So(cmd.Start(), ShouldBeNil)
+		reached := eventually(condition)
+		So(cmd.Process.Kill(), ShouldBeNil)
+		_ = cmd.Wait()
+		So(reached, ShouldBeTrue)
+	}
+
+	Convey("Given a process that was killed while it was seeding", t, func() {
+		path := newPath(t)
+
+		for _, moment := range []struct {
+			name    string
+			reached func() bool
+		}{
+			{"as soon as there is any file", func() bool { return len(fileNames(path)) > 0 }},
+			{"as soon as there is this file", func() bool { return lastTransaction(path) > 0 }},
+			{"after the first batch", func() bool { return lastTransaction(path) >= 2 }},
+			{"near the end", func() bool { return lastTransaction(path) >= 5 }},
+		} {
+			Convey(moment.name, func() {
+				So(killedHalfWay(path, func() { killWhen(path, moment.reached) }), ShouldBeTrue)
+
+				Convey("When the file is opened, the rest is added", func() {
+					before := 0
+					if lastTransaction(path) > 0 {
+						accounts, _ := contents(path)
+						before = len(accounts)
+					}
+					_, added := open(path, n)
+					So(added, ShouldEqual, n-before)
+					So(path, shouldHoldFakes, n)
+				})
+			})
+		}
+
+		Convey("again and again", func() {
+			So(killedHalfWay(path, func() {
+				for range 3 {
+					last := lastTransaction(path)
+					killWhen(path, func() bool { return lastTransaction(path) >= last+2 })
+				}
+			}), ShouldBeTrue)
+
+			Convey("When the file is opened, it is completed all the same", func() {
+				open(path, n)
+				So(path, shouldHoldFakes, n)
+			})
+		})
+	})
+}
+
+// killedHalfWay runs kill until it leaves an incomplete file: on a busy machine
+// the seeding may be done before the kill comes.
+func killedHalfWay(path string, kill func()) bool {
+	for range 5 {
+		kill()
+		if lastTransaction(path) == 0 {
+			return true
+		}
+		if _, marker := contents(path); marker == "" {
+			return true
+		}
+		So(os.Remove(path), ShouldBeNil)
+		leftovers, err := filepath.Glob(path + ".*")
+		So(err, ShouldBeNil)
+		for _, name := range leftovers {
+			So(os.Remove(name), ShouldBeNil)
+		}
+	}
+	return false
+}
+
+// lastTransaction reads the number of the last transaction from a file that is being
+// written: BoltDB keeps it 64 bytes into either of the two meta pages. It is 0 where
+// there is no database yet.
+func lastTransaction(path string) uint64 {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0
+	}
+	defer file.Close()
+	last := uint64(0)
+	for page := range int64(2) {
+		var id [8]byte
+		if _, err := file.ReadAt(id[:], page*int64(os.Getpagesize())+64); err != nil {
+			return 0
+		}
+		last = max(last, binary.LittleEndian.Uint64(id[:]))
+	}
+	return last
+}
+
+func TestSeedingAtTheSameTime(t *testing.T) {
+	const n = 11_000
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+
+	for name, prepare := range map[string]func(path string){
+		"a path with no file yet": func(string) {},
+		"an empty file":           func(path string) { So(os.WriteFile(path, nil, 0o600), ShouldBeNil) },
+		"a file whose seeding was interrupted": func(path string) {
+			seedWithoutMarker(path, fakes(n)[:n/2])
+		},
+	} {
+		Convey("Given "+name, t, func() {
+			path := newPath(t)
+			prepare(path)
+			missing := n
+			if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+				accounts, _ := contents(path)
+				missing -= len(accounts)
+			}
+
+			Convey("When three processes open it at once, all succeed, and each account is added once", func() {
+				holders := []*holder{startHolder(ctx, path, n), startHolder(ctx, path, n), startHolder(ctx, path, n)}
+				added := 0
+				for _, h := range holders {
+					added += h.added()
+				}
+				So(added, ShouldEqual, missing)
+				for _, h := range holders {
+					h.close()
+				}
+				So(path, shouldHoldFakes, n)
+				So(fileNames(path), ShouldResemble, []string{"accounts.db"})
+			})
+
+			Convey("When eight goroutines open it at once, all succeed, and each account is added once", func() {
+				type result struct {
+					store *boltstore.Store
+					added int
+					err   error
+				}
+				results := make(chan result)
+				for range 8 {
+					go func() {
+						store, added, err := boltstore.Open(path, n, patience)
+						results <- result{store, added, err}
+					}()
+				}
+				added := 0
+				for range 8 {
+					r := <-results
+					So(r.err, ShouldBeNil)
+					added += r.added
+					defer func() { So(r.store.Close(), ShouldBeNil) }()
+				}
+				So(added, ShouldEqual, missing)
+				So(path, shouldHoldFakes, n)
+			})
+		})
+	}
+}

@@ -1,0 +1,175 @@
+package boltstore_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/smartystreets/goconvey/convey"
+	bolt "go.etcd.io/bbolt"
+
+	"goblog/accountservice/account"
+	"goblog/accountservice/boltstore"
+)
+
+func TestReading(t *testing.T) {
+	Convey("Given a store of 100 accounts", t, func() {
+		store, _ := open(newPath(t), 100)
+
+		Convey("Then an account reads as its JSON, exactly", func() {
+			for id, want := range map[string]string{
+				"10000": `{"id":"10000","name":"Person_0"}`,
+				"10042": `{"id":"10042","name":"Person_42"}`,
+				"10099": `{"id":"10099","name":"Person_99"}`,
+			} {
+				got, err := store.Account(id)
+				So(err, ShouldBeNil)
+				So(string(got), ShouldEqual, want)
+			}
+		})
+
+		Convey("Then an id that no account has is not found", func() {
+			for _, id := range []string{"", "0", "1000", "9999", "10100", "100000", "Person_0", "seeded", "accounts", strings.Repeat("1", 100_000)} {
+				got, err := store.Account(id)
+				So(errors.Is(err, account.ErrNotFound), ShouldBeTrue)
+				So(got, ShouldBeNil)
+			}
+		})
+
+		Convey("Then it can be pinged", func() {
+			So(store.Ping(), ShouldBeNil)
+		})
+
+		Convey("When the reader changes what it got", func() {
+			got, err := store.Account("10000")
+			So(err, ShouldBeNil)
+			clear(got)
+
+			Convey("Then the next one reads the account as it was", func() {
+				again, err := store.Account("10000")
+				So(err, ShouldBeNil)
+				So(string(again), ShouldEqual, `{"id":"10000","name":"Person_0"}`)
+			})
+		})
+
+		Convey("When it is closed", func() {
+			got, err := store.Account("10000")
+			So(err, ShouldBeNil)
+			So(store.Close(), ShouldBeNil)
+
+			Convey("Then what was read before stays intact", func() {
+				So(string(got), ShouldEqual, `{"id":"10000","name":"Person_0"}`)
+			})
+			Convey("Then reading and pinging fail, and not as if an account were missing", func() {
+				_, err := store.Account("10000")
+				So(err, ShouldNotBeNil)
+				So(errors.Is(err, account.ErrNotFound), ShouldBeFalse)
+				So(store.Ping(), ShouldNotBeNil)
+			})
+		})
+	})
+}
+
+func TestSeveralStoresOfOneFile(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+
+	Convey("Given a seeded file that is open in this process", t, func() {
+		path := newPath(t)
+		one, _ := open(path, 100)
+
+		Convey("When it is opened again, here and by another process", func() {
+			two, added := open(path, 100)
+			So(added, ShouldEqual, 0)
+			other := startHolder(ctx, path, 100)
+			So(other.added(), ShouldEqual, 0)
+
+			Convey("Then all have it open at the same time, and read", func() {
+				for _, store := range []*boltstore.Store{one, two} {
+					got, err := store.Account("10099")
+					So(err, ShouldBeNil)
+					So(string(got), ShouldEqual, `{"id":"10099","name":"Person_99"}`)
+				}
+				other.close()
+			})
+		})
+	})
+}
+
+func TestLockedFile(t *testing.T) {
+	const wait = 300 * time.Millisecond
+
+	Convey("Given a seeded file that a writer has locked", t, func() {
+		path := newPath(t)
+		seeded, _, err := boltstore.Open(path, 100, 0)
+		So(err, ShouldBeNil)
+		So(seeded.Close(), ShouldBeNil)
+		writer, err := bolt.Open(path, 0o600, nil)
+		So(err, ShouldBeNil)
+		Reset(func() { So(writer.Close(), ShouldBeNil) })
+
+		Convey("When a store is opened, it waits, and opens as soon as the lock is released", func() {
+			var store *boltstore.Store
+			var err error
+			opened := make(chan struct{})
+			go func() {
+				store, _, err = boltstore.Open(path, 100, patience)
+				close(opened)
+			}()
+			So(within(wait, func() { <-opened }), ShouldBeFalse)
+			So(writer.Close(), ShouldBeNil)
+			So(within(patience/2, func() { <-opened }), ShouldBeTrue)
+			So(err, ShouldBeNil)
+			So(store.Ping(), ShouldBeNil)
+			So(store.Close(), ShouldBeNil)
+		})
+
+		Convey("When the lock is not released in time, opening fails and names the file and the lock", func() {
+			shouldFailOnLock(path, 100, wait)
+		})
+	})
+
+	Convey("Given a seeded file that a reader has open", t, func() {
+		path := newPath(t)
+		open(path, 100)
+
+		Convey("When more accounts are wanted, which takes the lock, opening fails in time and names it", func() {
+			shouldFailOnLock(path, 200, wait)
+		})
+	})
+}
+
+func shouldFailOnLock(path string, n int, wait time.Duration) {
+	start := time.Now()
+	_, _, err := boltstore.Open(path, n, wait)
+	So(err, ShouldNotBeNil)
+	So(err.Error(), ShouldContainSubstring, path)
+	So(err.Error(), ShouldContainSubstring, "lock")
+	// BoltDB looks every 50 ms, and gives up on the last look before the end.
+	So(time.Since(start), ShouldBeBetween, wait-100*time.Millisecond, wait+3*time.Second)
+}
+
+func TestImpossiblePath(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("a file, not a directory"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{
+		"in a directory that is missing": filepath.Join(dir, "missing", "accounts.db"),
+		"in what is a file":              filepath.Join(file, "accounts.db"),
+		"that is a directory":            dir,
+	} {
+		Convey("Given a path "+name+", opening fails, names the path and leaves nothing behind", t, func() {
+			_, _, err := boltstore.Open(path, 100, time.Second)
+			So(err, ShouldNotBeNil)
+			So(err.Error(), ShouldContainSubstring, path)
+			So(err.Error(), ShouldNotContainSubstring, "\n")
+			So(fileNames(file), ShouldResemble, []string{"file"})
+		})
+	}
+}
