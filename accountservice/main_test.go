@@ -164,6 +164,15 @@ func (p *process) signal(s syscall.Signal) {
 	So(p.cmd.Process.Signal(s), ShouldBeNil)
 }
 
+func (p *process) endsWithin(d time.Duration) bool {
+	select {
+	case <-p.ended:
+		return true
+	case <-time.After(d):
+		return false
+	}
+}
+
 func (p *process) hasEnded() bool {
 	select {
 	case <-p.ended:
@@ -175,11 +184,7 @@ func (p *process) hasEnded() bool {
 
 // exit waits until the process has ended and returns its exit code.
 func (p *process) exit() int {
-	select {
-	case <-p.ended:
-	case <-time.After(patience):
-		So("the process", ShouldEqual, "ended")
-	}
+	So(p.endsWithin(patience), ShouldBeTrue)
 	return p.cmd.ProcessState.ExitCode()
 }
 

@@ -159,7 +159,8 @@ func TestService(t *testing.T) {
 		}
 
 		Convey("service.sh removes it, waits for its tasks, and creates it from the image's id", func() {
-			s.once("docker node ps * node1", "service1.1 on host1: Running 5 minutes ago\nother.1 on host1: Running 1 hour ago")
+			s.answer("docker node ps * node1", "service11.1 on host1: Running 1 hour ago")
+			s.once("docker node ps * node1", "service1.1 on host1: Running 5 minutes ago\nservice11.1 on host1: Running 1 hour ago")
 			r := creates(createLine)
 			So(r.verbs(), ShouldResemble, []string{"docker service rm", "docker kill", "docker service create"})
 			So(strings.Count(r.call("docker node ps"), "\n"), ShouldEqual, 1)

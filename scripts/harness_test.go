@@ -99,7 +99,7 @@ var shared = sync.OnceValue(func() string {
 	}
 	must(os.Mkdir(filepath.Join(dir, "healthy"), 0o755))
 	for i, pair := range healthy {
-		write(filepath.Join(dir, "healthy", fmt.Sprintf("%03d", i)), pair[0]+"\n0\n"+pair[1]+"\n")
+		write(filepath.Join(dir, "healthy", fmt.Sprintf("%03d", i)), answerFile(pair[0], "0", pair[1]))
 	}
 	return dir
 })
@@ -148,7 +148,7 @@ func (s *stage) fake(command string) {
 // remove takes a fake away.
 func (s *stage) remove(command string) { must(os.Remove(s.path("bin/" + command))) }
 
-// answer says what the calls that fit a pattern print; it goes before older answers.
+// answer says what the calls that fit a pattern print; it goes before older ones.
 func (s *stage) answer(pattern, output string) { s.put(pattern, "0", output) }
 
 // once is an answer to one call only.
@@ -158,7 +158,15 @@ func (s *stage) once(pattern, output string) { s.put(pattern, "0 once", output) 
 func (s *stage) refuse(pattern, message string) { s.put(pattern, "1", message) }
 
 func (s *stage) put(pattern, code, output string) {
-	s.answers = slices.Insert(s.answers, 0, pattern+"\n"+code+"\n"+output+"\n")
+	s.answers = slices.Insert(s.answers, 0, answerFile(pattern, code, output))
+}
+
+// answerFile returns an answer as testdata/fake reads it.
+func answerFile(pattern, code, output string) string {
+	if output != "" {
+		output += "\n"
+	}
+	return pattern + "\n" + code + "\n" + output
 }
 
 // outOfTime makes the clock jump past any deadline once it was read four times: for
@@ -194,7 +202,7 @@ func (s *stage) runWith(script string, arguments []string, environment ...string
 	cmd := exec.CommandContext(ctx, s.path("scripts/"+script), arguments...)
 	cmd.Dir = "/"
 	cmd.Env = append([]string{"PATH=" + s.path("bin") + ":" + filepath.Join(shared(), "tools"), "TMPDIR=" + s.path("tmp"),
-		"FAKE=" + s.root, "HEALTHY=" + filepath.Join(shared(), "healthy"), "VERSION=v1"}, environment...)
+		"FAKE=" + s.root, "HEALTHY=" + filepath.Join(shared(), "healthy"), "VERSION=v1", "DEPLOY_TIMEOUT=10"}, environment...)
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	// A script's children end with it.

@@ -37,8 +37,12 @@ const (
 	elementCount  = 10 // in the header, 2 bytes
 	overflowCount = 12 // in the header, 4 bytes
 
-	elementSize = 16 // in a leaf page
-	keyOffset   = 4  // in such an element, 4 bytes
+	elementSize     = 16 // in a leaf and in a branch page
+	leafKeyOffset   = 4  // in a leaf's element, 4 bytes like all of these
+	leafKeySize     = 8
+	leafValueSize   = 12
+	branchKeyOffset = 0 // in a branch's element
+	branchKeySize   = 4
 )
 
 var pageSize = int64(os.Getpagesize())
@@ -81,6 +85,13 @@ func pagesByType(t *testing.T, path string) map[string][]int64 {
 		t.Fatal(err)
 	}
 	return pages
+}
+
+// beyondTheFile makes a field of the fourth element far too large.
+func beyondTheFile(field int) func(page []byte) {
+	return func(page []byte) {
+		binary.LittleEndian.PutUint32(page[headerSize+3*elementSize+field:], 0x7fff0000)
+	}
 }
 
 func rewrite(t *testing.T, path string, change func(file []byte) []byte) {
@@ -141,9 +152,11 @@ var damages = []struct {
 		binary.LittleEndian.PutUint16(page[elementCount:], 0)
 	})},
 	{"the list of free pages is garbage", true, onPage("freelist", garbage)},
-	{"a key is said to be far outside the file", true, onPage("leaf", func(page []byte) {
-		binary.LittleEndian.PutUint32(page[headerSize+3*elementSize+keyOffset:], 0x7fff0000)
-	})},
+	{"a key in a leaf page is said to be far outside the file", true, onPage("leaf", beyondTheFile(leafKeyOffset))},
+	{"a key in a leaf page is said to be longer than the file", true, onPage("leaf", beyondTheFile(leafKeySize))},
+	{"a value is said to be longer than the file", true, onPage("leaf", beyondTheFile(leafValueSize))},
+	{"a key in a branch page is said to be far outside the file", true, onPage("branch", beyondTheFile(branchKeyOffset))},
+	{"a key in a branch page is said to be longer than the file", true, onPage("branch", beyondTheFile(branchKeySize))},
 	{"a page is said to go on for two billion pages", true, onPage("leaf", func(page []byte) {
 		binary.LittleEndian.PutUint32(page[overflowCount:], 0x7fffffff)
 	})},

@@ -129,7 +129,8 @@ func newPath(t *testing.T) string {
 
 // open opens a store that should open, and closes it at the end of the scenario.
 func open(path string, n int) (store *boltstore.Store, added int) {
-	store, added, err := boltstore.Open(path, n, patience)
+	var err error
+	So(within(2*patience, func() { store, added, err = boltstore.Open(path, n, patience) }), ShouldBeTrue)
 	So(err, ShouldBeNil)
 	Reset(func() { So(store.Close(), ShouldBeNil) })
 	return store, added

@@ -1,6 +1,7 @@
 package boltstore_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -89,6 +90,23 @@ func TestSeedingAgain(t *testing.T) {
 			So(accounts, ShouldHaveLength, 201)
 			So(accounts["10005"], ShouldEqual, ada)
 			So(accounts["zoe"], ShouldEqual, `{}`)
+		})
+	})
+
+	Convey("Given a seeded file in which large values came and went, so that there are free pages with anything in them", t, func() {
+		path := newPath(t)
+		store, _, err := boltstore.Open(path, 100, 0)
+		So(err, ShouldBeNil)
+		So(store.Close(), ShouldBeNil)
+		large := bytes.Repeat([]byte("x"), 100_000)
+		edit(path, func(accounts, _ *bolt.Bucket) error { return accounts.Put([]byte("zoe"), large) })
+		for range 4 {
+			edit(path, func(accounts, _ *bolt.Bucket) error { return accounts.Put([]byte("zoe"), []byte(`{}`)) })
+		}
+
+		Convey("When it is opened for 200, the missing ones are added as ever", func() {
+			_, added := open(path, 200)
+			So(added, ShouldEqual, 100)
 		})
 	})
 

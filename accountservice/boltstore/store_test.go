@@ -145,7 +145,8 @@ func TestLockedFile(t *testing.T) {
 
 func shouldFailOnLock(path string, n int, wait time.Duration) {
 	start := time.Now()
-	_, _, err := boltstore.Open(path, n, wait)
+	var err error
+	So(within(patience, func() { _, _, err = boltstore.Open(path, n, wait) }), ShouldBeTrue)
 	So(err, ShouldNotBeNil)
 	So(err.Error(), ShouldContainSubstring, path)
 	So(err.Error(), ShouldContainSubstring, "lock")
