@@ -4,7 +4,7 @@ SHELL := bash
 GO_TEST := go test -race -timeout 20m
 
 help: ## list the targets
-	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | column -t -s @
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## serve on http://127.0.0.1:6767, from build/accounts.db
 	@mkdir -p build
@@ -22,16 +22,22 @@ deploy: ## build, deploy to the swarm, and prove that it answers
 
 lint: ## shellcheck, gofmt, go vet, staticcheck
 	@command -v shellcheck >/dev/null || { echo "error: shellcheck is not installed: see https://www.shellcheck.net"; exit 1; }
-	shellcheck scripts/*.sh e2e/*.sh .ci/run
+	shellcheck -x -a scripts/*.sh scripts/testdata/fake e2e/*.sh .ci/run
 	@unformatted=$$(gofmt -l accountservice e2e scripts); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
 	go tool -modfile=.ci/tools.mod staticcheck ./...
 
 test: lint ## lint, then all tests; E2E=required: also fail where there is no engine to be had
 	$(GO_TEST) ./accountservice/... ./scripts/...
-	$(GO_TEST) -count=1 -v ./e2e/...
+	$(GO_TEST) -timeout 60m -count=1 -v ./e2e/...
+
+mesh: ## rolling updates under load through a real routing mesh, in a virtual machine
+	e2e/vm.sh build
+	e2e/vm.sh up
+	E2E_MESH=1 E2E_DOCKER_HOST=tcp://127.0.0.2:2375 go test -count=1 -timeout 60m -v -run TestMesh ./e2e/; \
+	  status=$$?; e2e/vm.sh down; exit $$status
 
 clean: ## remove what was built
 	rm -rf build
 
-.PHONY: help run build image deploy lint test clean
+.PHONY: help run build image deploy lint test mesh clean

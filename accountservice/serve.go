@@ -129,7 +129,10 @@ func port(listener net.Listener) string {
 // newServer returns a server with the limits that every listener has.
 func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           handler,
+		Handler: handler,
+		// OPTIONS * is for the handler to refuse, as any other method.
+		DisableGeneralOptionsHandler: true,
+
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       2 * time.Minute,

@@ -7,8 +7,7 @@ ARG VERSION=dev
 LABEL org.opencontainers.image.title="${SERVICE}" \
       org.opencontainers.image.description="Serves accounts from a BoltDB file over HTTP" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.licenses="MIT" \
-      copyall.service="${SERVICE}"
+      org.opencontainers.image.licenses="MIT"
 
 # /data belongs to the service's user. Its mode of 1777 comes from the context: an
 # engine gives a tmpfs the mode of the directory it covers.

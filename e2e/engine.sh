@@ -17,12 +17,12 @@ ip link add eth0 type veth peer name eth0-peer
 ip addr add 192.168.99.100/24 dev eth0
 ip link set eth0 up
 ip link set eth0-peer up
-sysctl -qw net.ipv4.ip_forward=1
+echo 1 >/proc/sys/net/ipv4/ip_forward
 
 # No configuration of this machine's own engine, or of this user, gets in.
-echo '{}' >/run/daemon.json
+echo '{"insecure-registries": ["192.168.99.0/24"]}' >/run/daemon.json
 export DOCKER_CONFIG=/run/docker-config
-unset DOCKER_HOST DOCKER_CONTEXT
+unset DOCKER_HOST DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_API_VERSION
 dockerd --config-file /run/daemon.json --data-root /run/docker-data --exec-root /run/docker \
   --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "$E2E_CGROUP" >/run/dockerd.log 2>&1 &
 engine=$!

@@ -24,9 +24,9 @@ func (r result) String() string {
 	return r.stdout + r.stderr
 }
 
-// run runs a command with more environment variables, for two minutes at most.
+// run runs a command with more environment variables, for six minutes at most.
 func run(environment []string, name string, arguments ...string) result {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, arguments...)
 	cmd.Env = append(os.Environ(), environment...)

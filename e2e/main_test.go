@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 const (
@@ -26,6 +27,7 @@ const (
 var ownEngine = os.Getenv(insideMark) != ""
 
 func TestMain(m *testing.M) {
+	unsetSettings()
 	switch {
 	case ownEngine:
 		os.Exit(m.Run())
@@ -43,6 +45,21 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	default:
 		fmt.Println("e2e: SKIPPED, nothing was deployed:", missing, "("+givenEngine+" names an engine that may be wiped)")
+	}
+}
+
+// unsetSettings keeps the caller's settings of the scripts out of the tests, but for
+// how the port is published and what the image is built on.
+func unsetSettings() {
+	table, err := exec.Command("bash", "-c", "source ../scripts/settings.sh && settings_table").Output()
+	if err != nil {
+		panic(err)
+	}
+	for _, line := range lines(string(table)) {
+		name := strings.Fields(line)[0]
+		if name != "PUBLISH_MODE" && name != "BASE_IMAGE" {
+			os.Unsetenv(name)
+		}
 	}
 }
 
@@ -84,6 +101,14 @@ func runBesideEngine() int {
 		fmt.Println("e2e: start unshare:", err)
 		return 1
 	}
+	// A signal to the go command or to make ends those, not this process.
+	parent := os.Getppid()
+	go func() {
+		for os.Getppid() == parent {
+			time.Sleep(200 * time.Millisecond)
+		}
+		inside.Process.Kill()
+	}()
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
 	go func() {

@@ -1,32 +1,50 @@
 #!/usr/bin/env bash
-# copyall.sh: builds the service, removes and recreates it on the swarm, and proves
-# that it answers. What can fail without touching the running service comes first.
+# copyall.sh [--rolling] [--force]: builds the service, removes and recreates it on the
+# swarm, and proves that it answers. What can fail without touching the running service
+# comes first; what fails later is undone.
+#   --rolling   update the running service without losing a request, where it can be
+#   --force     also if the same runs already
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+mode=service force=
+while [[ ${1:-} = --rolling || ${1:-} = --force ]]; do
+  if [[ $1 = --rolling ]]; then mode=rolling; else force=yes; fi
+  shift
+done
 begin "$0" "$@"
+export FORCE=$force
 
-# step NAME: runs scripts/NAME.sh and prints how many seconds it took.
+# step NAME: one that touches nothing that runs.
 step() {
-  local TIMEFORMAT="    $1.sh: %1R s"
-  # The time goes to stdout; the step's own stderr, by way of 3, stays what it is.
-  { time "$scripts/$1.sh" 2>&3; } 3>&2 2>&1 || stop "$1"
+  timed "$1" || fail "$1.sh failed: $untouched"
 }
 
-stop() {
-  printf 'error: %s.sh failed: %s\n' "$1" "$state" >&2
-  exit 1
-}
+untouched="nothing was changed; if $SERVICE was running, it still is"
+trap 'echo "Interrupted: $untouched" >&2; exit 130' INT TERM HUP
 
-state="nothing was changed; if $SERVICE was running, it still is"
 step preflight
+remember_service
+if [[ -z $was_id ]]; then mode=service; fi
+if [[ $mode = rolling ]]; then check_same_settings; fi
 step build
 step image
-step trial
-start_clock
-step swarm
-step network
-state="$SERVICE is not known to answer; the cause is above"
-step service
-step verify
-step tidy
+if runs_already && [[ -z $force ]]; then
+  if [[ $mode = rolling ]]; then
+    say "$SERVICE $was_version runs already, built from the same: nothing to deploy (--force deploys all the same)"
+    start_clock
+    timed verify
+    exit
+  fi
+  say "$SERVICE $was_version runs already, built from the same: no trial needed"
+else
+  step trial
+fi
+if [[ -n $REGISTRY ]]; then step push; fi
+
+shielded change_to "$mode"
+if [[ -n $interrupted ]]; then
+  say "Deployed $SERVICE $VERSION all the same: it was too late to stop"
+  exit 130
+fi
 say "Deployed $SERVICE $VERSION in $SECONDS s"

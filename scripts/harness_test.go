@@ -19,28 +19,36 @@ import (
 )
 
 // healthy is what the fakes answer unless a test says otherwise: docker speaks for the
-// manager of a swarm of one node, on which the service runs the image built last.
+// manager of a swarm of one node, on which the service runs the image built last. Nobody
+// holds a lock: what is not here fails.
 var healthy = [][2]string{
 	{"git rev-parse HEAD", "c0ffee"},
 	{"uname -s", "Linux"},
+	{"id -un", "ann"},
+	{"hostname*", "host1"},
+	{"date +%Y-%m-%d %H:%M:%S %z", "2024-05-17 12:00:00 +0000"},
+	{"date +%s.%N", "1000.5"},
 	{"go build *", ""},
 	{"curl *", firstAccount + "\n200"},
 	{"docker version --format {{.Server.Version}}", "25.0.0"},
 	{"docker version --format {{.Client.APIVersion}}", "1.44"},
 	{"docker context inspect --format {{.Endpoints.docker.Host}}", "unix:///var/run/docker.sock"},
 	{"docker info --format {{.OperatingSystem}}", "Debian GNU/Linux 12"},
-	{"docker info --format {{.Swarm.LocalNodeState}}", "active"},
-	{"docker info --format {{.Swarm.ControlAvailable}}", "true"},
-	{"docker info --format {{.Swarm.NodeAddr}}", "192.0.2.1"},
-	{"docker info --format {{.Swarm.NodeID}}", "node1"},
-	{"docker node ls --format {{.Status}} {{.Availability}}", "Ready Active"},
+	{swarmState, "active true node1 192.0.2.1"},
+	{activeNodes, "Ready Active"},
 	{"docker node ls --format {{.ID}} {{.Status}}", "node1 Ready"},
 	{"docker node ps * node1", ""},
 	{"docker network inspect --format {{.Driver}} my_network", "overlay"},
 	{"docker network inspect --format {{.ID}} my_network", "net1"},
 	{"docker network rm my_network", ""},
+	{"docker image inspect someprefix/accountservice:v1", "[]"},
 	{"docker image inspect --format {{.Id}} someprefix/accountservice:v1", "sha256:new"},
+	{`docker image inspect --format {{index .Config.Labels "copyall.sha256"}} someprefix/accountservice:v1`, imageSha256},
 	{"docker image inspect iron/base", "[]"},
+	{"docker image inspect --format {{.Id}} iron/base", "sha256:base"},
+	{"docker image inspect --format {{.Id}} sha256:new", "sha256:new"},
+	{"docker image inspect --format {{.Id}} sha256:old", "sha256:old"},
+	{"docker image inspect sha256:old", "[]"},
 	{"docker images --quiet --no-trunc --filter label=copyall.service=accountservice", "sha256:new\nsha256:old"},
 	{"docker rmi *", ""},
 	{"docker build *", "sha256:new"},
@@ -52,36 +60,78 @@ var healthy = [][2]string{
 	{"docker rm *", ""},
 	{"docker ps --all --quiet --filter label=com.docker.swarm.service.name=accountservice", "container1"},
 	{"docker kill container1", ""},
+	{"docker config create *", "config1"},
+	{"docker config rm accountservice.deploy-lock", ""},
 	{"docker service ls --quiet", "service1"},
 	{"docker service inspect accountservice", "[]"},
-	{"docker service inspect --format {{.ID}} accountservice", "service1"},
+	{serviceID, "service1"},
 	{"docker service inspect --format {{.Spec.Mode.*}} accountservice", "1"},
-	{"docker service inspect --format {{.Spec.TaskTemplate.ContainerSpec.Image}} accountservice", "sha256:new"},
-	{`docker service inspect --format {{index * "copyall.version"}} accountservice`, "v1"},
-	{`docker service inspect --format {{index * "copyall.previous-image"}} accountservice`, "sha256:old"},
-	{`docker service inspect --format {{index * "copyall.previous-version"}} accountservice`, "v0"},
+	{serviceImage, "sha256:new"},
+	{remembered, newService},
+	{updateState, "completed"},
+	{published, "ingress 6767"},
 	{servicePorts, "accountservice :6767/tcp:"},
 	{serviceNetworks, "accountservice net1 "},
 	{taskStates, "Running sha256:new Running 1 second ago"},
-	{taskErrors, "accountservice.1 on host1: Running 1 second ago "},
+	{taskErrors, "sha256:new task1 accountservice.1 on host1: Running 1 second ago "},
 	{"docker service ps * --quiet accountservice", "task1"},
 	{"docker service rm accountservice", ""},
 	{"docker service create *", "service2"},
+	{"docker service update *", "accountservice"},
 }
 
 // The patterns of calls that several tests answer in their own way.
 const (
-	swarmState      = "docker info --format {{.Swarm.LocalNodeState}}"
+	swarmState      = "docker info --format {{.Swarm.LocalNodeState}} *"
+	activeNodes     = "docker node ls --format {{.Status}} {{.Availability}}"
 	anyService      = "docker service inspect *"
+	serviceID       = "docker service inspect --format {{.ID}} accountservice"
+	serviceImage    = "docker service inspect --format {{.Spec.TaskTemplate.ContainerSpec.Image}} accountservice"
+	remembered      = "docker service inspect --format {{.ID}} {{.Spec.*copyall.arguments* accountservice"
+	updateState     = "docker service inspect --format {{with .UpdateStatus}}* accountservice"
+	published       = "docker service inspect --format {{range .Spec.EndpointSpec.Ports}}* accountservice"
 	servicePorts    = "docker service inspect --format * {{range .Endpoint.Ports}}*"
 	serviceNetworks = "docker service inspect --format * {{range .Spec.TaskTemplate.Networks}}*"
 	taskStates      = "docker service ps --no-trunc --format {{.DesiredState}} {{.Image}} {{.CurrentState}} accountservice"
-	taskErrors      = "docker service ps --no-trunc --format * {{.Error}} accountservice"
+	taskErrors      = "docker service ps --no-trunc --format {{.Image}} {{.ID}} * {{.Error}} accountservice"
 	runningTasks    = "docker service ps --no-trunc --filter desired-state=running --quiet accountservice"
 	exitCode        = "docker inspect --format *exit code*"
 	trialHealth     = "docker inspect --format {{.State.Status}} *"
 
+	repoDigests = "docker image inspect --format {{range .RepoDigests}}* someprefix/accountservice:v1"
+	lockHolder  = "docker config inspect --format * accountservice.deploy-lock"
+
 	firstAccount = `{"id":"10000","name":"Person_0"}`
+	digest       = "registry.example:5000/someprefix/accountservice@sha256:1"
+	imageSha256  = "5ha-of-image" // The label that image.sh gives to an image.
+)
+
+// What the scripts create the service with: in ingress mode, with an engine that knows a
+// start interval.
+const serviceArguments = `--cap-drop ALL
+--health-interval 5s
+--health-start-interval 200ms
+--health-start-period 10s
+--limit-memory 128m
+--log-driver json-file
+--log-opt max-file=3
+--log-opt max-size=10m
+--mount type=tmpfs,destination=/data,tmpfs-size=64m,tmpfs-mode=1777
+--network my_network
+--publish mode=ingress,published=6767,target=6767
+--read-only
+--restart-delay 500ms
+--stop-grace-period 20s
+--update-failure-action rollback
+--update-monitor 5s
+--update-parallelism 1`
+
+// What is read of a service: id, image and replicas; then, from labels, image, version
+// and sha256 of its deploy, the same three of the one before, and the arguments; then an end.
+const (
+	foreignService = "service1\nother/accounts:latest\n1\n\n\n\n\n\n\n\nend" // Not of these scripts.
+	oldService     = "service1\nsha256:old\n1\nsha256:old\nv0\n5ha-v0\nsha256:older\nv0.9\n5ha-v0.9\n" + serviceArguments + "\nend"
+	newService     = "service2\nsha256:new\n1\nsha256:new\nv1\n5ha-v1\nsha256:old\nv0\n5ha-v0\n" + serviceArguments + "\nend"
 )
 
 // shared returns a directory with what all tests use and none changes. The scripts in
@@ -92,14 +142,15 @@ var shared = sync.OnceValue(func() string {
 	must(err)
 	must(os.CopyFS(filepath.Join(dir, "scripts"), os.DirFS(".")))
 	must(os.Mkdir(filepath.Join(dir, "tools"), 0o755))
-	for _, tool := range []string{"bash", "cat", "chmod", "cp", "date", "dirname", "grep", "mkdir", "mktemp", "mv", "rm", "sed", "sleep", "sort", "tail", "xargs"} {
+	for _, tool := range []string{"awk", "bash", "cat", "chmod", "cp", "date", "diff", "dirname", "grep", "mkdir", "mktemp", "mv", "paste", "rm", "sed",
+		"sha256sum", "sleep", "sort", "tail", "xargs"} {
 		path, err := exec.LookPath(tool)
 		must(err)
 		must(os.Symlink(path, filepath.Join(dir, "tools", tool)))
 	}
 	must(os.Mkdir(filepath.Join(dir, "healthy"), 0o755))
 	for i, pair := range healthy {
-		write(filepath.Join(dir, "healthy", fmt.Sprintf("%03d", i)), answerFile(pair[0], "0", pair[1]))
+		write(filepath.Join(dir, "healthy", fmt.Sprintf("%03d", i)), pair[0]+"\n0\n"+pair[1]+"\n")
 	}
 	return dir
 })
@@ -125,14 +176,17 @@ type stage struct {
 	answers []string // The newest first.
 }
 
-func newStage(t *testing.T) *stage {
-	s := &stage{root: t.TempDir()}
+func newStage() *stage {
+	// It stays until the last test is over, as does a call that outlives its script.
+	root, err := os.MkdirTemp(shared(), "stage-")
+	must(err)
+	s := &stage{root: root}
 	for _, dir := range []string{"answers", "bin", "build", "dockerfiles", "tmp"} {
 		must(os.Mkdir(s.path(dir), 0o755))
 	}
 	must(os.Symlink(filepath.Join(shared(), "scripts"), s.path("scripts")))
 	write(s.path("dockerfiles/accountservice.Dockerfile"), "")
-	for _, command := range []string{"curl", "docker", "git", "go", "uname"} {
+	for _, command := range []string{"curl", "docker", "git", "go", "hostname", "id", "uname"} {
 		s.fake(command)
 	}
 	return s
@@ -148,7 +202,7 @@ func (s *stage) fake(command string) {
 // remove takes a fake away.
 func (s *stage) remove(command string) { must(os.Remove(s.path("bin/" + command))) }
 
-// answer says what the calls that fit a pattern print; it goes before older ones.
+// answer says what the calls that fit a pattern print; it goes before older answers.
 func (s *stage) answer(pattern, output string) { s.put(pattern, "0", output) }
 
 // once is an answer to one call only.
@@ -158,15 +212,25 @@ func (s *stage) once(pattern, output string) { s.put(pattern, "0 once", output) 
 func (s *stage) refuse(pattern, message string) { s.put(pattern, "1", message) }
 
 func (s *stage) put(pattern, code, output string) {
-	s.answers = slices.Insert(s.answers, 0, answerFile(pattern, code, output))
+	s.answers = slices.Insert(s.answers, 0, pattern+"\n"+code+"\n"+output+"\n")
 }
 
-// answerFile returns an answer as testdata/fake reads it.
-func answerFile(pattern, code, output string) string {
-	if output != "" {
-		output += "\n"
-	}
-	return pattern + "\n" + code + "\n" + output
+// interrupt is an answer to one call during which somebody presses Ctrl-C.
+func (s *stage) interrupt(pattern, output string) { s.put(pattern, "0 once interrupt", output) }
+
+// before is the service that a deploy finds. It looks twice, the second time under its
+// lock, and sees its own work after that.
+func (s *stage) before(service string) {
+	s.answer(remembered, newService)
+	s.once(remembered, service)
+	s.once(remembered, service)
+}
+
+// missing has a deploy find no service.
+func (s *stage) missing() {
+	s.answer(remembered, newService)
+	s.put(remembered, "1 once", "Error: no such service")
+	s.put(remembered, "1 once", "Error: no such service")
 }
 
 // outOfTime makes the clock jump past any deadline once it was read four times: for
@@ -202,16 +266,16 @@ func (s *stage) runWith(script string, arguments []string, environment ...string
 	cmd := exec.CommandContext(ctx, s.path("scripts/"+script), arguments...)
 	cmd.Dir = "/"
 	cmd.Env = append([]string{"PATH=" + s.path("bin") + ":" + filepath.Join(shared(), "tools"), "TMPDIR=" + s.path("tmp"),
-		"FAKE=" + s.root, "HEALTHY=" + filepath.Join(shared(), "healthy"), "VERSION=v1", "DEPLOY_TIMEOUT=10"}, environment...)
+		"FAKE=" + s.root, "HEALTHY=" + filepath.Join(shared(), "healthy"), "VERSION=v1", "TRIAL_SECONDS=0"}, environment...)
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	// A script's children end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	err := cmd.Run()
-	if cmd.ProcessState == nil {
-		panic(err)
-	}
+	cmd.WaitDelay = time.Second // A step that is shielded from signals lives on.
+	must(cmd.Start())
+	write(s.path("group"), fmt.Sprint(cmd.Process.Pid))
+	_ = cmd.Wait()                           // Its exit code is part of the result.
 	calls, _ := os.ReadFile(s.path("calls")) // There is none where nothing was called.
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), strings.Split(strings.TrimSuffix(string(calls), "\n"), "\n")}
 }
@@ -233,8 +297,8 @@ func (r result) fails(words ...string) result {
 }
 
 var (
-	reading  = regexp.MustCompile(`^(docker (version|info|inspect|ps|logs|images|(context|image|network|node|service) (inspect|logs|ls|ps)) |(curl|date|git|sleep|uname) |$)`)
-	verb     = regexp.MustCompile(`^(docker (image|network|service|swarm) \S+|\S+ \S+)`)
+	reading  = regexp.MustCompile(`^(docker (version|info|inspect|ps|logs|images|(config|context|image|network|node|service) (inspect|logs|ls|ps)) |(curl|date|git|hostname|id|sleep|uname) |$)`)
+	verb     = regexp.MustCompile(`^(docker (config|image|network|service|swarm) \S+|\S+ \S+)`)
 	trialPid = regexp.MustCompile(`-trial-\d+`)
 )
 
@@ -269,13 +333,14 @@ func (r result) call(prefix string) string {
 	return strings.Join(found, "\n")
 }
 
-// edit replaces in a command line what the pairs say, each of which must be there.
+// edit replaces in a command line what the pairs say, each of which must be there, if
+// need be more than once.
 func edit(line string, oldNew ...string) string {
 	for i := 0; i < len(oldNew); i += 2 {
 		if !strings.Contains(line, oldNew[i]) {
 			panic("nothing to edit: " + oldNew[i])
 		}
-		line = strings.Replace(line, oldNew[i], oldNew[i+1], 1)
+		line = strings.ReplaceAll(line, oldNew[i], oldNew[i+1])
 	}
 	return line
 }

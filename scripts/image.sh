@@ -22,17 +22,23 @@ need_engine
 
 # The context holds just what goes in: the binary, and an empty directory that the
 # Dockerfile gives to the service's user.
-context=$(mktemp -d)
+mkdir -p build
+context=$(mktemp -d "$root/build/image.XXXXXX") # Where every docker client may read.
 trap 'rm -rf "$context"' EXIT
 mkdir "$context/rootfs"
 mkdir -m 1777 "$context/rootfs/data"
 cp "$binary" "$context/service"
+chmod 755 "$context/rootfs" "$context/service" # Whatever the umask: the service's user runs it.
 
 base=$(base_image)
+base_id=$(if [[ $base != scratch ]]; then docker image inspect --format '{{.Id}}' "$base"; fi)
+# What the image is made of, as its own id changes with the builder's cache.
+sha256=$({ sha256 <"$binary" && sha256 <"$DOCKERFILE" && echo "$base $base_id"; } | sha256)
 arguments=(
   --quiet --platform "linux/$GOARCH" --file "$DOCKERFILE"
   --tag "$image:latest" --tag "$image:$VERSION"
   --build-arg "BASE_IMAGE=$base" --build-arg "VERSION=$VERSION" --build-arg "SERVICE=$SERVICE"
+  --label "copyall.service=$SERVICE" --label "copyall.sha256=$sha256"
 )
 said=$(docker build "${arguments[@]}" "$context" 2>&1) ||
   fail "docker build of $image failed:" "$said" 'a service that runs already goes on running the old version'

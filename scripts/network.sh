@@ -10,5 +10,5 @@ if [[ -n $(network_driver) ]]; then
   say "Overlay network $NETWORK is there"
 else
   say "Creating overlay network $NETWORK"
-  docker network create --driver overlay "$NETWORK" >/dev/null
+  said=$(docker network create --driver overlay "$NETWORK" 2>&1) || fail "network $NETWORK cannot be created:" "$said"
 fi

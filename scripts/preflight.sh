@@ -7,23 +7,35 @@ begin "$0" "$@"
 
 # check_port_free: no other service publishes the port.
 check_port_free() {
-  local services other
-  services=$(docker service ls --quiet)
+  local services ports other
+  services=$(docker service ls --quiet) || fail 'docker service ls fails'
   if [[ -z $services ]]; then return; fi
   # shellcheck disable=SC2086 # one argument a service
-  other=$(docker service inspect --format '{{.Spec.Name}} {{range .Endpoint.Ports}}:{{.PublishedPort}}/{{.Protocol}}:{{end}}' $services |
-    sed -n "/:$PORT\/tcp:/s/ .*//p" | grep -vx "$SERVICE" || true)
+  ports=$(docker service inspect --format '{{.Spec.Name}} {{range .Endpoint.Ports}}:{{.PublishedPort}}/{{.Protocol}}:{{end}}' $services) ||
+    fail 'which ports the services publish cannot be told: docker service inspect fails'
+  other=$(sed -n "/:$PORT\/tcp:/s/ .*//p" <<<"$ports" | grep -vx "$SERVICE" || true)
   [[ -z $other ]] || fail "port $PORT is published by service $other" \
     "choose another with PORT, or remove that service: docker service rm $other"
 }
 
-# check_nodes: a host-mode port can be had once a node.
+# check_nodes NODES: a host-mode port can be had once a node.
 check_nodes() {
-  local nodes
-  nodes=$(active_nodes)
-  [[ $PUBLISH_MODE = ingress ]] || ((REPLICAS <= nodes)) ||
-    fail "REPLICAS=$REPLICAS tasks cannot all have port $PORT on $nodes nodes with PUBLISH_MODE=host" \
+  [[ $PUBLISH_MODE = ingress ]] || ((REPLICAS <= $1)) ||
+    fail "REPLICAS=$REPLICAS tasks cannot all have port $PORT on $1 nodes with PUBLISH_MODE=host" \
       'ask for fewer, add nodes, or use PUBLISH_MODE=ingress'
+}
+
+# check_registry NODES: other nodes cannot run an image that only this engine has.
+check_registry() {
+  [[ -n $REGISTRY ]] || (($1 <= 1)) || fail "this swarm has $1 nodes, and only this one will have the image" \
+    'name a registry that all nodes pull from: REGISTRY=host:port'
+}
+
+# check_unlocked: spares the build where another deploy is under way.
+check_unlocked() {
+  local holder
+  holder=$(lock_holder) || return 0
+  fail_locked "$holder"
 }
 
 say "Checking that $SERVICE can be deployed"
@@ -32,8 +44,12 @@ need_command curl 'install it with the package manager of this system'
 [[ -f $DOCKERFILE ]] || fail "there is no Dockerfile $DOCKERFILE" 'name the one of this service with DOCKERFILE'
 need_engine
 check_network
-if [[ $(swarm_state) != inactive ]]; then
+nodes=1
+if [[ $swarm_state != inactive ]]; then
   need_manager
+  nodes=$(active_nodes)
   check_port_free
-  check_nodes
+  check_unlocked
 fi
+check_nodes "$nodes"
+check_registry "$nodes"

@@ -21,15 +21,15 @@ func TestPreflight(t *testing.T) {
 			s.refuse("docker *", "Cannot connect to the Docker daemon at tcp://192.0.2.9:2376.")
 		}, "", []string{"the docker engine does not answer", "Cannot connect to the Docker daemon at tcp://192.0.2.9:2376.", "DOCKER_HOST"}},
 		{"the engine is a worker of its swarm", func(s *stage) {
-			s.answer("docker info --format {{.Swarm.ControlAvailable}}", "false")
+			s.answer(swarmState, "active false node1 192.0.2.1")
 			s.refuse("docker node *", "This node is not a swarm manager.")
 			s.refuse("docker service *", "This node is not a swarm manager.")
 		}, "", []string{"a worker of its swarm, not a manager"}},
 		{"the swarm is locked", func(s *stage) {
-			s.answer(swarmState, "locked")
+			s.answer(swarmState, "locked false")
 			s.refuse("docker node *", "Swarm is encrypted and needs to be unlocked before it can be used.")
 			s.refuse("docker service *", "Swarm is encrypted and needs to be unlocked before it can be used.")
-		}, "", []string{"its state: locked"}},
+		}, "", []string{"part in its swarm is locked"}},
 		{"another service publishes the port", func(s *stage) {
 			s.answer("docker service ls --quiet", "service1\nservice2")
 			s.answer("docker service inspect * service1 service2", "accountservice :6767/tcp:\nother :8080/tcp::6767/tcp:")
@@ -38,11 +38,17 @@ func TestPreflight(t *testing.T) {
 			s.answer("docker network inspect --format {{.Driver}} my_network", "bridge")
 		}, "", []string{"network my_network is there, but is of driver bridge, not overlay", "docker network rm my_network"}},
 		{"there are fewer nodes than host-mode replicas", func(s *stage) {
-			s.answer("docker node ls --format {{.Status}} {{.Availability}}", "Ready Active\nReady Drain\nDown Active")
+			s.answer(activeNodes, "Ready Active\nReady Drain\nDown Active")
 		}, "REPLICAS=2", []string{"REPLICAS=2 tasks cannot all have port 6767 on 1 nodes", "PUBLISH_MODE=ingress"}},
+		{"there are several nodes and no registry", func(s *stage) {
+			s.answer(activeNodes, "Ready Active\nReady Active\nDown Active")
+		}, "", []string{"this swarm has 2 nodes, and only this one will have the image", "REGISTRY=host:port"}},
+		{"another deploy is under way", func(s *stage) {
+			s.answer(lockHolder, "bob on host2 in /srv/accounts since noon")
+		}, "", []string{"accountservice is being deployed already, by bob on host2 in /srv/accounts since noon", "docker config rm accountservice.deploy-lock"}},
 	} {
 		Convey("When "+it.when+", a deploy says so and changes nothing", t, func() {
-			s := newStage(t)
+			s := newStage()
 			it.setUp(s)
 			r := s.run("copyall.sh", "PUBLISH_MODE=host", it.setting)
 			r.fails(it.says...)
@@ -52,7 +58,7 @@ func TestPreflight(t *testing.T) {
 	}
 
 	Convey("Given an engine on which a deploy can work", t, func() {
-		s := newStage(t)
+		s := newStage()
 		fine := func(environment ...string) {
 			So(s.run("preflight.sh", environment...).passes().changes(), ShouldBeEmpty)
 		}
@@ -67,12 +73,12 @@ func TestPreflight(t *testing.T) {
 		Convey("the routing mesh has room for more replicas than nodes", func() { fine("REPLICAS=3") })
 
 		Convey("a host-mode replica on each node is fine", func() {
-			s.answer("docker node ls --format {{.Status}} {{.Availability}}", "Ready Active\nReady Active")
-			fine("REPLICAS=2", "PUBLISH_MODE=host")
+			s.answer(activeNodes, "Ready Active\nReady Active")
+			fine("REPLICAS=2", "PUBLISH_MODE=host", "REGISTRY=registry.example:5000")
 		})
 
 		Convey("an engine in no swarm is not asked for nodes and services", func() {
-			s.answer(swarmState, "inactive")
+			s.answer(swarmState, "inactive false")
 			s.refuse("docker node *", "This node is not a swarm manager.")
 			s.refuse("docker service *", "This node is not a swarm manager.")
 			fine()
@@ -80,9 +86,9 @@ func TestPreflight(t *testing.T) {
 	})
 
 	Convey("On a worker, no step changes anything", t, func() {
-		for _, script := range []string{"swarm.sh", "network.sh", "service.sh", "verify.sh", "tidy.sh", "remove.sh"} {
-			s := newStage(t)
-			s.answer("docker info --format {{.Swarm.ControlAvailable}}", "false")
+		for _, script := range []string{"swarm.sh", "network.sh", "service.sh", "rolling.sh", "verify.sh", "tidy.sh", "remove.sh", "rollback.sh", "status.sh"} {
+			s := newStage()
+			s.answer(swarmState, "active false node1 192.0.2.1")
 			So(s.run(script).fails("a worker of its swarm").changes(), ShouldBeEmpty)
 		}
 	})
@@ -90,8 +96,8 @@ func TestPreflight(t *testing.T) {
 
 func TestSwarm(t *testing.T) {
 	Convey("Given an engine in no swarm", t, func() {
-		s := newStage(t)
-		s.once(swarmState, "inactive")
+		s := newStage()
+		s.once(swarmState, "inactive false")
 
 		Convey("swarm.sh leaves the choice of address to the engine", func() {
 			s.answer("docker swarm init", "Swarm initialized")
@@ -114,13 +120,13 @@ func TestSwarm(t *testing.T) {
 	})
 
 	Convey("swarm.sh leaves a manager as it is", t, func() {
-		So(newStage(t).run("swarm.sh", "ADVERTISE_ADDR=192.0.2.9").passes().changes(), ShouldBeEmpty)
+		So(newStage().run("swarm.sh", "ADVERTISE_ADDR=192.0.2.9").passes().changes(), ShouldBeEmpty)
 	})
 }
 
 func TestNetwork(t *testing.T) {
 	Convey("Given a manager", t, func() {
-		s := newStage(t)
+		s := newStage()
 
 		Convey("network.sh leaves an overlay that is there", func() {
 			So(s.run("network.sh").passes().changes(), ShouldBeEmpty)

@@ -31,17 +31,9 @@ remove_network() {
         sleep 0.2
       done
       ;;
-    overlay:*) say "Network $NETWORK stays, as other services use it: ${users//$'\n'/, }" ;;
+    overlay:*) say "Network $NETWORK stays, as other services use it: ${users//$newline/, }" ;;
     *) say "Network $NETWORK stays: it is of driver $driver, and not of these scripts" ;;
   esac
-}
-
-# The engine removes the containers of a removed service within seconds. One that it
-# created but never started it may forget.
-wait_for_containers() {
-  local patience=10
-  while [[ -n $(containers_of "$SERVICE") ]] && ((patience-- > 0)); do sleep 1; done
-  containers_of "$SERVICE" | xargs docker rm --force >/dev/null 2>&1 || true
 }
 
 need_manager
@@ -49,7 +41,6 @@ start_clock
 if service_exists "$SERVICE"; then
   say "Removing $SERVICE"
   remove_service "$SERVICE"
-  wait_for_containers
 else
   say "There is no service $SERVICE"
 fi

@@ -26,14 +26,16 @@ LIMIT_CPU       -                 CPU limit of a task, as in 0.5; default none
 SERVICE_ENV     -                 environment of the service: NAME=value NAME=value ...
 VERIFY_PATH     /accounts/10000   path that must answer with status 200
 VERIFY_BODY     -                 body it must answer with; default account 10000, or any for another VERIFY_PATH
-DEPLOY_TIMEOUT  60                seconds from the first change to the swarm to the proven answer
+TRIAL_SECONDS   3                 seconds for which the trial must stay healthy
+DEPLOY_TIMEOUT  60                seconds from the first change to the swarm to the proven answer; undoing gets as many
+REGISTRY        -                 host:port of a registry that all nodes pull from; needed on a swarm of several nodes
 TABLE
 }
 
 # read_settings sets every name of the table from the environment or its default.
 read_settings() {
   local name default _
-  if [[ -z ${VERIFY_PATH:-} && -z ${VERIFY_BODY:-} ]]; then
+  if [[ ${VERIFY_PATH:-/accounts/10000} = /accounts/10000 && -z ${VERIFY_BODY:-} ]]; then
     VERIFY_BODY='{"id":"10000","name":"Person_0"}'
   fi
   while read -r name default _; do
@@ -50,7 +52,7 @@ read_settings() {
 # check_settings refuses what cannot work, before anything is touched.
 check_settings() {
   check SERVICE '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$' 'lower-case letters, digits and dashes, 63 at most'
-  check IMAGE_PREFIX '^[a-z0-9]([a-z0-9._/-]*[a-z0-9])?$' 'the first part of an image name, as in someprefix'
+  check IMAGE_PREFIX '^[a-z0-9]([a-z0-9._/:-]*[a-z0-9])?$' 'the first part of an image name, as in someprefix'
   check VERSION '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$' 'an image tag: letters, digits, dots, dashes and underscores'
   check GOARCH '^[a-z0-9]+$' 'a processor that Go knows, as in amd64 or arm64'
   check NETWORK '^[A-Za-z0-9][A-Za-z0-9_.-]*$' 'the name of a network'
@@ -66,6 +68,8 @@ check_settings() {
   check LIMIT_CPU '^([0-9]+(\.[0-9]+)?)?$' 'a number, as in 0.5'
   check SERVICE_ENV '^([A-Za-z_][A-Za-z0-9_]*=[^[:space:]]*[[:space:]]*)*$' 'NAME=value NAME=value ...'
   check VERIFY_PATH '^/[^[:space:]]*$' 'a path, as in /accounts/10000'
+  check TRIAL_SECONDS '^[0-9]{1,3}$' 'a number of seconds'
+  check REGISTRY '^([A-Za-z0-9.-]+(:[0-9]+)?)?$' 'host:port'
   check DEPLOY_TIMEOUT '^[1-9][0-9]{0,4}$' 'a number of seconds'
 }
 

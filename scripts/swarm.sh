@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin "$0" "$@"
 
 need_engine
-if [[ $(swarm_state) = inactive ]]; then
+if [[ $swarm_state = inactive ]]; then
   say "Making this engine the manager of a new swarm"
   arguments=()
   if [[ -n $ADVERTISE_ADDR ]]; then arguments=(--advertise-addr "$ADVERTISE_ADDR"); fi
@@ -14,4 +14,4 @@ if [[ $(swarm_state) = inactive ]]; then
     'choose the address that other nodes reach this one at: ADVERTISE_ADDR=... scripts/swarm.sh'
 fi
 need_manager
-say "The swarm's manager is at $(docker info --format '{{.Swarm.NodeAddr}}')"
+say "The swarm's manager is at $swarm_address"

@@ -28,7 +28,7 @@ func TestVerify(t *testing.T) {
 		url          string
 	}{
 		{"on a local engine, at the address of its node", "", endpoint, "unix:///run/user/1000/docker.sock", "http://192.0.2.1:6767/accounts/10000"},
-		{"on a local engine with an IPv6 address, in brackets", "", "docker info --format {{.Swarm.NodeAddr}}", "2001:db8::1", "http://[2001:db8::1]:6767/accounts/10000"},
+		{"on a local engine with an IPv6 address, in brackets", "", swarmState, "active true node1 2001:db8::1", "http://[2001:db8::1]:6767/accounts/10000"},
 		{"on an engine by TCP, at its host", "", endpoint, "tcp://192.0.2.7:2376", "http://192.0.2.7:6767/accounts/10000"},
 		{"on an engine by TCP and IPv6, at its host", "", endpoint, "tcp://[2001:db8::7]:2376", "http://[2001:db8::7]:6767/accounts/10000"},
 		{"on an engine by SSH, at its host", "", endpoint, "ssh://deploy@manager.example", "http://manager.example:6767/accounts/10000"},
@@ -37,11 +37,11 @@ func TestVerify(t *testing.T) {
 		{"on a Mac, at the loopback address", "", "uname -s", "Darwin", "http://127.0.0.1:6767/accounts/10000"},
 		{"at ManagerIP before all", "ManagerIP=192.0.2.9", endpoint, "tcp://192.0.2.7:2376", "http://192.0.2.9:6767/accounts/10000"},
 		{"at an IPv6 ManagerIP, in brackets", "ManagerIP=2001:db8::9", "uname -s", "Darwin", "http://[2001:db8::9]:6767/accounts/10000"},
-		{"at PORT", "PORT=80", endpoint, "tcp://192.0.2.7:2376", "http://192.0.2.7:80/accounts/10000"},
+		{"at the port that the service publishes", "PORT=80", published, "ingress 8080", "http://192.0.2.1:8080/accounts/10000"},
 		{"at VERIFY_PATH, where any body will do", "VERIFY_PATH=/health", "curl *", "fine\n\n200", "http://192.0.2.1:6767/health"},
 	} {
 		Convey("verify.sh asks "+it.where, t, func() {
-			s := newStage(t)
+			s := newStage()
 			s.answer(it.call, it.output)
 			r := s.run("verify.sh", it.setting).passes()
 			So(urls(r), ShouldResemble, []string{it.url})
@@ -51,9 +51,10 @@ func TestVerify(t *testing.T) {
 	}
 
 	Convey("Given two tasks with host-mode ports, one of them on another node", t, func() {
-		s := newStage(t)
+		s := newStage()
 		s.answer("docker service inspect --format {{.Spec.Mode.*}} accountservice", "2")
 		s.answer(taskStates, "Running sha256:new Running 2 seconds ago\nRunning sha256:new Running 1 second ago\nShutdown sha256:old Shutdown 3 seconds ago")
+		s.answer(published, "host 6767")
 		s.answer(runningTasks, "task1\ntask2")
 		s.answer("docker inspect --format {{.NodeID}} task2", "node2")
 		s.answer("docker node inspect --format {{.Status.Addr}} node2", "192.0.2.2")
@@ -75,7 +76,7 @@ func TestVerify(t *testing.T) {
 
 func TestFailuresExplained(t *testing.T) {
 	Convey("Given a service just created", t, func() {
-		s := newStage(t)
+		s := newStage()
 		verify := func(environment ...string) result {
 			r := s.run("verify.sh", environment...)
 			So(r.changes(), ShouldBeEmpty)
@@ -83,37 +84,38 @@ func TestFailuresExplained(t *testing.T) {
 		}
 
 		Convey("tasks that fail again and again are given up early, with their error, exit code and log", func() {
-			s.answer(taskStates, "Ready sha256:new Ready 1 second ago\nShutdown sha256:new Failed 2 seconds ago\n"+
-				"Shutdown sha256:new Rejected 4 seconds ago\nShutdown sha256:new Failed 6 seconds ago")
-			s.answer(taskErrors, `accountservice.1 on host1: Failed 2 seconds ago "task: non-zero exit (3)"`)
-			s.answer("docker service ps --no-trunc --quiet accountservice", "task4\ntask3")
+			s.answer(taskStates, "Ready sha256:new Ready 1 second ago\nShutdown sha256:new Rejected 2 seconds ago"+
+				strings.Repeat("\nShutdown sha256:new Failed 3 seconds ago", 5))
+			s.answer(taskErrors, "sha256:new task4 accountservice.1 on : Ready 1 second ago \n"+
+				`sha256:new task3 accountservice.1 on host1: Failed 2 seconds ago "task: non-zero exit (3)"`)
+			s.answer("docker inspect --format {{with .Status.ContainerStatus}}* task4", "")
 			s.answer("docker inspect --format {{with .Status.ContainerStatus}}* task3", "container3")
 			s.answer("docker service logs --raw --tail 10 task3", "error: cannot open the database\nsee the manual")
 			s.answer(exitCode+" container3", "    exit code 3")
-			r := verify("DEPLOY_TIMEOUT=60").fails("Giving up: 3 tasks of accountservice failed",
+			r := verify("DEPLOY_TIMEOUT=60").fails("Giving up: 6 tasks of accountservice failed",
 				`accountservice.1 on host1: Failed 2 seconds ago "task: non-zero exit (3)"`,
 				"    error: cannot open the database\n    see the manual\n", "exit code 3")
 			So(urls(r), ShouldBeEmpty)
 		})
 
 		Convey("failures of the version before do not count", func() {
-			s.once(taskStates, "Running sha256:new Starting 1 second ago"+strings.Repeat("\nShutdown sha256:old Failed 2 seconds ago", 4))
+			s.once(taskStates, "Running sha256:new Starting 1 second ago"+strings.Repeat("\nShutdown sha256:old Failed 2 seconds ago", 6))
 			verify().passes()
 		})
 
 		for what, states := range map[string]string{
-			"a task that does not come up":             "Running sha256:new Starting 1 second ago",
-			"a task that runs the version before":      "Running sha256:old Running 1 second ago",
-			"a task that is to stop, though it runs,":  "Shutdown sha256:new Running 1 second ago",
-			"a task of an image with a longer name":    "Running sha256:newer Running 1 second ago",
-			"a service without tasks":                  "",
-			"a task that failed twice but may recover": "Running sha256:new Starting 1 second ago\nShutdown sha256:new Failed 2 seconds ago\nShutdown sha256:new Failed 3 seconds ago",
+			"a task that does not come up":              "Running sha256:new Starting 1 second ago",
+			"a task that runs the version before":       "Running sha256:old Running 1 second ago",
+			"a task that is to stop, though it runs,":   "Shutdown sha256:new Running 1 second ago",
+			"a task of an image with a longer name":     "Running sha256:newer Running 1 second ago",
+			"a service without tasks":                   "",
+			"a task that failed before but may recover": "Running sha256:new Starting 1 second ago" + strings.Repeat("\nShutdown sha256:new Failed 2 seconds ago", 5),
 		} {
 			Convey(what+" is waited for until DEPLOY_TIMEOUT", func() {
 				s.outOfTime()
 				s.answer(taskStates, states)
 				r := verify("DEPLOY_TIMEOUT=7").
-					fails("Giving up after 7 s: 0 of 1 tasks of accountservice are running", "error: accountservice does not run")
+					fails("Giving up after 7 s: 0 of 1 tasks of accountservice are running", "error: accountservice does not do what it should")
 				So(urls(r), ShouldBeEmpty)
 			})
 		}
@@ -161,7 +163,7 @@ func TestFailuresExplained(t *testing.T) {
 
 func TestRemove(t *testing.T) {
 	Convey("Given a manager on which the service runs", t, func() {
-		s := newStage(t)
+		s := newStage()
 		s.answer("docker ps --all *", "")
 		s.once("docker ps --all *", "container1")
 		s.answer(serviceNetworks, "other net2 ")

@@ -70,11 +70,15 @@ var errIncomplete = errors.New("the database is not completely seeded")
 // openComplete opens a completely seeded file read-only, or returns errIncomplete.
 func openComplete(path string, n int, wait time.Duration) (*bolt.DB, error) {
 	// BoltDB tries to initialise an empty file even when opened read-only.
-	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0:
 		return nil, errIncomplete
+	case err == nil && info.IsDir():
+		return nil, syscall.EISDIR
 	}
 	var db *bolt.DB
-	err := guard(func() (err error) {
+	err = guard(func() (err error) {
 		db, err = bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: wait, NoStatistics: true})
 		if err != nil {
 			return err
@@ -183,6 +187,10 @@ func guard(access func() error) (err error) {
 // explain says what was tried on which file, why it failed and what to do next.
 func explain(path string, waited time.Duration, err error) error {
 	advice := "choose another path with -db"
+	// What is left out is the name of a temporary file beside it, or says path again.
+	if cause := new(fs.PathError); errors.As(err, &cause) {
+		err = cause.Err
+	}
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		err = fmt.Errorf("another process holds the lock, still after %v", waited)

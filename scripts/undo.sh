@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# undo.sh: the step of copyall.sh and rollback.sh that puts back what ran before a
+# deploy that failed, with as much time again as the deploy had.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+begin "$0" "$@"
+
+# put_back: the service becomes what it was. After a rolling update it is still the same
+# one, and the swarm may have put it back already.
+put_back() {
+  local order id
+  case $was_arguments in # What ran may have been published otherwise.
+    *'--publish mode=host'*) PUBLISH_MODE=host ;;
+    *'--publish mode=ingress'*) PUBLISH_MODE=ingress ;;
+  esac
+  order=$(update_order "$was_replicas")
+  id=$(docker service inspect --format '{{.ID}}' "$SERVICE" 2>/dev/null || true)
+  if [[ $id = "$was_id" ]]; then
+    if [[ $(service_image "$SERVICE") = "$was_image" ]]; then return; fi
+    restored_labels --label-add
+    docker service update --detach "${image_arguments[@]}" --image "$was_image" "${labels[@]}" \
+      --update-order "$order" --rollback-order "$order" "$SERVICE" >/dev/null
+    return
+  fi
+  if [[ -n $id ]]; then remove_service "$SERVICE"; fi
+  restored_labels --label
+  # A service that these scripts did not create has no record of its arguments.
+  create_service "$SERVICE" "$was_image" "${was_arguments:-$(wanted_arguments)}" --replicas "$was_replicas" \
+    --update-order "$order" --rollback-order "$order" "${labels[@]}"
+}
+
+[[ -n ${was_known:-} ]] || fail 'undo.sh is a step of a deploy, and knows nothing outside one' 'to go back to the previous version: scripts/rollback.sh'
+need_manager
+unset DEPLOY_DEADLINE
+start_clock
+if [[ -z $was_id ]]; then
+  say "Removing $SERVICE again: nothing ran before"
+  if service_exists "$SERVICE"; then remove_service "$SERVICE"; fi
+  fail "the deploy of $SERVICE failed, and nothing of it is left"
+fi
+say "Going back to $SERVICE $was_version"
+put_back
+prove_service "$SERVICE" || fail "the deploy of $SERVICE failed, and so did going back to $was_version: nothing answers" \
+  'mend what the lines above say, and deploy again'
+fail "the deploy of $SERVICE failed; version $was_version serves again"
