@@ -22,9 +22,10 @@ const batchSize = 10_000
 
 // seed brings the file at path to n accounts and returns how many it wrote. Each
 // batch is one transaction and the count of seeded accounts belongs to the last,
-// so an interrupted seeding is seen as such, and repeated without a trace.
-func seed(path string, n int) (added int, err error) {
-	if err := create(path); err != nil {
+// so an interrupted seeding is seen as such, and repeated without a trace. A file that
+// is there already is checked unless checked says that it was, which seed sets.
+func seed(path string, n int, checked *bool) (added int, err error) {
+	if err := create(path, checked); err != nil {
 		return 0, err
 	}
 	err = guard(func() error {
@@ -40,11 +41,15 @@ func seed(path string, n int) (added int, err error) {
 
 // create puts an empty database at path where there is none. It is written under
 // a name of its own first, as BoltDB could not open one that was half written.
-func create(path string) error {
+func create(path string, checked *bool) error {
 	info, err := os.Stat(path)
 	switch {
+	case err == nil && *checked:
+		return nil
 	case err == nil && info.Size() > 0:
-		return check(path)
+		err := check(path)
+		*checked = err == nil
+		return err
 	case err == nil:
 		return nil // BoltDB initialises an empty file.
 	case !errors.Is(err, fs.ErrNotExist):
@@ -90,7 +95,7 @@ func check(path string) error {
 				return err
 			}
 			var err error
-			for found := range tx.Check() {
+			for found := range tx.Check(bolt.WithKVStringer(startOf{})) {
 				if err == nil { // One tells enough; the others must be taken all the same.
 					err = fmt.Errorf("%w: %.200q", errDamaged, found)
 				}
@@ -128,6 +133,12 @@ func readAll(tx *bolt.Tx) error {
 		})
 	})
 }
+
+// startOf tells keys by their first bytes: where one ends may be part of the damage.
+type startOf struct{}
+
+func (startOf) KeyToString(key []byte) string     { return fmt.Sprintf("%.20q", key) }
+func (startOf) ValueToString(value []byte) string { return fmt.Sprintf("%.20q", value) }
 
 // fill writes the accounts that are missing, in the byte order of their keys, and
 // then their number.

@@ -42,7 +42,7 @@ type Store struct {
 // waits up to wait for another process that holds the lock. A file that is not a
 // sound BoltDB database is left as it was.
 func Open(path string, n int, wait time.Duration) (*Store, int, error) {
-	added := 0
+	added, checked := 0, false
 	for deadline := time.Now().Add(wait); ; {
 		db, err := openComplete(path, n, max(time.Until(deadline), lockRetry))
 		if err == nil {
@@ -53,7 +53,7 @@ func Open(path string, n int, wait time.Duration) (*Store, int, error) {
 		}
 		// The lock for writing is asked for only briefly: a sibling that was faster
 		// seeds, then shares the file for good, and the next look finds it complete.
-		switch added, err = seed(path, n); {
+		switch added, err = seed(path, n, &checked); {
 		case errors.Is(err, bolterrors.ErrTimeout) && time.Now().Before(deadline):
 		case err != nil:
 			return nil, 0, explain(path, wait, err)
