@@ -73,6 +73,7 @@ var healthy = [][2]string{
 	{servicePorts, "accountservice :6767/tcp:"},
 	{serviceNetworks, "accountservice net1 "},
 	{taskStates, "Running sha256:new Running 1 second ago"},
+	{anyRuns, "Running 1 second ago"},
 	{taskErrors, "sha256:new task1 accountservice.1 on host1: Running 1 second ago "},
 	{"docker service ps * --quiet accountservice", "task1"},
 	{"docker service rm accountservice", ""},
@@ -93,6 +94,7 @@ const (
 	servicePorts    = "docker service inspect --format * {{range .Endpoint.Ports}}*"
 	serviceNetworks = "docker service inspect --format * {{range .Spec.TaskTemplate.Networks}}*"
 	taskStates      = "docker service ps --no-trunc --format {{.DesiredState}} {{.Image}} {{.CurrentState}} accountservice"
+	anyRuns         = "docker service ps --filter desired-state=running --format {{.CurrentState}} accountservice"
 	taskErrors      = "docker service ps --no-trunc --format {{.Image}} {{.ID}} * {{.Error}} accountservice"
 	runningTasks    = "docker service ps --no-trunc --filter desired-state=running --quiet accountservice"
 	exitCode        = "docker inspect --format *exit code*"

@@ -228,6 +228,16 @@ func TestUndo(t *testing.T) {
 			So(r.call("docker service create"), ShouldNotContainSubstring, "\n")
 		})
 
+		Convey("that blocks the swarm, so that no task runs after the rolling update, the old one is created anew", func() {
+			s.before(oldService)
+			s.answer(updateState, "rollback_completed")
+			s.answer(anyRuns, "Ready 44 seconds ago\nPending 44 seconds ago")
+			r := s.runWith("copyall.sh", []string{"--rolling"}, "DEPLOY_TIMEOUT=2")
+			r.fails("the update of accountservice to v1 failed", "version v0 serves again")
+			So(r.stdout, ShouldContainSubstring, "No task of it gets to run: creating accountservice v0 anew")
+			So(r.call("docker service create"), ShouldEndWith, createFrom(serviceArguments, "sha256:old", "sha256:old v0 5ha-v0 sha256:older v0.9 5ha-v0.9"))
+		})
+
 		Convey("that copyall.sh --rolling updates to", func() {
 			s.before(oldService)
 			rolling := func() result {

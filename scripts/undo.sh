@@ -5,23 +5,29 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin "$0" "$@"
 
-# put_back: the service becomes what it was. After a rolling update it is still the same
-# one, and the swarm may have put it back already.
-put_back() {
-  local order id
-  case $was_arguments in # What ran may have been published otherwise.
-    *'--publish mode=host'*) PUBLISH_MODE=host ;;
-    *'--publish mode=ingress'*) PUBLISH_MODE=ingress ;;
-  esac
-  order=$(update_order "$was_replicas")
-  id=$(docker service inspect --format '{{.ID}}' "$SERVICE" 2>/dev/null || true)
-  if [[ $id = "$was_id" ]]; then
-    if [[ $(service_image "$SERVICE") = "$was_image" ]]; then return; fi
-    restored_labels --label-add
-    docker service update --detach "${image_arguments[@]}" --image "$was_image" "${labels[@]}" \
-      --update-order "$order" --rollback-order "$order" "$SERVICE" >/dev/null
-    return
-  fi
+# update_back: after a rolling update it is still the same service, and the swarm may
+# have put its image back already.
+update_back() {
+  if [[ $(service_image "$SERVICE") = "$was_image" ]]; then return; fi
+  restored_labels --label-add
+  docker service update --detach "${image_arguments[@]}" --image "$was_image" "${labels[@]}" \
+    --update-order "$order" --rollback-order "$order" "$SERVICE" >/dev/null
+}
+
+# stuck: a third of the time is gone, and not one task runs. A swarm can block itself:
+# a task that waits to be restarted has the host-mode port that the old one needs.
+stuck() {
+  local patience=$((DEPLOY_TIMEOUT / 3 + 1))
+  until service_runs; do
+    ((patience-- > 0)) || return 0
+    sleep 1
+  done
+  return 1
+}
+
+service_runs() { docker service ps --filter desired-state=running --format '{{.CurrentState}}' "$SERVICE" | grep '^Running ' >/dev/null; }
+
+create_back() {
   if [[ -n $id ]]; then remove_service "$SERVICE"; fi
   restored_labels --label
   # A service that these scripts did not create has no record of its arguments.
@@ -39,7 +45,21 @@ if [[ -z $was_id ]]; then
   fail "the deploy of $SERVICE failed, and nothing of it is left"
 fi
 say "Going back to $SERVICE $was_version"
-put_back
+case $was_arguments in # What ran may have been published otherwise.
+  *'--publish mode=host'*) PUBLISH_MODE=host ;;
+  *'--publish mode=ingress'*) PUBLISH_MODE=ingress ;;
+esac
+order=$(update_order "$was_replicas")
+id=$(docker service inspect --format '{{.ID}}' "$SERVICE" 2>/dev/null || true)
+if [[ $id = "$was_id" ]]; then
+  update_back
+  if stuck; then
+    say "No task of it gets to run: creating $SERVICE $was_version anew"
+    create_back
+  fi
+else
+  create_back
+fi
 prove_service "$SERVICE" || fail "the deploy of $SERVICE failed, and so did going back to $was_version: nothing answers" \
   'mend what the lines above say, and deploy again'
 fail "the deploy of $SERVICE failed; version $was_version serves again"
