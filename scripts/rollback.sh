@@ -4,6 +4,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin "$0" "$@"
+unset was_known DEPLOY_DEADLINE FORCE # They are for the steps, not for the caller.
 
 need_manager
 remember_service

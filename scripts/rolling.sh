@@ -36,6 +36,7 @@ else
   version=$VERSION
   new_sha256=$(wanted_sha256)
 fi
+as_published
 order=$(update_order "$was_replicas")
 deploy_labels --label-add "$new" "$version" "$new_sha256"
 force=()

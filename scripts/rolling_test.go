@@ -30,7 +30,11 @@ func TestRolling(t *testing.T) {
 	} {
 		Convey("rolling.sh updates the service by one call: "+it.when, t, func() {
 			s := newStage()
-			s.answer(remembered, edit(oldService, "\n1\n", "\n"+it.replicas+"\n"))
+			service := edit(oldService, "\n1\n", "\n"+it.replicas+"\n")
+			if it.setting == "PUBLISH_MODE=host" {
+				service = edit(service, hostMode...)
+			}
+			s.answer(remembered, service)
 			s.answer(repoDigests, digest)
 			if it.nodes == "2" {
 				s.answer(activeNodes, "Ready Active\nReady Active")

@@ -31,7 +31,7 @@ for name in $services; do
   IFS='|' read -r version wanted updated < <(docker service inspect --format \
     '{{index .Spec.Labels "copyall.version"}}|{{with .Spec.Mode.Replicated}}{{.Replicas}}{{else}}all{{end}}|{{.UpdatedAt}}' "$name")
   count_tasks "$name"
-  address=$(service_urls "$name" '' | paste -s -d ' ' -)
+  address=$(service_urls "$name" '' | paste -s -d ' ' -) || true # None can be told while no task has a node.
   # shellcheck disable=SC2059
   printf "$row" "$name" "${version:--}" "$wanted" "$running" "$healthy" "${nodes:--}" "${updated:0:16}" "${address:--}"
   if [[ -n $error ]]; then printf '    last error: %s\n' "$error"; fi

@@ -45,10 +45,7 @@ if [[ -z $was_id ]]; then
   fail "the deploy of $SERVICE failed, and nothing of it is left"
 fi
 say "Going back to $SERVICE $was_version"
-case $was_arguments in # What ran may have been published otherwise.
-  *'--publish mode=host'*) PUBLISH_MODE=host ;;
-  *'--publish mode=ingress'*) PUBLISH_MODE=ingress ;;
-esac
+as_published
 order=$(update_order "$was_replicas")
 id=$(docker service inspect --format '{{.ID}}' "$SERVICE" 2>/dev/null || true)
 if [[ $id = "$was_id" ]]; then

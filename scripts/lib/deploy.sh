@@ -79,12 +79,17 @@ remember_service() {
 {{index .Spec.Labels "copyall.previous-version"}}
 {{index .Spec.Labels "copyall.previous-sha256"}}
 {{index .Spec.Labels "copyall.arguments"}}
-end' "$SERVICE" 2>/dev/null); then
+end' "$SERVICE" 2>&1); then
     {
       read -r was_id; read -r was_image; read -r was_replicas; read -r was_deployed; read -r was_version
       read -r was_sha256; read -r was_previous_image; read -r was_previous_version; read -r was_previous_sha256
       was_arguments=$(sed '$d') # All but the end, without which empty lines would be lost.
     } <<<"$said"
+  else
+    case $said in # Only what is known not to be there may be created, or removed again.
+      *'no such service'* | *'not found'* | *'not a swarm manager'*) ;;
+      *) fail "what runs as $SERVICE cannot be told:" "$said" ;;
+    esac
   fi
   was_known=yes
   export was_known was_id was_image was_replicas was_deployed was_version was_sha256
@@ -134,6 +139,14 @@ restored_labels() {
   )
 }
 
+# as_published: what runs may have been published otherwise than the settings say.
+as_published() {
+  case $was_arguments in
+    *'--publish mode=host'*) PUBLISH_MODE=host ;;
+    *'--publish mode=ingress'*) PUBLISH_MODE=ingress ;;
+  esac
+}
+
 # update_order REPLICAS: start-first where a new task can run beside the old one; with
 # a host-mode port it needs a node that has none yet.
 update_order() {
@@ -166,7 +179,11 @@ shielded() {
   interrupted=''
   trap 'interrupted=yes; say "Interrupted. Finishing first, as half a deploy would leave you with nothing: this takes a minute or two at most" >&2' INT TERM HUP
   set -m
-  "$@" &
+  # Nor does it end with the terminal, or with the pipe, that it writes to.
+  (
+    trap '' HUP INT PIPE
+    "$@"
+  ) &
   job=$!
   set +m
   while status=0; wait "$job" || status=$?; kill -0 "$job" 2>/dev/null; do :; done
@@ -193,7 +210,8 @@ change_to() {
   timed swarm || exit 1
   need_manager
   lock
-  trap 'stop_watching; unlock' EXIT
+  watched=''
+  trap 'unlock; stop_watching' EXIT
   remember_service
   start_watching
   if timed network && timed "$1" && timed verify; then
