@@ -46,8 +46,7 @@ say "Updating $SERVICE from $was_version to $version, one of $was_replicas repli
 if [[ $order = stop-first ]]; then
   say "With a host-mode port and no node to spare, the old task must stop before the new one starts: expect an outage"
 fi
-docker service update --detach "${image_arguments[@]}" --image "$new" "${labels[@]}" ${force[@]+"${force[@]}"} \
-  --update-order "$order" --rollback-order "$order" "$SERVICE" >/dev/null
+update_service "$SERVICE" "$new" "$order" "${labels[@]}" ${force[@]+"${force[@]}"}
 if ! wait_for_update; then
   explain_failure "$SERVICE" "$new" >&2 || true
   fail "the update of $SERVICE to $version failed"

@@ -9,7 +9,7 @@ begin "$0" "$@"
 patience=30
 
 try_out() {
-  local flag value arguments=(
+  local arguments=(
     --detach --name "$container" --network none
     --health-interval 200ms --health-start-period "${patience}s"
     --tmpfs "/data:size=$TMPFS_SIZE,mode=1777" --memory "$LIMIT_MEMORY"
@@ -17,10 +17,7 @@ try_out() {
   # Without it, an engine that knows of it probes each 5 s during the start period.
   if api_at_least 44; then arguments+=(--health-start-interval 200ms); fi
   if [[ -n $LIMIT_CPU ]]; then arguments+=(--cpus "$LIMIT_CPU"); fi
-  while read -r flag value; do
-    arguments+=("$flag")
-    if [[ -n $value ]]; then arguments+=("$value"); fi
-  done < <(confinement)
+  add_arguments < <(confinement)
   docker run "${arguments[@]}" "$image:$VERSION"
 }
 

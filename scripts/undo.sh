@@ -10,8 +10,7 @@ begin "$0" "$@"
 update_back() {
   if [[ $(service_image "$SERVICE") = "$was_image" ]]; then return; fi
   restored_labels --label-add
-  docker service update --detach "${image_arguments[@]}" --image "$was_image" "${labels[@]}" \
-    --update-order "$order" --rollback-order "$order" "$SERVICE" >/dev/null
+  update_service "$SERVICE" "$was_image" "$order" "${labels[@]}"
 }
 
 # stuck: a third of the time is gone, and not one task runs. A swarm can block itself:

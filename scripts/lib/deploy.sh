@@ -4,7 +4,6 @@
 # wanted_arguments: what this service is created with, an argument a line, sorted. The
 # number of replicas is not among them: it changes while the service runs.
 wanted_arguments() {
-  local pair
   {
     common_arguments
     # shellcheck disable=SC2153 # PORT is a setting, not a misspelt local of elsewhere
@@ -121,21 +120,20 @@ deploy_labels() {
     # The same again: what it replaced at first is still the one to go back to.
     previous_image=$was_previous_image previous_version=$was_previous_version previous_sha256=$was_previous_sha256
   fi
-  # shellcheck disable=SC2034 # for the caller
-  labels=(
-    "$1" "copyall.image=$2" "$1" "copyall.version=$3" "$1" "copyall.sha256=$4"
-    "$1" "copyall.previous-image=$previous_image" "$1" "copyall.previous-version=$previous_version"
-    "$1" "copyall.previous-sha256=$previous_sha256"
-  )
+  set_labels "$@" "$previous_image" "$previous_version" "$previous_sha256"
 }
 
 # restored_labels FLAG: sets labels to those that the service had.
 restored_labels() {
+  set_labels "$1" "$was_deployed" "$was_version" "$was_sha256" "$was_previous_image" "$was_previous_version" "$was_previous_sha256"
+}
+
+# set_labels FLAG IMAGE VERSION SHA256 and the same three of what was replaced
+set_labels() {
   # shellcheck disable=SC2034 # for the caller
   labels=(
-    "$1" "copyall.image=$was_deployed" "$1" "copyall.version=$was_version" "$1" "copyall.sha256=$was_sha256"
-    "$1" "copyall.previous-image=$was_previous_image" "$1" "copyall.previous-version=$was_previous_version"
-    "$1" "copyall.previous-sha256=$was_previous_sha256"
+    "$1" "copyall.image=$2" "$1" "copyall.version=$3" "$1" "copyall.sha256=$4"
+    "$1" "copyall.previous-image=$5" "$1" "copyall.previous-version=$6" "$1" "copyall.previous-sha256=$7"
   )
 }
 
@@ -230,7 +228,8 @@ start_watching() {
   if [[ -n $was_id ]]; then watched=$(service_urls "$SERVICE" "$VERIFY_PATH" | sed -n 1p) || true; fi
   if [[ -z $watched ]]; then return; fi
   watch_log=$(mktemp)
-  watch_answers "$watched" >"$watch_log" &
+  # It is killed in mid-sentence, and has nothing to say about that.
+  watch_answers "$watched" >"$watch_log" 2>/dev/null &
   watcher=$!
 }
 

@@ -25,15 +25,30 @@ ARGUMENTS
 # as a label, so that the service can be created as it was, and compared; MORE goes to
 # docker as it is.
 create_service() {
-  local name=$1 image=$2 lines=$3 flag value said
+  local name=$1 image=$2 lines=$3 said
   shift 3
   local arguments=(--name "$name" --detach --label "copyall.arguments=$lines")
+  add_arguments <<<"$lines"
+  said=$(docker service create "${arguments[@]}" "${image_arguments[@]}" "$@" "$image" 2>&1) ||
+    fail "service $name cannot be created:" "$said" 'mend what the engine says, and deploy again'
+}
+
+# add_arguments: adds those on stdin, one a line, to the caller's arguments.
+add_arguments() {
+  local flag value
   while read -r flag value; do
     arguments+=("$flag")
     if [[ -n $value ]]; then arguments+=("$value"); fi
-  done <<<"$lines"
-  said=$(docker service create "${arguments[@]}" "${image_arguments[@]}" "$@" "$image" 2>&1) ||
-    fail "service $name cannot be created:" "$said" 'mend what the engine says, and deploy again'
+  done
+}
+
+# update_service NAME IMAGE ORDER MORE...: starts an update of the image, and does not
+# wait for it. MORE goes to docker as it is.
+update_service() {
+  local name=$1 image=$2 order=$3
+  shift 3
+  docker service update --detach "${image_arguments[@]}" --image "$image" "$@" \
+    --update-order "$order" --rollback-order "$order" "$name" >/dev/null
 }
 
 # An image is deployed by its id or digest, which needs no looking up. Other nodes
