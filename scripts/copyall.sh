@@ -7,7 +7,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-unset was_known DEPLOY_DEADLINE TARGET_IMAGE # They are for the steps, not for the caller.
+unset holder DEPLOY_DEADLINE TARGET_IMAGE # They are for the steps, not for the caller.
 mode=service force=
 while [[ ${1:-} = --rolling || ${1:-} = --force ]]; do
   if [[ $1 = --rolling ]]; then mode=rolling; else force=yes; fi
@@ -25,7 +25,7 @@ untouched="nothing was changed; if $SERVICE was running, it still is"
 trap 'echo "Interrupted: $untouched" >&2; exit 130' INT TERM HUP
 
 step preflight
-remember_service
+hold_lock
 if [[ -z $was_id ]]; then mode=service; fi
 if [[ $mode = rolling ]]; then check_same_settings; fi
 step build
@@ -42,6 +42,9 @@ else
   step trial
 fi
 if [[ -n $REGISTRY ]]; then step push; fi
+start_clock
+step swarm
+hold_lock # Of a swarm that is new.
 
 shielded change_to "$mode"
 if [[ -n $interrupted ]]; then

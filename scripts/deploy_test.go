@@ -339,7 +339,7 @@ func TestCopyall(t *testing.T) {
 
 		Convey("copyall.sh removes it only when its successor has passed the trial, under a lock", func() {
 			r := s.run("copyall.sh").passes()
-			So(r.verbs(), ShouldResemble, []string{"go build", "docker build", "docker run", "docker rm", "docker config create",
+			So(r.verbs(), ShouldResemble, []string{"docker config create", "go build", "docker build", "docker run", "docker rm",
 				"docker service rm", "docker rm", "docker service create", "docker config rm"})
 			So(r.call("docker service create"), ShouldEqual, createLine(serviceArguments))
 			So(r.stdout, ShouldContainSubstring, "==> accountservice answers: http://192.0.2.1:6767/accounts/10000\n")
@@ -357,13 +357,14 @@ func TestCopyall(t *testing.T) {
 		})
 
 		Convey("on an engine in no swarm it makes swarm and network after the trial, before the service", func() {
-			for range 4 { // preflight, image, trial, swarm
+			for range 5 { // preflight, before the lock, image, trial, swarm
 				s.once(swarmState, "inactive false")
 			}
 			s.answer("docker swarm init", "Swarm initialized")
 			s.refuse("docker network inspect *", "Error: No such network")
 			s.answer("docker network create *", "net1")
 			s.missing()
+			s.put(remembered, "1 once", "Error: no such service") // Once more in the new swarm.
 			r := s.run("copyall.sh").passes()
 			So(r.verbs(), ShouldResemble, []string{"go build", "docker build", "docker run", "docker rm", "docker swarm init",
 				"docker config create", "docker network create", "docker service create", "docker config rm"})
@@ -373,7 +374,7 @@ func TestCopyall(t *testing.T) {
 			s.before(sameService)
 			r := s.run("copyall.sh").passes()
 			So(r.stdout, ShouldContainSubstring, "accountservice v1 runs already, built from the same: no trial needed\n")
-			So(r.verbs(), ShouldResemble, []string{"go build", "docker build", "docker config create",
+			So(r.verbs(), ShouldResemble, []string{"docker config create", "go build", "docker build",
 				"docker service rm", "docker rm", "docker service create", "docker config rm"})
 		})
 
@@ -382,20 +383,20 @@ func TestCopyall(t *testing.T) {
 		Convey("a go build that fails ends it", func() {
 			s.refuse("go build *", "./main.go:1:1: syntax error")
 			r := s.run("copyall.sh").fails("./main.go:1:1: syntax error", "error: build.sh failed: "+untouched)
-			So(r.verbs(), ShouldResemble, []string{"go build"})
+			So(r.verbs(), ShouldResemble, []string{"docker config create", "go build", "docker config rm"})
 		})
 
 		Convey("a docker build that fails ends it with the engine's words", func() {
 			s.refuse("docker build *", "no space left on device")
 			r := s.run("copyall.sh").fails("no space left on device", "error: image.sh failed: "+untouched)
-			So(r.verbs(), ShouldResemble, []string{"go build", "docker build"})
+			So(r.verbs(), ShouldResemble, []string{"docker config create", "go build", "docker build", "docker config rm"})
 		})
 
 		Convey("a trial that fails ends it", func() {
 			s.answer(trialHealth, "exited starting")
 			s.answer(exitCode, "    exit code 2")
 			r := s.run("copyall.sh").fails("exit code 2", "error: trial.sh failed: "+untouched)
-			So(r.verbs(), ShouldResemble, []string{"go build", "docker build", "docker run", "docker rm"})
+			So(r.verbs(), ShouldResemble, []string{"docker config create", "go build", "docker build", "docker run", "docker rm", "docker config rm"})
 		})
 	})
 }

@@ -31,13 +31,6 @@ check_registry() {
     'name a registry that all nodes pull from: REGISTRY=host:port'
 }
 
-# check_unlocked: spares the build where another deploy is under way.
-check_unlocked() {
-  local holder
-  holder=$(lock_holder) || return 0
-  fail_locked "$holder"
-}
-
 say "Checking that $SERVICE can be deployed"
 need_command go 'install Go: https://go.dev/doc/install'
 need_command curl 'install it with the package manager of this system'
@@ -49,7 +42,6 @@ if [[ $swarm_state != inactive ]]; then
   need_manager
   nodes=$(active_nodes)
   check_port_free
-  check_unlocked
 fi
 check_nodes "$nodes"
 check_registry "$nodes"

@@ -4,10 +4,10 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin "$0" "$@"
-unset was_known DEPLOY_DEADLINE FORCE # They are for the steps, not for the caller.
+unset holder DEPLOY_DEADLINE FORCE # They are for the steps, not for the caller.
 
 need_manager
-remember_service
+hold_lock
 [[ -n $was_id ]] || fail "there is no service $SERVICE to roll back"
 [[ -n $was_previous_image ]] || fail "$SERVICE $was_version replaced nothing, so there is nothing to go back to" \
   'check out the version you want, and deploy it: scripts/copyall.sh'

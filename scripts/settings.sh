@@ -51,7 +51,7 @@ read_settings() {
 
 # check_settings refuses what cannot work, before anything is touched.
 check_settings() {
-  check SERVICE '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$' 'lower-case letters, digits and dashes, 63 at most'
+  check SERVICE '^[a-z0-9]([a-z0-9-]{0,49}[a-z0-9])?$' 'lower-case letters, digits and dashes, 51 at most'
   check IMAGE_PREFIX '^[a-z0-9]([a-z0-9._/:-]*[a-z0-9])?$' 'the first part of an image name, as in someprefix'
   check VERSION '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$' 'an image tag: letters, digits, dots, dashes and underscores'
   check GOARCH '^[a-z0-9]+$' 'a processor that Go knows, as in amd64 or arm64'

@@ -86,7 +86,7 @@ func TestSettings(t *testing.T) {
 		})
 
 		Convey("values at the edge of what is allowed are taken", func() {
-			r := s.run("network.sh", "SERVICE="+strings.Repeat("a", 63), "IMAGE_PREFIX=registry.example/some_prefix", "VERSION=v1.0-beta_2",
+			r := s.run("network.sh", "SERVICE="+strings.Repeat("a", 51), "IMAGE_PREFIX=registry.example/some_prefix", "VERSION=v1.0-beta_2",
 				"REPLICAS=9999", "PORT=65535", "TARGET_PORT=1", "ManagerIP=2001:db8::1", "ADVERTISE_ADDR=eth0:2377", "DATA_VOLUME=accounts.v2",
 				"TMPFS_SIZE=1", "LIMIT_MEMORY=1g", "LIMIT_CPU=0.5", "SERVICE_ENV=A= _b1=a=b  C=$*", "VERIFY_PATH=/", "TRIAL_SECONDS=0", "REGISTRY=registry.example:5000", "DEPLOY_TIMEOUT=99999")
 			r.passes()

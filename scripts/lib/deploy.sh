@@ -151,22 +151,35 @@ update_order() {
   if [[ $PUBLISH_MODE = ingress ]] || (($1 < $(active_nodes))); then echo start-first; else echo stop-first; fi
 }
 
-# lock: one deploy of a service at a time. Creating a config is atomic in the swarm.
-lock() {
-  local said holder
-  holder="$(id -un) on $(hostname) in $root since $(date '+%Y-%m-%d %H:%M:%S %z')"
-  if said=$(echo "$holder" | docker config create --label "copyall.holder=$holder" "$SERVICE.deploy-lock" - 2>&1); then return; fi
-  holder=$(lock_holder) || fail "the lock $SERVICE.deploy-lock cannot be had:" "$said"
-  fail_locked "$holder"
+# hold_lock: one deploy of a service at a time: takes the lock until the script exits,
+# and then remembers what runs. Where there is no swarm yet, there is nowhere to keep a
+# lock, and nothing runs.
+hold_lock() {
+  if [[ -n ${holder:-} ]]; then return; fi
+  need_engine
+  if [[ $swarm_state = active ]]; then
+    lock=$SERVICE.deploy-lock
+    holder="$(id -un) on $(hostname), process $$, in $root since $(date '+%Y-%m-%d %H:%M:%S %z')"
+    trap unlock EXIT # Before it is taken, as a signal may come while it is.
+    lock
+  fi
+  unset was_known
+  remember_service
 }
 
-unlock() { docker config rm "$SERVICE.deploy-lock" >/dev/null; }
+# lock: creating a config is atomic in the swarm.
+lock() {
+  local said other
+  if said=$(echo "$holder" | docker config create --label "copyall.holder=$holder" "$lock" - 2>&1); then return; fi
+  other=$(docker config inspect --format '{{index .Spec.Labels "copyall.holder"}}' "$lock" 2>/dev/null) ||
+    fail "the lock $lock cannot be had:" "$said"
+  fail "$SERVICE is being deployed already, by $other; nothing was changed" \
+    "wait for it, or if it is known to have died, free its lock: docker config rm $lock"
+}
 
-lock_holder() { docker config inspect --format '{{index .Spec.Labels "copyall.holder"}}' "$SERVICE.deploy-lock" 2>/dev/null; }
-
-fail_locked() {
-  fail "$SERVICE is being deployed already, by $1; nothing was changed" \
-    "wait for it, or if it is known to have died, free its lock: docker config rm $SERVICE.deploy-lock"
+# unlock: frees the lock if it is this script's own.
+unlock() {
+  if [[ -n $(docker config ls --quiet --filter "label=copyall.holder=$holder") ]]; then docker config rm "$lock" >/dev/null; fi
 }
 
 # shielded COMMAND...: runs it to its end, whatever signals come, and returns its exit
@@ -200,17 +213,13 @@ timed() {
   ( time "$scripts/$1.sh" 2>&3 ) 3>&2 2>&1
 }
 
-# change_to HOW: changes the swarm under the lock: scripts/HOW.sh, service or rolling,
-# then the proof; and if either fails, back to what ran before. Exits.
+# change_to HOW: changes the swarm: scripts/HOW.sh, service or rolling, then the proof;
+# and if either fails, back to what ran before. Exits.
 change_to() {
-  unset was_known
   start_clock
-  timed swarm || exit 1
   need_manager
-  lock
   watched=''
-  trap 'unlock; stop_watching' EXIT
-  remember_service
+  trap stop_watching EXIT
   start_watching
   if timed network && timed "$1" && timed verify; then
     report_silence
