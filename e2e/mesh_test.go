@@ -33,14 +33,16 @@ func TestMesh(t *testing.T) {
 			report := underLoad(url, func() {
 				r := copyall("--rolling", fmt.Sprintf("VERSION=v%d", n+1))
 				So(r.String(), ShouldContainSubstring, "start-first")
-				So(r.exit, ShouldEqual, 0)
+				So(r.String(), ShouldContainSubstring, "==> Deployed accountservice v")
 			})
 			fmt.Printf("\nmesh: rolling update, replicas=%s: %v\n", replicas, report)
 			So(report.Requests, ShouldBeGreaterThanOrEqualTo, enough)
 			So(report.Failures, ShouldBeEmpty)
 		}
 
-		report := underLoad(url, func() { So(copyall("", "VERSION=plain").exit, ShouldEqual, 0) })
+		report := underLoad(url, func() {
+			So(copyall("", "VERSION=plain").String(), ShouldContainSubstring, "==> Deployed accountservice plain")
+		})
 		fmt.Printf("\nmesh: plain deploy: %v\n", report)
 		So(report.Failures, ShouldNotBeEmpty)
 	})
