@@ -7,7 +7,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-unset holder DEPLOY_DEADLINE TARGET_IMAGE # They are for the steps, not for the caller.
+unset holder DEPLOY_DEADLINE TARGET_IMAGE TARGET_ARGUMENTS # They are for the steps, not for the caller.
 mode=service force=
 while [[ ${1:-} = --rolling || ${1:-} = --force ]]; do
   if [[ $1 = --rolling ]]; then mode=rolling; else force=yes; fi

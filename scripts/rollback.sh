@@ -4,7 +4,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin "$0" "$@"
-unset holder DEPLOY_DEADLINE FORCE # They are for the steps, not for the caller.
+unset holder DEPLOY_DEADLINE TARGET_ARGUMENTS FORCE # They are for the steps, not for the caller.
 
 need_manager
 hold_lock

@@ -29,13 +29,7 @@ need_manager
 start_clock
 remember_service
 [[ -n $was_id ]] || fail "there is no service $SERVICE to update" 'create it: scripts/copyall.sh'
-if [[ -n ${TARGET_IMAGE:-} ]]; then
-  new=$TARGET_IMAGE version=$TARGET_VERSION new_sha256=$TARGET_SHA256
-else
-  new=$(built_image)
-  version=$VERSION
-  new_sha256=$(wanted_sha256)
-fi
+deploy_target
 as_published
 order=$(update_order "$was_replicas")
 deploy_labels --label-add "$new" "$version" "$new_sha256"

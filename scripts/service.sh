@@ -10,7 +10,7 @@ recreate() {
     say "Removing $SERVICE $was_version"
     remove_at_once "$was_id"
   fi
-  say "Creating $SERVICE $VERSION: replicas $REPLICAS, port $PORT, $PUBLISH_MODE mode"
+  say "Creating $SERVICE $version: replicas $REPLICAS${published:+, $published}"
   create_service "$SERVICE" "$new" "$lines" --replicas "$REPLICAS" \
     --update-order "$order" --rollback-order "$order" "${labels[@]}"
 }
@@ -29,11 +29,12 @@ need_manager
 start_clock
 remember_service
 # All that can be known is found out before the outage begins.
-new=$(built_image)
+deploy_target
 lines=$(wanted_arguments)
+published=$(sed -n 's/^--publish //p' <<<"$lines")
 order=$(update_order "$REPLICAS")
 nodes=$(active_nodes)
-deploy_labels --label "$new" "$VERSION" "$(wanted_sha256)"
+deploy_labels --label "$new" "$version" "$new_sha256"
 if [[ -n $was_replicas && $was_replicas != "$REPLICAS" ]]; then
   say "This changes the replicas of $SERVICE from $was_replicas to $REPLICAS"
 fi

@@ -1,11 +1,52 @@
 #!/usr/bin/env bash
 # deploy.sh: what a deploy compares, remembers, locks and undoes. Sourced by lib.sh.
 
+# check_swarm [PORT_SETTING]: checks, without changing anything, that SERVICE can be
+# deployed here: the engine, its swarm, the network and the port, if it is to have one.
+check_swarm() {
+  need_command curl 'install it with the package manager of this system'
+  need_engine
+  check_network
+  if [[ $swarm_state = inactive ]]; then return; fi
+  need_manager
+  if [[ -n ${1:-} ]]; then check_port_free "$1"; fi
+}
+
+# check_port_free PORT_SETTING: no other service publishes the port.
+check_port_free() {
+  local port=${!1} services ports other
+  services=$(docker service ls --quiet) || fail 'docker service ls fails'
+  if [[ -z $services ]]; then return; fi
+  # shellcheck disable=SC2086 # one argument a service
+  ports=$(docker service inspect --format '{{.Spec.Name}} {{range .Endpoint.Ports}}:{{.PublishedPort}}/{{.Protocol}}:{{end}}' $services) ||
+    fail 'which ports the services publish cannot be told: docker service inspect fails'
+  other=$(sed -n "/:$port\/tcp:/s/ .*//p" <<<"$ports" | grep -vx "$SERVICE" || true)
+  [[ -z $other ]] || fail "port $port is published by service $other" \
+    "choose another with $1, or remove that service: docker service rm $other"
+}
+
+# deploy_target: sets new, version and new_sha256 to what is to be deployed: what
+# image.sh built, or what the script that runs this step has chosen.
+deploy_target() {
+  if [[ -n ${TARGET_IMAGE:-} ]]; then
+    new=$TARGET_IMAGE version=$TARGET_VERSION new_sha256=$TARGET_SHA256
+  else
+    new=$(built_image)
+    version=$VERSION
+    new_sha256=$(wanted_sha256)
+  fi
+}
+
 # wanted_arguments: what this service is created with, an argument a line, sorted. The
 # number of replicas is not among them: it changes while the service runs.
 wanted_arguments() {
+  if [[ -n ${TARGET_ARGUMENTS:-} ]]; then
+    echo "$TARGET_ARGUMENTS"
+    return
+  fi
   {
     common_arguments
+    echo "--network $NETWORK"
     # shellcheck disable=SC2153 # PORT is a setting, not a misspelt local of elsewhere
     echo "--publish mode=$PUBLISH_MODE,published=$PORT,target=$TARGET_PORT"
     confinement

@@ -2,11 +2,10 @@
 # service.sh: services: the one place that creates one, the one that waits for one,
 # and the one that explains why one fails. Sourced by lib.sh.
 
-# common_arguments: what every service is created with, an argument a line: the
-# network, a quick restart, time to finish what is in flight, logs that cannot fill
-# the disk, and updates that roll back.
+# common_arguments: what every service is created with, an argument a line: a quick
+# restart, time to finish what is in flight, logs that cannot fill the disk, and
+# updates that roll back.
 common_arguments() {
-  echo "--network $NETWORK"
   # A virtual IP needs IPVS, which is what host mode does without.
   if [[ $PUBLISH_MODE = host ]]; then echo '--endpoint-mode dnsrr'; fi
   cat <<'ARGUMENTS'
