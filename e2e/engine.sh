@@ -23,22 +23,10 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
 echo '{"insecure-registries": ["192.168.99.0/24"]}' >/run/daemon.json
 export DOCKER_CONFIG=/run/docker-config
 unset DOCKER_HOST DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_API_VERSION
-dockerd --config-file /run/daemon.json --data-root /run/docker-data --exec-root /run/docker \
-  --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "$E2E_CGROUP" >/run/dockerd.log 2>&1 &
-engine=$!
-tries=0
-until docker version >/dev/null 2>&1; do
-  tries=$((tries + 1))
-  if ! kill -0 $engine 2>/dev/null || [ $tries -gt 300 ]; then
-    echo 'error: dockerd does not start; its last words:' >&2
-    tail -n 5 /run/dockerd.log >&2
-    exit 1
-  fi
-  sleep 0.1
-done
+here=$(dirname "$0")
+"$here/dockerd.sh" start node1
 
 status=0
 "$@" || status=$?
-kill $engine
-wait $engine || true
+"$here/dockerd.sh" stop node1 || true # It ends with this process at the latest.
 exit $status

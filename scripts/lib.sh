@@ -12,6 +12,8 @@ source "$scripts/lib/engine.sh"
 source "$scripts/lib/service.sh"
 # shellcheck source=scripts/lib/deploy.sh
 source "$scripts/lib/deploy.sh"
+# shellcheck source=scripts/lib/landscape.sh
+source "$scripts/lib/landscape.sh"
 
 # Inside an expansion, old versions of bash take no $'\n'.
 newline=$'\n'

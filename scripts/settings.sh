@@ -29,6 +29,12 @@ VERIFY_BODY     -                 body it must answer with; default account 1000
 TRIAL_SECONDS   3                 seconds for which the trial must stay healthy
 DEPLOY_TIMEOUT  60                seconds from the first change to the swarm to the proven answer; undoing gets as many
 REGISTRY        -                 host:port of a registry that all nodes pull from; needed on a swarm of several nodes
+QUOTES_IMAGE    eriklupander/quotes-service  image of the quotes-service
+VISUALIZER_IMAGE  dockersamples/visualizer   image of the visualizer
+VISUALIZER_PORT   8080            port of its page, published to the outside
+DVIZZ_IMAGE     eriklupander/dvizz  image of dvizz
+DVIZZ_PORT      6969              port of its page, published to the outside
+DOCKER_SOCK     /var/run/docker.sock  socket of the manager's engine, on the manager; the visualizers get it
 TABLE
 }
 
@@ -70,6 +76,12 @@ check_settings() {
   check VERIFY_PATH '^/[^[:space:]]*$' 'a path, as in /accounts/10000'
   check TRIAL_SECONDS '^[0-9]{1,3}$' 'a number of seconds'
   check REGISTRY '^([A-Za-z0-9.-]+(:[0-9]+)?)?$' 'host:port'
+  check_image QUOTES_IMAGE
+  check_image VISUALIZER_IMAGE
+  check_port VISUALIZER_PORT
+  check_image DVIZZ_IMAGE
+  check_port DVIZZ_PORT
+  check DOCKER_SOCK '^/[^,[:space:]]+$' 'a path, as in /var/run/docker.sock'
   check DEPLOY_TIMEOUT '^[1-9][0-9]{0,4}$' 'a number of seconds'
 }
 
@@ -77,6 +89,8 @@ check_settings() {
 check() {
   [[ ${!1} =~ $2 ]] || usage_error "$1='${!1}': want $3"
 }
+
+check_image() { check "$1" '^[A-Za-z0-9][A-Za-z0-9._/:@-]*$' 'the name of an image'; }
 
 check_port() {
   check "$1" '^[1-9][0-9]{0,4}$' 'a port from 1 to 65535'

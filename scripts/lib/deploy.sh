@@ -27,6 +27,7 @@ check_port_free() {
 
 # deploy_target: sets new, version and new_sha256 to what is to be deployed: what
 # image.sh built, or what the script that runs this step has chosen.
+# shellcheck disable=SC2034 # for the caller
 deploy_target() {
   if [[ -n ${TARGET_IMAGE:-} ]]; then
     new=$TARGET_IMAGE version=$TARGET_VERSION new_sha256=$TARGET_SHA256

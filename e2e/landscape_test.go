@@ -1,0 +1,272 @@
+package e2e
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/smartystreets/goconvey/convey"
+)
+
+// standin builds an image that stands in for one of the landscape and listens on the
+// port, and returns its name.
+func standin(t *testing.T, name, port string) string {
+	t.Helper()
+	settings := []string{"SERVICE=" + name, "PACKAGE=./e2e/testdata/standin", "DOCKERFILE=e2e/testdata/standin/Dockerfile", "BASE_IMAGE=scratch", "VERSION=" + port}
+	for _, step := range []string{"build.sh", "image.sh"} {
+		if r := script(step, settings...); r.exit != 0 {
+			t.Fatalf("%s of a stand-in: exit %d\n%s", step, r.exit, r)
+		}
+	}
+	return "someprefix/" + name + ":" + port
+}
+
+// standins builds all of them, and returns the settings that name them.
+func standins(t *testing.T) []string {
+	t.Helper()
+	return []string{
+		"QUOTES_IMAGE=" + standin(t, "standin", "8080"),
+		"VISUALIZER_IMAGE=" + standin(t, "standin", "8080"),
+		"DVIZZ_IMAGE=" + standin(t, "standin", "6969"),
+	}
+}
+
+// scriptWith runs one of the project's scripts with an argument.
+func scriptWith(argument, name string, environment ...string) result {
+	return run(environment, "bash", "-c", `cd / && exec "$0" "$1"`, repository("scripts", name), argument)
+}
+
+// pageOf is the URL of a service's page that a script says it has proven.
+func pageOf(service string, r result) string {
+	found := regexp.MustCompile(service + ` answers: (http://\S+)`).FindStringSubmatch(r.stdout)
+	if found == nil {
+		return "http://nothing.invalid/"
+	}
+	return found[1]
+}
+
+// fromInside is what a task of a service that runs a stand-in on this engine gets from a URL.
+func fromInside(t *testing.T, service, url string) string {
+	t.Helper()
+	found := containers(t, service)
+	if len(found) == 0 {
+		return "no task of " + service + " runs here"
+	}
+	return run(nil, "docker", "exec", found[0], "/standin", "get", url).String()
+}
+
+const aQuote = "To be or not to be"
+
+func TestLandscape(t *testing.T) {
+	wipe(t)
+	t.Cleanup(func() { wipe(t) })
+	images := standins(t)
+	up := scriptWith("up", "landscape.sh", images...)
+	viz, dvizz, accounts := pageOf("viz", up), pageOf("dvizz", up), pageOf("accountservice", up)
+
+	Convey("Given the landscape, as landscape.sh up leaves it", t, func() {
+		thisNode := "node " + docker(t, "info", "--format", "{{.Swarm.NodeID}}")
+		allAnswer := func() bool {
+			return get(accounts) == firstAccount && strings.Contains(get(viz), thisNode) && strings.Contains(get(dvizz), thisNode) &&
+				strings.Contains(fromInside(t, "dvizz", "http://quotes-service:8080/api/quote"), aQuote)
+		}
+
+		Convey("it says so, and warns of each visualizer in a line", func() {
+			So(up.String(), ShouldContainSubstring, "==> The landscape is up\n")
+			So(up.exit, ShouldEqual, 0)
+			So(up.stderr, ShouldContainSubstring, "who reaches port 8080 sees the whole swarm")
+			So(up.stderr, ShouldContainSubstring, "who reaches port 6969 sees the whole swarm")
+			So(strings.Count(up.stderr, "is root on the manager\n"), ShouldEqual, 2)
+		})
+
+		Convey("each page shows the node whose socket it reads, on its own port", func() {
+			So(viz, ShouldEndWith, ":8080/")
+			So(dvizz, ShouldEndWith, ":6969/")
+			So(get(viz), ShouldContainSubstring, thisNode)
+			So(get(dvizz), ShouldContainSubstring, thisNode)
+		})
+
+		Convey("an image that only this engine has runs by its id, on this node", func() {
+			for service, image := range map[string]string{"viz": "someprefix/standin:8080", "dvizz": "someprefix/standin:6969", "quotes-service": "someprefix/standin:8080"} {
+				So(docker(t, "service", "inspect", "--format", "{{.Spec.TaskTemplate.ContainerSpec.Image}}", service),
+					ShouldEqual, docker(t, "image", "inspect", "--format", "{{.Id}}", image))
+				So(docker(t, "service", "inspect", "--format", "{{.Spec.TaskTemplate.Placement.Constraints}}", service),
+					ShouldContainSubstring, "node.id=="+strings.TrimPrefix(thisNode, "node "))
+			}
+		})
+
+		Convey("accountservice and quotes-service answer under their names on the network", func() {
+			So(fromInside(t, "quotes-service", "http://accountservice:6767/accounts/10000"), ShouldEqual, firstAccount)
+			So(fromInside(t, "dvizz", "http://accountservice:6767/accounts/10000"), ShouldEqual, firstAccount)
+			So(fromInside(t, "dvizz", "http://quotes-service:8080/api/quote"), ShouldContainSubstring, aQuote)
+			So(up.stdout, ShouldContainSubstring, "http://quotes-service:8080\n")
+		})
+
+		Convey("quotes-service answers nowhere else", func() {
+			So(docker(t, "service", "inspect", "--format", "{{len .Endpoint.Ports}}", "quotes-service"), ShouldEqual, "0")
+			So(docker(t, "port", containers(t, "quotes-service")[0]), ShouldBeEmpty)
+			So(get(viz+"api/quote"), ShouldStartWith, "404")
+			So(fromInside(t, "viz", "http://quotes-service:8080/api/quote"), ShouldNotContainSubstring, aQuote) // It is not on the network.
+		})
+
+		Convey("status.sh shows all four, and where they answer", func() {
+			status := script("status.sh").stdout
+			for _, service := range []string{"accountservice", "quotes-service", "viz", "dvizz"} {
+				So(status, ShouldContainSubstring, "\n"+service+" ")
+			}
+			So(status, ShouldContainSubstring, strings.TrimSuffix(dvizz, "/"))
+			So(status, ShouldNotContainSubstring, "last error")
+		})
+
+		Convey("an image that cannot be pulled is named with its setting, and what runs is left alone", func() {
+			for name, setting := range map[string]string{"quotes-service": "QUOTES_IMAGE", "visualizer": "VISUALIZER_IMAGE", "dvizz": "DVIZZ_IMAGE"} {
+				service := strings.Replace(name, "visualizer", "viz", 1)
+				before := containers(t, service)
+				So(before, ShouldHaveLength, 1)
+				r := script(name+".sh", setting+"=registry.invalid/nothing:1")
+				So(r.exit, ShouldEqual, 1)
+				So(r.stderr, ShouldContainSubstring, "the image registry.invalid/nothing:1 of "+service+" cannot be pulled")
+				So(r.stderr, ShouldContainSubstring, "name another with "+setting)
+				So(containers(t, service), ShouldResemble, before)
+			}
+		})
+
+		Convey("one that fails does not keep landscape.sh from the rest, which are deployed anew", func() {
+			before := map[string]string{}
+			for _, service := range []string{"accountservice", "quotes-service", "viz", "dvizz"} {
+				before[service] = containers(t, service)[0]
+			}
+			r := scriptWith("up", "landscape.sh", append(images, "VISUALIZER_IMAGE=registry.invalid/nothing:1")...)
+			So(r.exit, ShouldEqual, 1)
+			So(r.stderr, ShouldContainSubstring, "VISUALIZER_IMAGE")
+			So(r.stderr, ShouldContainSubstring, "error: failed, for the reasons above: visualizer.sh\n")
+			for service, container := range before {
+				if service == "viz" {
+					So(containers(t, service), ShouldResemble, []string{container})
+				} else {
+					So(containers(t, service), ShouldNotResemble, []string{container})
+				}
+			}
+			So(allAnswer(), ShouldBeTrue)
+		})
+
+		Convey("a page that does not answer is explained, and what ran before comes back", func() {
+			r := script("dvizz.sh", "DVIZZ_IMAGE=someprefix/standin:8080", "DEPLOY_TIMEOUT=10")
+			So(r.exit, ShouldEqual, 1)
+			So(r.stderr, ShouldContainSubstring, "The tasks of dvizz are healthy, but "+dvizz+" does not answer as it should")
+			So(r.stderr, ShouldContainSubstring, "serves again")
+			So(get(dvizz), ShouldContainSubstring, thisNode)
+		})
+
+		Convey("a socket that is not there is explained in the engine's words, and what ran before comes back", func() {
+			r := script("visualizer.sh", images[1], "DOCKER_SOCK=/nowhere/docker.sock", "DEPLOY_TIMEOUT=20")
+			So(r.exit, ShouldEqual, 1)
+			So(r.stderr, ShouldContainSubstring, "bind source path does not exist: /nowhere/docker.sock")
+			So(r.stderr, ShouldContainSubstring, "serves again")
+			So(get(viz), ShouldContainSubstring, thisNode)
+		})
+
+		Convey("a port that another service has is refused, and what runs is left alone", func() {
+			before := containers(t, "viz")
+			r := script("visualizer.sh", images[1], "VISUALIZER_PORT=6969")
+			So(r.exit, ShouldEqual, 1)
+			So(r.stderr, ShouldContainSubstring, "port 6969 is published by service dvizz")
+			So(r.stderr, ShouldContainSubstring, "choose another with VISUALIZER_PORT")
+			So(containers(t, "viz"), ShouldResemble, before)
+		})
+
+		Convey("a restart of the engine loses nothing", func() {
+			if !ownEngine {
+				SkipSo("only an engine of our own can be restarted", ShouldBeBlank)
+				return
+			}
+			ids := docker(t, "service", "ls", "--format", "{{.ID}} {{.Name}} {{.Image}}")
+			engineOf(t, "node1", "stop")
+			So(get(accounts), ShouldNotEqual, firstAccount)
+			engineOf(t, "node1", "start")
+			So(eventually(60*time.Second, allAnswer), ShouldBeTrue)
+			So(docker(t, "service", "ls", "--format", "{{.ID}} {{.Name}} {{.Image}}"), ShouldEqual, ids)
+		})
+
+		Convey("--remove takes one away, and the rest stays", func() {
+			So(scriptWith("--remove", "dvizz.sh").exit, ShouldEqual, 0)
+			So(get(dvizz), ShouldNotContainSubstring, "node ")
+			So(docker(t, "service", "ls", "--format", "{{.Name}}"), ShouldNotContainSubstring, "dvizz")
+			So(get(viz), ShouldContainSubstring, thisNode)
+			So(get(accounts), ShouldEqual, firstAccount)
+			So(scriptWith("--remove", "dvizz.sh").exit, ShouldEqual, 0)
+		})
+
+		Convey("landscape.sh down takes all of it away, and the network, and again finds nothing to do", func() {
+			for range 2 {
+				r := scriptWith("down", "landscape.sh")
+				So(r.String(), ShouldContainSubstring, "==> The landscape is down\n")
+				So(r.exit, ShouldEqual, 0)
+				So(docker(t, "service", "ls", "--quiet"), ShouldBeEmpty)
+				So(docker(t, "network", "ls", "--format", "{{.Name}}"), ShouldNotContainSubstring, "my_network")
+			}
+		})
+	})
+}
+
+// engineOf starts, stops or kills the engine of a node.
+func engineOf(t *testing.T, node, command string) {
+	t.Helper()
+	if r := run(nil, "./dockerd.sh", command, node); r.exit != 0 {
+		t.Fatalf("dockerd.sh %s %s: %s", command, node, r)
+	}
+}
+
+func TestAnotherService(t *testing.T) {
+	// What the README says to copy, to a module of its own.
+	copied := t.TempDir()
+	put := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(os.CopyFS(copied+"/scripts", os.DirFS(repository("scripts"))))
+	put(os.MkdirAll(copied+"/dockerfiles", 0o755))
+	put(os.MkdirAll(copied+"/greeter", 0o755))
+	for from, to := range map[string]string{"main.go": "greeter/main.go", "greeter.Dockerfile": "dockerfiles/greeter.Dockerfile"} {
+		text, err := os.ReadFile("testdata/greeter/" + from)
+		put(err)
+		put(os.WriteFile(copied+"/"+to, text, 0o644))
+	}
+	put(os.WriteFile(copied+"/go.mod", []byte("module example.com/greeter\n\ngo 1.26\n"), 0o644))
+	settings := []string{"SERVICE=greeter", "PACKAGE=./greeter", "PORT=7878", "TARGET_PORT=8000", "VERIFY_PATH=/hello", "VERIFY_BODY=hello world",
+		"SERVICE_ENV=GREETER_WHOM=world"}
+	copy := func(name, flag string, more ...string) result {
+		return run(append(settings, more...), "bash", "-c", `cd / && exec "$0" $1`, copied+"/scripts/"+name, flag)
+	}
+
+	Convey("Given accountservice, and a copy of the scripts in the module of another service", t, func() {
+		accounts := deployed(t)
+		task := containers(t, "accountservice")
+
+		Convey("they deploy, update, roll back and remove that one by settings alone, and accountservice goes on as it was", func() {
+			r := copy("copyall.sh", "", "VERSION=one")
+			So(r.String(), ShouldContainSubstring, "==> Deployed greeter one")
+			So(r.exit, ShouldEqual, 0)
+			url := pageOf("greeter", r)
+			So(url, ShouldEndWith, ":7878/hello")
+			So(get(url), ShouldEqual, "hello world")
+
+			So(copy("copyall.sh", "--rolling", "VERSION=two").exit, ShouldEqual, 0)
+			So(get(url), ShouldEqual, "hello world")
+			back := copy("rollback.sh", "")
+			So(back.String(), ShouldContainSubstring, "Rolled greeter back to one")
+
+			wrong := copy("copyall.sh", "", "VERSION=three", "VERIFY_BODY=hello moon", "DEPLOY_TIMEOUT=10")
+			So(wrong.exit, ShouldEqual, 1)
+			So(wrong.stderr, ShouldContainSubstring, "last said: hello world 200")
+
+			So(copy("remove.sh", "").exit, ShouldEqual, 0)
+			So(get(url), ShouldNotEqual, "hello world")
+			So(get(accounts), ShouldEqual, firstAccount)
+			So(containers(t, "accountservice"), ShouldResemble, task)
+		})
+	})
+}

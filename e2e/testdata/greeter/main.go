@@ -1,0 +1,28 @@
+// Command greeter is another service than this project's, as small as one can be that
+// these scripts deploy: it answers /hello, and "greeter healthcheck" asks itself.
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+)
+
+const address = "127.0.0.1:8000"
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "healthcheck" {
+		client := http.Client{Timeout: time.Second}
+		response, err := client.Get("http://" + address + "/hello")
+		if err != nil || response.StatusCode != http.StatusOK {
+			os.Exit(1)
+		}
+		return
+	}
+	http.HandleFunc("/hello", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "hello ", os.Getenv("GREETER_WHOM"))
+	})
+	fmt.Println(http.ListenAndServe(":8000", nil))
+	os.Exit(1)
+}
