@@ -460,10 +460,10 @@ func TestStatus(t *testing.T) {
 			s.answer(states+"other", "")
 			s.answer(edit(published, "accountservice", "other"), "")
 			So(s.run("status.sh").passes().stdout, ShouldEqual, ""+
-				"SERVICE            VERSION            WANTED RUNNING HEALTHY  NODES                AGE              URL\n"+
-				"accountservice     v1                      3       2       1  host1,host2          5 minutes        http://192.0.2.1:6767\n"+
+				"SERVICE            VERSION                     WANTED RUNNING HEALTHY  NODES                AGE              URL\n"+
+				"accountservice     v1                               3       2       1  host1,host2          5 minutes        http://192.0.2.1:6767\n"+
 				"    last error: \"task: non-zero exit (1)\"\n"+
-				"other              -                     all       0       0  -                    -                -\n")
+				"other              -                              all       0       0  -                    -                -\n")
 		})
 
 		Convey("where there are no services, it says so", func() {

@@ -88,7 +88,9 @@ func TestSettings(t *testing.T) {
 		Convey("values at the edge of what is allowed are taken", func() {
 			r := s.run("network.sh", "SERVICE="+strings.Repeat("a", 51), "IMAGE_PREFIX=registry.example/some_prefix", "VERSION=v1.0-beta_2",
 				"REPLICAS=9999", "PORT=65535", "TARGET_PORT=1", "ManagerIP=2001:db8::1", "ADVERTISE_ADDR=eth0:2377", "DATA_VOLUME=accounts.v2",
-				"TMPFS_SIZE=1", "LIMIT_MEMORY=1g", "LIMIT_CPU=0.5", "SERVICE_ENV=A= _b1=a=b  C=$*", "VERIFY_PATH=/", "TRIAL_SECONDS=0", "REGISTRY=registry.example:5000", "DEPLOY_TIMEOUT=99999")
+				"TMPFS_SIZE=1", "LIMIT_MEMORY=1g", "LIMIT_CPU=0.5", "SERVICE_ENV=A= _b1=a=b  C=$*", "VERIFY_PATH=/", "TRIAL_SECONDS=0", "REGISTRY=registry.example:5000", "DEPLOY_TIMEOUT=99999",
+				"QUOTES_IMAGE=registry.example:5000/a_b/quotes:v1@sha256:1", "VISUALIZER_IMAGE=viz", "VISUALIZER_PORT=65535", "DVIZZ_IMAGE=sha256:1", "DVIZZ_PORT=1",
+				"DOCKER_SOCK=/run/user/1000/docker.sock")
 			r.passes()
 		})
 	})
@@ -107,6 +109,8 @@ func TestUsageErrors(t *testing.T) {
 		{"SERVICE_ENV", "DEBUG"}, {"SERVICE_ENV", "A=1 2B=2"}, {"SERVICE_ENV", "=1"},
 		{"VERIFY_PATH", "accounts/10000"}, {"VERIFY_PATH", "/a b"}, {"TRIAL_SECONDS", "1000"}, {"TRIAL_SECONDS", "-1"},
 		{"REGISTRY", "registry:port"}, {"REGISTRY", "https://registry.example"}, {"DEPLOY_TIMEOUT", "0"}, {"DEPLOY_TIMEOUT", "1m"}, {"DEPLOY_TIMEOUT", "100000"},
+		{"QUOTES_IMAGE", "--quiet"}, {"VISUALIZER_IMAGE", "viz latest"}, {"VISUALIZER_PORT", "0"}, {"DVIZZ_IMAGE", "https://registry.example/dvizz!"}, {"DVIZZ_PORT", "65536"},
+		{"DOCKER_SOCK", "docker.sock"}, {"DOCKER_SOCK", "/run/docker.sock,readonly"},
 	} {
 		Convey(setting.name+"="+setting.value+" is refused before docker is called", t, func() {
 			r := newStage().run("copyall.sh", setting.name+"="+setting.value)

@@ -25,7 +25,7 @@ if [[ -z $services ]]; then
   say 'No services run in this swarm'
   exit 0
 fi
-row='%-18s %-18s %6s %7s %7s  %-20s %-16s %s\n'
+row='%-18s %-27s %6s %7s %7s  %-20s %-16s %s\n'
 # shellcheck disable=SC2059 # the row is the format
 printf "$row" SERVICE VERSION WANTED RUNNING HEALTHY NODES AGE URL
 for name in $services; do

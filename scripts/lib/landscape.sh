@@ -24,6 +24,8 @@ begin_image_service() {
 deploy_image() {
   unset was_known DEPLOY_DEADLINE FORCE # They are for the steps, not for the caller.
   export REPLICAS=1 VERIFY_PATH=/ VERIFY_BODY=''
+  local untouched="nothing was changed; if $SERVICE was running, it still is"
+  trap 'echo "Interrupted: $untouched" >&2; exit 130' INT TERM HUP
   say "Checking that $SERVICE can be deployed"
   check_swarm "$2"
   find_image "$1"
@@ -46,7 +48,7 @@ find_image() {
   if ! docker image inspect "$image" >/dev/null 2>&1; then
     say "Pulling $image"
     said=$(docker pull --quiet "$image" 2>&1) || fail "the image $image of $SERVICE cannot be pulled:" "$said" \
-      "name another with $1; one that only this engine has will do" "nothing was changed; if $SERVICE was running, it still is"
+      "name another with $1; one that only this engine has will do" "$untouched"
   fi
   TARGET_IMAGE=$(docker image inspect --format '{{with .RepoDigests}}{{index . 0}}{{else}}{{.Id}}{{end}}' "$image")
 }

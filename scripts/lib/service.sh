@@ -188,7 +188,7 @@ explain_failure() {
   say "The tasks of $1:"
   sed -n '1,6s/^[^ ]* /    /p' <<<"$tasks"
   while read -r task _; do
-    container=$(docker inspect --format '{{with .Status.ContainerStatus}}{{.ContainerID}}{{end}}' "$task")
+    container=$(docker inspect --format '{{with .Status.ContainerStatus}}{{.ContainerID}}{{end}}' "$task" 2>/dev/null) # The swarm forgets old tasks.
     if [[ -z $container ]]; then continue; fi
     say "The last log lines of task $task:"
     docker service logs --raw --tail 10 "$task" 2>&1 | sed 's/^/    /'
