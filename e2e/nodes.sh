@@ -37,8 +37,11 @@ case ${1:-} in
     "$here/dockerd.sh" stop node2
     "$here/dockerd.sh" stop node3
     kill "$(cat /run/registry.pid)"
-    ip netns del node2
-    ip netns del node3
+    # A namespace goes when its last process has gone, so its cable is not left to it.
+    for name in node2 node3; do
+      ip link del "$name"
+      ip netns del "$name"
+    done
     ip link del nodes
     rm -rf /run/node2 /run/node3 # They would think that they are still in a swarm.
     ;;

@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,9 +15,19 @@ import (
 
 const registry = "192.168.99.100:5000"
 
+// address of each node, by its name; node1 is the manager.
+var address = map[string]string{"node1": "192.168.99.100", "node2": "192.168.99.102", "node3": "192.168.99.103"}
+
 // threeNodes makes a swarm of the engine and two more, until the test ends.
 func threeNodes(t *testing.T) {
 	t.Helper()
+	if !ownEngine {
+		t.Skip("more nodes can be had only beside an engine of our own")
+	}
+	if _, err := exec.LookPath("docker-registry"); err != nil {
+		t.Skip("docker-registry is not installed")
+	}
+	t.Setenv("PUBLISH_MODE", "host") // A mesh between network namespaces would need IPVS.
 	wipe(t)
 	t.Cleanup(func() {
 		wipe(t)
@@ -31,21 +43,42 @@ func threeNodes(t *testing.T) {
 	}
 	token := docker(t, "swarm", "join-token", "--quiet", "worker")
 	for _, node := range []string{"node2", "node3"} {
-		docker(t, "--host", "unix:///run/"+node+"/docker.sock", "swarm", "join", "--token", token, "192.168.99.100:2377")
+		docker(t, "--host", socketOf(node), "swarm", "join", "--token", token, "192.168.99.100:2377")
 	}
-	if !eventually(10*time.Second, func() bool { return strings.Count(docker(t, "node", "ls", "--format", "{{.Status}}"), "Ready") == 3 }) {
+	if !eventually(10*time.Second, func() bool { return readyNodes() == 3 }) {
 		t.Fatal("the nodes are not ready")
 	}
 }
 
+// socketOf is where the engine of node2 or node3 answers.
+func socketOf(node string) string { return "unix:///run/" + node + "/docker.sock" }
+
+// readyNodes is how many nodes the manager hears of; none while it does not answer.
+func readyNodes() int {
+	return strings.Count(run(nil, "docker", "node", "ls", "--format", "{{.Status}}").stdout, "Ready")
+}
+
+// accountsAt is the URL of an account on a node's own port.
+func accountsAt(node string) string { return "http://" + address[node] + ":6767/accounts/10000" }
+
+// runsOn waits until the tasks of a service run on these nodes, one on each, and reports
+// whether they did in time.
+func runsOn(t *testing.T, service string, nodes ...string) bool {
+	t.Helper()
+	slices.Sort(nodes)
+	return eventually(30*time.Second, func() bool {
+		var found []string
+		for _, line := range lines(docker(t, "service", "ps", "--format", "{{.Node}} {{.DesiredState}} {{.CurrentState}}", service)) {
+			if node, state, _ := strings.Cut(line, " "); strings.HasPrefix(state, "Running Running") {
+				found = append(found, node)
+			}
+		}
+		slices.Sort(found)
+		return slices.Equal(found, nodes)
+	})
+}
+
 func TestThreeNodes(t *testing.T) {
-	if !ownEngine {
-		t.Skip("more nodes can be had only beside an engine of our own")
-	}
-	if _, err := exec.LookPath("docker-registry"); err != nil {
-		t.Skip("docker-registry is not installed")
-	}
-	t.Setenv("PUBLISH_MODE", "host") // A mesh between network namespaces would need IPVS.
 	threeNodes(t)
 
 	Convey("Given a swarm of three nodes", t, func() {
@@ -61,9 +94,9 @@ func TestThreeNodes(t *testing.T) {
 			r := copyall("", "REGISTRY="+registry, "REPLICAS=3", "VERSION=one")
 			So(r.String(), ShouldContainSubstring, "Deployed accountservice one")
 			So(r.exit, ShouldEqual, 0)
-			for _, address := range []string{"192.168.99.100", "192.168.99.102", "192.168.99.103"} {
-				So(r.stdout, ShouldContainSubstring, "http://"+address+":6767/accounts/10000")
-				So(get("http://"+address+":6767/accounts/10000"), ShouldEqual, firstAccount)
+			for node := range address {
+				So(r.stdout, ShouldContainSubstring, accountsAt(node))
+				So(get(accountsAt(node)), ShouldEqual, firstAccount)
 			}
 			So(label(t, "image"), ShouldStartWith, registry+"/someprefix/accountservice@sha256:")
 
@@ -93,6 +126,143 @@ func TestThreeNodes(t *testing.T) {
 			So(r.exit, ShouldEqual, 1)
 			So(report.String(), ShouldStartWith, "0 of ")
 			So(report.Requests, ShouldBeGreaterThan, 1000)
+		})
+	})
+}
+
+func TestNodesThatFail(t *testing.T) {
+	threeNodes(t)
+	manager := docker(t, "node", "ls", "--filter", "role=manager", "--format", "{{.Hostname}}")
+	docker(t, "node", "update", "--availability", "drain", "node3")
+	deploy := copyall("", "REGISTRY="+registry, "REPLICAS=2")
+	docker(t, "node", "update", "--availability", "active", "node3")
+
+	Convey("Given a task on the manager, one on node2, and none on node3", t, func() {
+		So(deploy.exit, ShouldEqual, 0)
+
+		// Each finds what the one before leaves.
+		for _, it := range []struct {
+			what, node, other string
+			happens, ends     func()
+		}{
+			{"a drained node", "node2", "node3",
+				func() { docker(t, "node", "update", "--availability", "drain", "node2") },
+				func() { docker(t, "node", "update", "--availability", "active", "node2") }},
+			{"a killed engine", "node3", "node2",
+				func() { engineOf(t, "node3", "kill") },
+				func() { engineOf(t, "node3", "start") }},
+			{"a cut network cable", "node2", "node3",
+				func() { So(run(nil, "ip", "link", "set", "node2", "down").exit, ShouldEqual, 0) },
+				func() { So(run(nil, "ip", "link", "set", "node2", "up").exit, ShouldEqual, 0) }},
+		} {
+			Convey(it.what+" loses its task to another, while the manager's answers all the time, and comes back", func() {
+				So(runsOn(t, "accountservice", manager, it.node), ShouldBeTrue)
+				p, err := prober.Start(accountsAt("node1"), firstAccount)
+				So(err, ShouldBeNil)
+				start := time.Now()
+				it.happens()
+				moved := eventually(90*time.Second, func() bool { return get(accountsAt(it.other)) == firstAccount })
+				took := time.Since(start)
+				it.ends()
+				back := eventually(60*time.Second, func() bool { return readyNodes() == 3 && get(accountsAt(it.node)) != firstAccount })
+				report := p.Stop()
+				fmt.Printf("\nnodes: %s: its task answered elsewhere after %.1f s; on the manager, %v\n", it.what, took.Seconds(), report)
+				So(moved, ShouldBeTrue)
+				So(back, ShouldBeTrue)
+				So(report.Failures, ShouldBeEmpty)
+				So(report.Requests, ShouldBeGreaterThan, 1000)
+				So(runsOn(t, "accountservice", manager, it.other), ShouldBeTrue)
+			})
+		}
+
+		Convey("a node that came back takes a task again", func() {
+			docker(t, "service", "scale", "--detach", "accountservice=3")
+			for node := range address {
+				So(eventually(30*time.Second, func() bool { return get(accountsAt(node)) == firstAccount }), ShouldBeTrue)
+			}
+			So(runsOn(t, "accountservice", manager, "node2", "node3"), ShouldBeTrue)
+		})
+	})
+}
+
+func TestLandscapeOnThreeNodes(t *testing.T) {
+	threeNodes(t)
+	// Every node can pull the quotes; the visualizers are this engine's only.
+	quotes := standin(t, "quotes", "8080")
+	docker(t, "tag", quotes, registry+"/quotes")
+	docker(t, "push", registry+"/quotes")
+	docker(t, "rmi", quotes, "someprefix/quotes:latest", registry+"/quotes")
+	up := scriptWith("up", "landscape.sh", append(standins(t), "QUOTES_IMAGE="+registry+"/quotes", "REGISTRY="+registry, "REPLICAS=3")...)
+
+	Convey("Given the landscape on three nodes", t, func() {
+		So(up.String(), ShouldContainSubstring, "==> The landscape is up\n")
+		manager := docker(t, "node", "ls", "--filter", "role=manager", "--format", "{{.Hostname}}")
+		managerPage := "node " + docker(t, "info", "--format", "{{.Swarm.NodeID}}")
+		allAnswer := func() bool {
+			for node := range address {
+				if get(accountsAt(node)) != firstAccount {
+					return false
+				}
+			}
+			return strings.Contains(get(pageOf("viz", up)), managerPage) && strings.Contains(get(pageOf("dvizz", up)), managerPage) && readyNodes() == 3
+		}
+
+		Convey("accountservice is on each node, and the visualizers are on the manager", func() {
+			So(runsOn(t, "accountservice", manager, "node2", "node3"), ShouldBeTrue)
+			So(runsOn(t, "viz", manager), ShouldBeTrue)
+			So(runsOn(t, "dvizz", manager), ShouldBeTrue)
+			So(allAnswer(), ShouldBeTrue)
+		})
+
+		Convey("an image that was pulled runs by its digest, on any node", func() {
+			So(up.stdout, ShouldContainSubstring, "==> Pulling "+registry+"/quotes\n")
+			So(docker(t, "service", "inspect", "--format", "{{.Spec.TaskTemplate.ContainerSpec.Image}} {{.Spec.TaskTemplate.Placement.Constraints}}", "quotes-service"),
+				ShouldStartWith, registry+"/quotes@sha256:")
+			docker(t, "service", "scale", "--detach", "quotes-service=3")
+			So(runsOn(t, "quotes-service", manager, "node2", "node3"), ShouldBeTrue)
+		})
+
+		Convey("the name of a service leads from each node to its tasks on all of them", func() {
+			for _, host := range []string{"unix:///var/run/docker.sock", socketOf("node2"), socketOf("node3")} {
+				task := docker(t, "--host", host, "ps", "--quiet", "--filter", "label=com.docker.swarm.service.name=quotes-service")
+				inside := func(url string) string {
+					return run(nil, "docker", "--host", host, "exec", task, "/standin", "get", url).String()
+				}
+				So(inside("http://accountservice:6767/accounts/10000"), ShouldEqual, firstAccount)
+				quotes := map[string]bool{}
+				So(eventually(20*time.Second, func() bool {
+					quotes[inside("http://quotes-service:8080/api/quote")] = true
+					return len(quotes) == 3
+				}), ShouldBeTrue)
+			}
+		})
+
+		Convey("a restart of the manager loses nothing, and the workers answer all the time", func() {
+			before := docker(t, "service", "ls", "--format", "{{.ID}} {{.Name}} {{.Replicas}} {{.Image}}")
+			networkID := docker(t, "network", "inspect", "--format", "{{.ID}}", "my_network")
+			p, err := prober.Start(accountsAt("node2"), firstAccount)
+			So(err, ShouldBeNil)
+			start := time.Now()
+			engineOf(t, "node1", "stop")
+			engineOf(t, "node1", "start")
+			back := eventually(90*time.Second, func() bool { return allAnswer() })
+			took := time.Since(start)
+			report := p.Stop()
+			fmt.Printf("\nnodes: manager restart: all answered again after %.1f s; on a worker, %v\n", took.Seconds(), report)
+			So(back, ShouldBeTrue)
+			So(report.Failures, ShouldBeEmpty)
+			So(report.Requests, ShouldBeGreaterThan, 1000)
+			So(docker(t, "network", "inspect", "--format", "{{.ID}}", "my_network"), ShouldEqual, networkID)
+			So(eventually(30*time.Second, func() bool {
+				return docker(t, "service", "ls", "--format", "{{.ID}} {{.Name}} {{.Replicas}} {{.Image}}") == before
+			}), ShouldBeTrue)
+		})
+
+		Convey("landscape.sh down leaves nothing", func() {
+			r := scriptWith("down", "landscape.sh")
+			So(r.String(), ShouldContainSubstring, "==> The landscape is down\n")
+			So(docker(t, "service", "ls", "--quiet"), ShouldBeEmpty)
+			So(docker(t, "network", "ls", "--format", "{{.Name}}"), ShouldNotContainSubstring, "my_network")
 		})
 	})
 }
