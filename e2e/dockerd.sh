@@ -45,7 +45,7 @@ run() {
 # end SIGNAL
 end() {
   pid=$(cat "$dir/pid")
-  kill "-$1" "$pid"
+  kill "-$1" "$pid" 2>/dev/null || return 0 # It has ended already.
   tries=0
   while kill -0 "$pid" 2>/dev/null; do
     tries=$((tries + 1))

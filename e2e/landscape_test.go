@@ -184,8 +184,9 @@ func TestLandscape(t *testing.T) {
 			}
 			ids := docker(t, "service", "ls", "--format", "{{.ID}} {{.Name}} {{.Image}}")
 			engineOf(t, "node1", "stop")
-			So(get(accounts), ShouldNotEqual, firstAccount)
+			meanwhile := get(accounts)
 			engineOf(t, "node1", "start")
+			So(meanwhile, ShouldNotEqual, firstAccount)
 			So(eventually(60*time.Second, allAnswer), ShouldBeTrue)
 			So(docker(t, "service", "ls", "--format", "{{.ID}} {{.Name}} {{.Image}}"), ShouldEqual, ids)
 		})
@@ -231,15 +232,14 @@ func TestAnotherService(t *testing.T) {
 	put(os.MkdirAll(copied+"/dockerfiles", 0o755))
 	put(os.MkdirAll(copied+"/greeter", 0o755))
 	for from, to := range map[string]string{"main.go": "greeter/main.go", "greeter.Dockerfile": "dockerfiles/greeter.Dockerfile"} {
-		text, err := os.ReadFile("testdata/greeter/" + from)
-		put(err)
-		put(os.WriteFile(copied+"/"+to, text, 0o644))
+		put(os.WriteFile(copied+"/"+to, []byte(read(t, "testdata/greeter/"+from)), 0o644))
 	}
 	put(os.WriteFile(copied+"/go.mod", []byte("module example.com/greeter\n\ngo 1.26\n"), 0o644))
-	settings := []string{"SERVICE=greeter", "PACKAGE=./greeter", "PORT=7878", "TARGET_PORT=8000", "VERIFY_PATH=/hello", "VERIFY_BODY=hello world",
+	settings := []string{"SERVICE=greeter", "PACKAGE=./greeter", "PORT=7878", "TARGET_PORT=8000", "VERIFY_PATH=/hello", `VERIFY_BODY={"hello":"world"}`,
 		"SERVICE_ENV=GREETER_WHOM=world"}
-	copy := func(name, flag string, more ...string) result {
-		return run(append(settings, more...), "bash", "-c", `cd / && exec "$0" $1`, copied+"/scripts/"+name, flag)
+	const greeting = `{"hello":"world"}`
+	copyOf := func(name, flag string, environment ...string) result {
+		return run(environment, "bash", "-c", `cd / && exec "$0" $1`, copied+"/scripts/"+name, flag)
 	}
 
 	Convey("Given accountservice, and a copy of the scripts in the module of another service", t, func() {
@@ -247,26 +247,43 @@ func TestAnotherService(t *testing.T) {
 		task := containers(t, "accountservice")
 
 		Convey("they deploy, update, roll back and remove that one by settings alone, and accountservice goes on as it was", func() {
-			r := copy("copyall.sh", "", "VERSION=one")
+			r := copyOf("copyall.sh", "", append(settings, "VERSION=one")...)
 			So(r.String(), ShouldContainSubstring, "==> Deployed greeter one")
 			So(r.exit, ShouldEqual, 0)
 			url := pageOf("greeter", r)
 			So(url, ShouldEndWith, ":7878/hello")
-			So(get(url), ShouldEqual, "hello world")
+			So(get(url), ShouldEqual, greeting)
 
-			So(copy("copyall.sh", "--rolling", "VERSION=two").exit, ShouldEqual, 0)
-			So(get(url), ShouldEqual, "hello world")
-			back := copy("rollback.sh", "")
-			So(back.String(), ShouldContainSubstring, "Rolled greeter back to one")
-
-			wrong := copy("copyall.sh", "", "VERSION=three", "VERIFY_BODY=hello moon", "DEPLOY_TIMEOUT=10")
+			wrong := copyOf("verify.sh", "", append(settings, `VERIFY_BODY={"hello":"moon"}`, "DEPLOY_TIMEOUT=2")...)
 			So(wrong.exit, ShouldEqual, 1)
-			So(wrong.stderr, ShouldContainSubstring, "last said: hello world 200")
+			So(wrong.stderr, ShouldContainSubstring, "last said: "+greeting+" 200")
 
-			So(copy("remove.sh", "").exit, ShouldEqual, 0)
-			So(get(url), ShouldNotEqual, "hello world")
+			// The same as defaults of the copy, and no environment.
+			for _, setting := range settings {
+				name, value, _ := strings.Cut(setting, "=")
+				edited := regexp.MustCompile(`(?m)^(`+name+` +)\S+`).ReplaceAllString(read(t, copied+"/scripts/settings.sh"), "${1}"+value)
+				put(os.WriteFile(copied+"/scripts/settings.sh", []byte(edited), 0o755))
+			}
+			rolling := copyOf("copyall.sh", "--rolling", "VERSION=two")
+			So(rolling.String(), ShouldContainSubstring, "==> Updating greeter from one to two")
+			So(rolling.exit, ShouldEqual, 0)
+			So(get(url), ShouldEqual, greeting)
+			So(copyOf("rollback.sh", "").String(), ShouldContainSubstring, "Rolled greeter back to one")
+			So(get(url), ShouldEqual, greeting)
+
+			So(copyOf("remove.sh", "").exit, ShouldEqual, 0)
+			So(get(url), ShouldNotEqual, greeting)
 			So(get(accounts), ShouldEqual, firstAccount)
 			So(containers(t, "accountservice"), ShouldResemble, task)
 		})
 	})
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

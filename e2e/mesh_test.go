@@ -14,13 +14,18 @@ import (
 // enough requests make a claim of none failed worth something.
 const enough = 10_000
 
-// TestMesh needs an engine whose kernel has IPVS: make mesh starts one in a virtual machine.
-func TestMesh(t *testing.T) {
+// needMesh: an engine whose kernel has IPVS. make mesh starts one in a virtual machine.
+func needMesh(t *testing.T) {
+	t.Helper()
 	if os.Getenv("E2E_MESH") == "" {
 		t.Skip("the routing mesh is tested by make mesh")
 	}
 	t.Setenv("PUBLISH_MODE", "ingress")
 	t.Setenv("DEPLOY_TIMEOUT", "240") // It is an emulated machine.
+}
+
+func TestMesh(t *testing.T) {
+	needMesh(t)
 
 	Convey("Given a service behind the routing mesh", t, func() {
 		defer wipe(t)
@@ -45,6 +50,31 @@ func TestMesh(t *testing.T) {
 		})
 		fmt.Printf("\nmesh: plain deploy: %v\n", report)
 		So(report.Failures, ShouldNotBeEmpty)
+	})
+}
+
+func TestMeshLandscape(t *testing.T) {
+	needMesh(t)
+
+	Convey("Given the landscape behind the routing mesh", t, func() {
+		defer wipe(t)
+		up := scriptWith("up", "landscape.sh", standins(t)...)
+		So(up.String(), ShouldContainSubstring, "==> The landscape is up\n")
+		thisNode := "node " + docker(t, "info", "--format", "{{.Swarm.NodeID}}")
+
+		// One Convey, as each would have the landscape deployed anew.
+		for service, port := range map[string]string{"viz": "8080", "dvizz": "6969"} {
+			So(docker(t, "service", "inspect", "--format", "{{range .Endpoint.Ports}}{{.PublishMode}} {{.PublishedPort}}{{end}}", service), ShouldEqual, "ingress "+port)
+			So(pageOf(service, up), ShouldEndWith, ":"+port+"/")
+			So(get(pageOf(service, up)), ShouldContainSubstring, thisNode)
+		}
+		So(get(pageOf("accountservice", up)), ShouldEqual, firstAccount)
+
+		// Here a name leads to a virtual IP.
+		So(docker(t, "service", "inspect", "--format", "{{.Endpoint.Spec.Mode}}", "quotes-service"), ShouldEqual, "vip")
+		So(fromInside(t, "quotes-service", "http://accountservice:6767/accounts/10000"), ShouldEqual, firstAccount)
+		So(fromInside(t, "dvizz", "http://quotes-service:8080/api/quote"), ShouldContainSubstring, aQuote)
+		So(fromInside(t, "viz", "http://quotes-service:8080/api/quote"), ShouldNotContainSubstring, aQuote)
 	})
 }
 

@@ -2,7 +2,8 @@
 # vm.sh build|up|down: a virtual machine with a docker host of its own, whose kernel has
 # the IPVS that the routing mesh needs (Debian trixie, its kernel and docker.io). Needs
 # root for build; qemu-system-x86 and debootstrap. Emulated, and so slow: some minutes.
-# Once up, its engine is tcp://127.0.0.2:2375 and port 6767 is 127.0.0.2:6767.
+# Once up, its engine is tcp://127.0.0.2:2375; its ports 6767, 8080 and 6969 are those
+# of 127.0.0.2.
 set -euo pipefail
 unset CDPATH
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -39,7 +40,7 @@ up() {
   setsid qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -cpu qemu64,-cx16 -m 3072 -nographic -no-reboot \
     -kernel "$vm/vmlinuz" -initrd "$vm/initrd" -append 'console=ttyS0 quiet root=/dev/vda rw init=/sbin/vm-init' \
     -drive "file=$vm/disk,if=virtio,format=raw" -device virtio-net-pci,netdev=net \
-    -netdev "user,id=net,$forward:2375-:2375,$forward:6767-:6767" >"$vm/log" 2>&1 </dev/null &
+    -netdev "user,id=net,$forward:2375-:2375,$forward:6767-:6767,$forward:8080-:8080,$forward:6969-:6969" >"$vm/log" 2>&1 </dev/null &
   echo $! >"$vm/pid"
   say "Starting the virtual machine"
   until docker --host "tcp://$address:2375" version >/dev/null 2>&1; do

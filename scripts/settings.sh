@@ -41,14 +41,14 @@ TABLE
 # read_settings sets every name of the table from the environment or its default.
 read_settings() {
   local name default _
-  if [[ ${VERIFY_PATH:-/accounts/10000} = /accounts/10000 && -z ${VERIFY_BODY:-} ]]; then
-    VERIFY_BODY='{"id":"10000","name":"Person_0"}'
-  fi
   while read -r name default _; do
     if [[ $default = - ]]; then default=; fi
     printf -v "$name" '%s' "${!name:-$default}"
     export "${name?}"
   done < <(settings_table)
+  if [[ $VERIFY_PATH = /accounts/10000 && -z $VERIFY_BODY ]]; then
+    VERIFY_BODY='{"id":"10000","name":"Person_0"}'
+  fi
   : "${DOCKERFILE:=dockerfiles/$SERVICE.Dockerfile}"
   : "${VERSION:=$(git -C "$root" describe --tags --always --dirty 2>/dev/null || echo dev)}"
   # shellcheck disable=SC2034 # for the steps

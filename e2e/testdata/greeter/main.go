@@ -21,7 +21,7 @@ func main() {
 		return
 	}
 	http.HandleFunc("/hello", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, "hello ", os.Getenv("GREETER_WHOM"))
+		fmt.Fprintf(w, `{"hello":%q}`, os.Getenv("GREETER_WHOM"))
 	})
 	fmt.Println(http.ListenAndServe(":8000", nil))
 	os.Exit(1)
