@@ -7,27 +7,29 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-unset holder DEPLOY_DEADLINE TARGET_IMAGE TARGET_ARGUMENTS # They are for the steps, not for the caller.
+unset holder was_known DEPLOY_DEADLINE TARGET_IMAGE TARGET_ARGUMENTS # They are for the steps, not for the caller.
 mode=service force=
 while [[ ${1:-} = --rolling || ${1:-} = --force ]]; do
   if [[ $1 = --rolling ]]; then mode=rolling; else force=yes; fi
   shift
 done
 begin "$0" "$@"
-export FORCE=$force
+export FORCE=$force MODE=$mode
 
 # step NAME: one that touches nothing that runs.
 step() {
   timed "$1" || fail "$1.sh failed: $untouched"
 }
 
-untouched="nothing was changed; if $SERVICE was running, it still is"
-trap 'echo "Interrupted: $untouched" >&2; exit 130' INT TERM HUP
-
+interruptible
 step preflight
 hold_lock
 if [[ -z $was_id ]]; then mode=service; fi
-if [[ $mode = rolling ]]; then check_same_settings; fi
+check_ours
+if [[ $mode = rolling ]]; then
+  check_has_replicas
+  check_same_settings
+fi
 step build
 step image
 if runs_already && [[ -z $force ]]; then
@@ -44,7 +46,10 @@ fi
 if [[ -n $REGISTRY ]]; then step push; fi
 start_clock
 step swarm
-hold_lock # Of a swarm that is new.
+if [[ $swarm_state = inactive ]]; then
+  untouched='this engine is the manager of a swarm now, and nothing else was changed'
+  hold_lock
+fi
 
 shielded change_to "$mode"
 if [[ -n $interrupted ]]; then

@@ -313,9 +313,27 @@ func TestService(t *testing.T) {
 			creates(createLine(serviceArguments))
 		})
 
-		Convey("one that these scripts did not create is replaced", func() {
+		Convey("one that these scripts did not create is left alone", func() {
 			s.answer(remembered, foreignService)
-			r := creates(createFrom(serviceArguments, "sha256:new", "sha256:new v1 "+sha256Of(serviceArguments)+" other/accounts:latest  "))
+			So(s.run("service.sh").fails("these scripts did not create").changes(), ShouldBeEmpty)
+		})
+
+		Convey("the same bytes in an image with another id note what the first one replaced", func() {
+			s.answer(remembered, edit(sameService, "sha256:new", "sha256:cached"))
+			creates(createLine(serviceArguments))
+		})
+
+		Convey("run alone, it takes the lock", func() {
+			s.answer(remembered, oldService)
+			So(s.run("service.sh", "holder=").passes().verbs(), ShouldResemble, []string{"docker config create",
+				"docker service rm", "docker rm", "docker service create", "docker config rm"})
+		})
+
+		Convey("run alone, and interrupted, it comes to its end and says that it was", func() {
+			s.answer(remembered, oldService)
+			s.interrupt("docker service rm *", "")
+			r := s.run("service.sh")
+			So(r.exit, ShouldEqual, 130)
 			So(r.verbs(), ShouldResemble, []string{"docker service rm", "docker rm", "docker service create"})
 		})
 

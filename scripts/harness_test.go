@@ -36,6 +36,7 @@ var healthy = [][2]string{
 	{"docker info --format {{.OperatingSystem}}", "Debian GNU/Linux 12"},
 	{swarmState, "active true node1 192.0.2.1"},
 	{activeNodes, "Ready Active"},
+	{"docker node ls --quiet", "node1"},
 	{"docker node ls --format {{.ID}} {{.Status}}", "node1 Ready"},
 	{"docker node ps * node1", ""},
 	{"docker network inspect --format {{.Driver}} my_network", "overlay"},
@@ -57,6 +58,8 @@ var healthy = [][2]string{
 	{"docker inspect --format {{.State.Status}} *", "running healthy"},
 	{"docker inspect --format {{.NodeID}} task1", "node1"},
 	{"docker inspect --format {{with .Status.ContainerStatus}}*", ""},
+	{`docker service inspect --format {{index .Spec.Labels "copyall.image"}} accountservice`, "sha256:new"},
+	{"docker ps --all --quiet --filter ancestor=*", ""},
 	{"docker rm *", ""},
 	{"docker ps --all --quiet --filter label=com.docker.swarm.service.name=accountservice", "container1"},
 	{"docker kill container1", ""},
@@ -73,7 +76,7 @@ var healthy = [][2]string{
 	{published, "ingress 6767"},
 	{servicePorts, "accountservice :6767/tcp:"},
 	{serviceNetworks, "accountservice net1 "},
-	{taskStates, "Running sha256:new Running 1 second ago"},
+	{taskStates, "Running sha256:new Running 1 second ago task1"},
 	{anyRuns, "Running 1 second ago"},
 	{taskErrors, "sha256:new task1 accountservice.1 on host1: Running 1 second ago "},
 	{"docker service ps * --quiet accountservice", "task1"},
@@ -94,7 +97,7 @@ const (
 	published       = "docker service inspect --format {{range .Spec.EndpointSpec.Ports}}* accountservice"
 	servicePorts    = "docker service inspect --format * {{range .Endpoint.Ports}}*"
 	serviceNetworks = "docker service inspect --format * {{range .Spec.TaskTemplate.Networks}}*"
-	taskStates      = "docker service ps --no-trunc --format {{.DesiredState}} {{.Image}} {{.CurrentState}} accountservice"
+	taskStates      = "docker service ps --no-trunc --format {{.DesiredState}} {{.Image}} {{.CurrentState}} {{.ID}} accountservice"
 	anyRuns         = "docker service ps --filter desired-state=running --format {{.CurrentState}} accountservice"
 	taskErrors      = "docker service ps --no-trunc --format {{.Image}} {{.ID}} * {{.Error}} accountservice"
 	runningTasks    = "docker service ps --no-trunc --filter desired-state=running --quiet accountservice"
@@ -172,6 +175,9 @@ func must(err error) {
 
 func write(path, content string) { must(os.WriteFile(path, []byte(content), 0o644)) }
 
+// inDeploy has a step find the lock taken, as it does in a deploy.
+const inDeploy = "holder=ann"
+
 // A stage is a checkout with the scripts, run with nothing on PATH but fakes and the
 // tools that the scripts may use.
 type stage struct {
@@ -207,6 +213,15 @@ func (s *stage) remove(command string) { must(os.Remove(s.path("bin/" + command)
 
 // answer says what the calls that fit a pattern print; it goes before older answers.
 func (s *stage) answer(pattern, output string) { s.put(pattern, "0", output) }
+
+// failing has three tasks of the new version fail while a script looks on, once.
+func (s *stage) failing() {
+	s.once(taskStates, strings.Join([]string{"Running sha256:new Starting 1 second ago task4", failedTask("task3"), failedTask("task2"), failedTask("task1")}, "\n"))
+	s.once(taskStates, "Running sha256:new Starting 1 second ago task1")
+}
+
+// failedTask is a task of the new version that has failed.
+func failedTask(id string) string { return "Shutdown sha256:new Failed 1 second ago " + id }
 
 // once is an answer to one call only.
 func (s *stage) once(pattern, output string) { s.put(pattern, "0 once", output) }
@@ -267,7 +282,7 @@ func (s *stage) runWith(script string, arguments []string, environment ...string
 	cmd := exec.CommandContext(ctx, s.path("scripts/"+script), arguments...)
 	cmd.Dir = "/"
 	cmd.Env = append([]string{"PATH=" + s.path("bin") + ":" + filepath.Join(shared(), "tools"), "TMPDIR=" + s.path("tmp"),
-		"FAKE=" + s.root, "HEALTHY=" + filepath.Join(shared(), "healthy"), "VERSION=v1", "TRIAL_SECONDS=0"}, environment...)
+		"FAKE=" + s.root, "HEALTHY=" + filepath.Join(shared(), "healthy"), "VERSION=v1", "TRIAL_SECONDS=0", inDeploy}, environment...)
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	// A script's children end with it.

@@ -41,8 +41,8 @@ func TestPreflight(t *testing.T) {
 			s.answer(activeNodes, "Ready Active\nReady Drain\nDown Active")
 		}, "REPLICAS=2", []string{"REPLICAS=2 tasks cannot all have port 6767 on 1 nodes", "PUBLISH_MODE=ingress"}},
 		{"there are several nodes and no registry", func(s *stage) {
-			s.answer(activeNodes, "Ready Active\nReady Active\nDown Active")
-		}, "", []string{"this swarm has 2 nodes, and only this one will have the image", "REGISTRY=host:port"}},
+			s.answer("docker node ls --quiet", "node1\nnode2\nnode3") // Whether or not they can be given tasks now.
+		}, "", []string{"this swarm has 3 nodes, and only this one will have the image", "REGISTRY=host:port"}},
 	} {
 		Convey("When "+it.when+", a deploy says so and changes nothing", t, func() {
 			s := newStage()
@@ -66,6 +66,8 @@ func TestPreflight(t *testing.T) {
 			s.answer(servicePorts, "long :67670/tcp:\nlonger :16767/tcp:\ndatagrams :6767/udp::7000/tcp:\naccountservice-two ")
 			fine()
 		})
+
+		Convey("a rolling update does not ask for REPLICAS", func() { fine("REPLICAS=2", "PUBLISH_MODE=host", "MODE=rolling") })
 
 		Convey("the routing mesh has room for more replicas than nodes", func() { fine("REPLICAS=3") })
 

@@ -38,6 +38,7 @@ remove_network() {
 
 need_manager
 start_clock
+hold_lock
 if service_exists "$SERVICE"; then
   say "Removing $SERVICE"
   remove_service "$SERVICE"

@@ -4,7 +4,8 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin "$0" "$@"
-unset holder DEPLOY_DEADLINE TARGET_ARGUMENTS FORCE # They are for the steps, not for the caller.
+unset holder was_known DEPLOY_DEADLINE TARGET_ARGUMENTS FORCE # They are for the steps, not for the caller.
+interruptible
 
 need_manager
 hold_lock
@@ -16,6 +17,7 @@ if [[ $was_previous_image = sha256:* ]]; then
     'check out that version, and deploy it: scripts/copyall.sh'
 fi
 export TARGET_IMAGE=$was_previous_image TARGET_VERSION=$was_previous_version TARGET_SHA256=$was_previous_sha256
+check_has_replicas
 shielded change_to rolling
 say "Rolled $SERVICE back to $TARGET_VERSION in $SECONDS s"
 if [[ -n $interrupted ]]; then exit 130; fi

@@ -27,8 +27,10 @@ wait_for_update() {
 
 need_manager
 start_clock
-remember_service
+hold_lock
 [[ -n $was_id ]] || fail "there is no service $SERVICE to update" 'create it: scripts/copyall.sh'
+check_ours
+check_has_replicas
 deploy_target
 as_published
 order=$(update_order "$was_replicas")
@@ -39,6 +41,8 @@ if [[ -n ${FORCE:-} || $new = "$was_image" ]]; then force=(--force); fi
 say "Updating $SERVICE from $was_version to $version, one of $was_replicas replicas at a time, $order"
 if [[ $order = stop-first ]]; then
   say "With a host-mode port and no node to spare, the old task must stop before the new one starts: expect an outage"
+elif [[ $PUBLISH_MODE = host ]]; then
+  say "With a host-mode port, the new task starts on another node: the old one's address falls silent"
 fi
 update_service "$SERVICE" "$new" "$order" "${labels[@]}" ${force[@]+"${force[@]}"}
 if ! wait_for_update; then

@@ -114,10 +114,23 @@ func TestRolling(t *testing.T) {
 			So(r.verbs(), ShouldResemble, justLocked)
 		})
 
-		Convey("one that these scripts did not create is refused, as its settings are not known", func() {
-			s.before(foreignService)
-			So(rolling(nil).fails("runs with other settings", "wanted: --network my_network").verbs(), ShouldResemble, justLocked)
-		})
+		for _, flag := range []string{"", "--rolling", "--force"} {
+			Convey("one that these scripts did not create is refused, as it could not be put back, by copyall.sh "+flag, func() {
+				s.before(foreignService)
+				r := s.runWith("copyall.sh", strings.Fields(flag)).fails("accountservice runs that these scripts did not create", "docker service rm accountservice")
+				So(r.verbs(), ShouldResemble, justLocked)
+			})
+		}
+
+		for _, script := range []string{"copyall.sh --rolling", "rollback.sh"} {
+			Convey("one that is scaled to nothing has nothing to update for "+script, func() {
+				s.before(edit(oldService, "\n1\n", "\n0\n"))
+				s.answer("docker image inspect sha256:older", "[]")
+				name, flag, _ := strings.Cut(script, " ")
+				r := s.runWith(name, strings.Fields(flag)).fails("accountservice is scaled to 0 replicas", "docker service scale accountservice=1")
+				So(r.verbs(), ShouldResemble, justLocked)
+			})
+		}
 
 		Convey("where the same runs already there is nothing to deploy", func() {
 			s.before(sameService)
@@ -161,10 +174,7 @@ func TestRolling(t *testing.T) {
 // justLocked are the changes of what is refused under the lock.
 var justLocked = []string{"docker config create", "docker config rm"}
 
-// sixFailures are the tasks of a version that the scripts give up.
-var sixFailures = strings.Repeat("Shutdown sha256:new Failed 1 second ago\n", 6)
-
-const oldRuns = "Running sha256:old Running 1 second ago"
+const oldRuns = "Running sha256:old Running 1 second ago task1"
 
 func TestUndo(t *testing.T) {
 	Convey("Given a new version that passes its trial, but fails as a service", t, func() {
@@ -187,7 +197,7 @@ func TestUndo(t *testing.T) {
 		Convey("that copyall.sh puts in the place of another", func() {
 			s.answer(serviceID, "service2")
 			s.once(serviceImage, "sha256:new")
-			s.once(taskStates, sixFailures)
+			s.failing()
 
 			Convey("the old one is created again as it was", func() {
 				s.before(edit(oldService, "\n1\n", "\n3\n", "128m", "64m"))
@@ -200,20 +210,11 @@ func TestUndo(t *testing.T) {
 				So(r.call("docker service rm"), ShouldEqual, "docker service rm accountservice\ndocker service rm accountservice")
 			})
 
-			Convey("one that these scripts did not create is created with the settings that are wanted", func() {
-				s.before(foreignService)
-				s.answer(serviceImage, "other/accounts:latest")
-				s.once(serviceImage, "sha256:new")
-				s.answer(taskStates, "Running other/accounts:latest Running 1 second ago")
-				s.once(taskStates, sixFailures)
-				So(failed(s.run("copyall.sh"), "serves again\n").call("docker service create"), ShouldEndWith,
-					createFrom(serviceArguments, "other/accounts:latest", "     "))
-			})
-
 			Convey("where the old one fails as well, nothing answers", func() {
 				s.before(oldService)
 				s.answer(serviceImage, "sha256:new")
-				s.answer(taskStates, sixFailures)
+				s.failing()
+				s.failing()
 				failed(s.run("copyall.sh"), "the deploy of accountservice failed, and so did going back to v0: nothing answers")
 			})
 		})
@@ -229,7 +230,7 @@ func TestUndo(t *testing.T) {
 		Convey("that is the first, it is removed after its cause was shown", func() {
 			s.missing()
 			s.answer(serviceImage, "sha256:new")
-			s.answer(taskStates, sixFailures)
+			s.failing()
 			r := failed(s.run("copyall.sh"), "error: the deploy of accountservice failed, and nothing of it is left\n")
 			So(r.call("docker service rm"), ShouldEqual, "docker service rm accountservice")
 			So(r.call("docker service create"), ShouldNotContainSubstring, "\n")
@@ -271,7 +272,7 @@ func TestUndo(t *testing.T) {
 			s.before(oldService)
 			s.once(serviceImage, "sha256:new") // in verify.sh
 			s.once(serviceImage, "sha256:new") // in undo.sh
-			s.once(taskStates, sixFailures)
+			s.failing()
 			r := failed(s.runWith("copyall.sh", []string{"--rolling"}), "version v0 serves again")
 			So(r.call("docker service update"), ShouldEndWith, updateLine("sha256:old", "sha256:old v0 5ha-v0 sha256:older v0.9 5ha-v0.9"))
 		})
@@ -337,7 +338,7 @@ func TestRollback(t *testing.T) {
 			s.answer(serviceID, "service2")
 			s.answer(updateState, "rollback_completed")
 			s.answer(serviceImage, "sha256:new")
-			s.answer(taskStates, "Running sha256:new Running 1 second ago")
+			s.answer(taskStates, "Running sha256:new Running 1 second ago task1")
 			So(s.run("rollback.sh").fails("the update of accountservice to v0 failed", "version v1 serves again").call("docker service update"), ShouldEqual, back)
 		})
 
@@ -349,14 +350,14 @@ func TestRollback(t *testing.T) {
 		Convey("one that is in a registry need not be here", func() {
 			s.before(edit(newService, "sha256:old", digest))
 			s.answer(serviceImage, digest)
-			s.answer(taskStates, "Running "+digest+" Running 1 second ago")
+			s.answer(taskStates, "Running "+digest+" Running 1 second ago task1")
 			So(s.run("rollback.sh").passes().call("docker service update"), ShouldContainSubstring, " --image "+digest+" ")
 		})
 
 		Convey("one that these scripts did not build gets no version and sha256 of another", func() {
 			s.before(edit(newService, "sha256:old\nv0\n5ha-v0", "other/accounts:latest\n\n"))
 			s.answer(serviceImage, "other/accounts:latest")
-			s.answer(taskStates, "Running other/accounts:latest Running 1 second ago")
+			s.answer(taskStates, "Running other/accounts:latest Running 1 second ago task1")
 			So(s.run("rollback.sh").passes().call("docker service update"), ShouldEqual,
 				updateLine("other/accounts:latest", "other/accounts:latest   sha256:new v1 5ha-v1"))
 		})
@@ -442,7 +443,8 @@ func TestPush(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	const (
-		states = "docker service ps --no-trunc --format {{.DesiredState}} {{.Node}} {{.CurrentState}}|{{.Error}} "
+		states = "docker service ps --no-trunc --format {{.DesiredState}} {{.Node}} {{.CurrentState}} "
+		tasks  = "docker service ps --no-trunc --quiet "
 		spec   = "docker service inspect --format *|*{{else}}all{{end}} "
 		ill    = "docker ps --quiet --filter label=com.docker.swarm.service.name=* --filter health=unhealthy"
 	)
@@ -452,17 +454,22 @@ func TestStatus(t *testing.T) {
 		Convey("status.sh shows a row for each service, and the last error", func() {
 			s.answer("docker service ls --format {{.Name}}", "accountservice\nother")
 			s.answer(spec+"accountservice", "v1|3")
-			s.answer(states+"accountservice", "Running host2 Running 5 minutes ago|\nRunning host1 Running 5 minutes ago|\nRunning host1 Starting 1 second ago|\n"+
-				`Shutdown host1 Failed 6 minutes ago|"task: non-zero exit (1)"`+"\n"+`Shutdown host1 Failed 9 minutes ago|"an older error"`)
+			s.answer(states+"accountservice", "Running host2 Running 5 minutes ago\nRunning host1 Running 5 minutes ago\nRunning host1 Starting 1 second ago\n"+
+				"Shutdown host1 Failed 9 minutes ago\nShutdown host1 Failed 6 minutes ago")
+			s.answer(tasks+"accountservice", "task1\ntask2\ntask3")
+			s.answer("docker inspect --format {{.Status.Timestamp}}|{{.Status.Err}} task1 task2 task3", "2026-11-24 11:51:00.5 +0000 UTC|an older error\n"+
+				"2026-11-24 11:54:00.1 +0000 UTC|task: non-zero exit (1)\n2026-11-24 11:59:00 +0000 UTC|")
 			s.answer(ill, "")
 			s.answer(edit(ill, "*", "accountservice"), "container2")
 			s.answer(spec+"other", "|all")
 			s.answer(states+"other", "")
+			s.answer(tasks+"other", "task4")
+			s.answer("docker inspect --format {{.Status.Timestamp}}|{{.Status.Err}} task4", "2026-11-24 11:59:00 +0000 UTC|")
 			s.answer(edit(published, "accountservice", "other"), "")
 			So(s.run("status.sh").passes().stdout, ShouldEqual, ""+
 				"SERVICE            VERSION                     WANTED RUNNING HEALTHY  NODES                AGE              URL\n"+
 				"accountservice     v1                               3       2       1  host1,host2          5 minutes        http://192.0.2.1:6767\n"+
-				"    last error: \"task: non-zero exit (1)\"\n"+
+				"    last error: task: non-zero exit (1)\n"+
 				"other              -                              all       0       0  -                    -                -\n")
 		})
 

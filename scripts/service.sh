@@ -27,7 +27,8 @@ remove_at_once() {
 
 need_manager
 start_clock
-remember_service
+hold_lock
+check_ours
 # All that can be known is found out before the outage begins.
 deploy_target
 lines=$(wanted_arguments)
@@ -39,3 +40,4 @@ if [[ -n $was_replicas && $was_replicas != "$REPLICAS" ]]; then
   say "This changes the replicas of $SERVICE from $was_replicas to $REPLICAS"
 fi
 shielded recreate
+if [[ -n $interrupted ]]; then exit 130; fi

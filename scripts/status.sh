@@ -10,13 +10,22 @@ begin "$0" "$@"
 # engine that runs it, so healthy is exact for this engine's tasks.
 count_tasks() {
   local tasks ill
-  tasks=$(docker service ps --no-trunc --format '{{.DesiredState}} {{.Node}} {{.CurrentState}}|{{.Error}}' "$1")
+  tasks=$(docker service ps --no-trunc --format '{{.DesiredState}} {{.Node}} {{.CurrentState}}' "$1")
   running=$(grep -cE '^Running [^ ]+ Running ' <<<"$tasks" || true)
   ill=$(docker ps --quiet --filter "label=com.docker.swarm.service.name=$1" --filter health=unhealthy | grep -c . || true)
   healthy=$((running > ill ? running - ill : 0))
   nodes=$(sed -nE 's/^Running ([^ ]+) Running .*/\1/p' <<<"$tasks" | sort -u | paste -s -d , -)
-  age=$(sed -nE 's/^Running [^ ]+ Running (.*) ago\|.*/\1/p' <<<"$tasks" | sed -n 1p)
-  error=$(sed -n 's/^[^|]*|\(..*\)/\1/p' <<<"$tasks" | sed -n 1p)
+  age=$(sed -nE 's/^Running [^ ]+ Running (.*) ago$/\1/p' <<<"$tasks" | sed -n 1p)
+  error=$(last_error "$1")
+}
+
+# last_error NAME: the youngest error of all tasks, which are listed replica by replica.
+last_error() {
+  local tasks
+  tasks=$(docker service ps --no-trunc --quiet "$1")
+  if [[ -z $tasks ]]; then return; fi
+  # shellcheck disable=SC2086 # one argument a task
+  docker inspect --format '{{.Status.Timestamp}}|{{.Status.Err}}' $tasks | sort | sed -n 's/^[^|]*|\(..*\)/\1/p' | tail -n 1
 }
 
 need_manager

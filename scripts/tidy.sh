@@ -16,8 +16,8 @@ current=$(local_id "$was_image")
 previous=$(local_id "${was_previous_image:-none}")
 docker images --quiet --no-trunc --filter "label=copyall.service=$SERVICE" | sort -u | while read -r old; do
   if [[ $old = "$current" || $old = "$previous" ]]; then continue; fi
-  # By its tags, as one that has some in two repositories cannot be removed by id; and
-  # without force, so that the engine refuses where a container uses it.
+  if [[ -n $(docker ps --all --quiet --filter "ancestor=$old") ]]; then continue; fi
+  # By its tags, as one that has some in two repositories cannot be removed by id.
   tags=$(docker image inspect --format '{{range .RepoTags}}{{println .}}{{end}}' "$old" 2>/dev/null || true)
   # shellcheck disable=SC2086 # one argument a tag
   if docker rmi ${tags:-"$old"} >/dev/null 2>&1; then say "Removed the old image $old"; fi

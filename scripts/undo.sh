@@ -29,9 +29,17 @@ service_runs() { docker service ps --filter desired-state=running --format '{{.C
 create_back() {
   if [[ -n $id ]]; then remove_service "$SERVICE"; fi
   restored_labels --label
-  # A service that these scripts did not create has no record of its arguments.
-  create_service "$SERVICE" "$was_image" "${was_arguments:-$(wanted_arguments)}" --replicas "$was_replicas" \
+  create_service "$SERVICE" "$was_image" "$was_arguments" --replicas "$was_replicas" \
     --update-order "$order" --rollback-order "$order" "${labels[@]}"
+}
+
+# remove_again: removes what this deploy has created, and nothing that somebody else has.
+remove_again() {
+  if ! service_exists "$SERVICE"; then return; fi
+  [[ $(docker service inspect --format '{{index .Spec.Labels "copyall.image"}}' "$SERVICE") = "$new" ]] ||
+    fail "the deploy of $SERVICE failed; the service of that name that is there now is somebody else's, and was left alone"
+  say "Removing $SERVICE again: nothing ran before"
+  remove_service "$SERVICE"
 }
 
 [[ -n ${was_known:-} ]] || fail 'undo.sh is a step of a deploy, and knows nothing outside one' 'to go back to the previous version: scripts/rollback.sh'
@@ -39,11 +47,13 @@ need_manager
 unset DEPLOY_DEADLINE
 start_clock
 if [[ -z $was_id ]]; then
-  say "Removing $SERVICE again: nothing ran before"
-  if service_exists "$SERVICE"; then remove_service "$SERVICE"; fi
+  deploy_target
+  remove_again
   fail "the deploy of $SERVICE failed, and nothing of it is left"
 fi
 say "Going back to $SERVICE $was_version"
+# Whatever ends this early, what serves is said last.
+trap 'printf "error: the deploy of %s failed, and so did going back to %s: nothing answers\n" "$SERVICE" "$was_version" >&2' EXIT
 as_published
 order=$(update_order "$was_replicas")
 id=$(docker service inspect --format '{{.ID}}' "$SERVICE" 2>/dev/null || true)
@@ -56,6 +66,6 @@ if [[ $id = "$was_id" ]]; then
 else
   create_back
 fi
-prove_service "$SERVICE" || fail "the deploy of $SERVICE failed, and so did going back to $was_version: nothing answers" \
-  'mend what the lines above say, and deploy again'
+prove_service "$SERVICE" || fail "$SERVICE $was_version does not do what it should, either" 'mend what the lines above say, and deploy again'
+trap - EXIT
 fail "the deploy of $SERVICE failed; version $was_version serves again"

@@ -53,7 +53,7 @@ func TestVerify(t *testing.T) {
 	Convey("Given two tasks with host-mode ports, one of them on another node", t, func() {
 		s := newStage()
 		s.answer("docker service inspect --format {{.Spec.Mode.*}} accountservice", "2")
-		s.answer(taskStates, "Running sha256:new Running 2 seconds ago\nRunning sha256:new Running 1 second ago\nShutdown sha256:old Shutdown 3 seconds ago")
+		s.answer(taskStates, "Running sha256:new Running 2 seconds ago task1\nRunning sha256:new Running 1 second ago task2\nShutdown sha256:old Shutdown 3 seconds ago task3")
 		s.answer(published, "host 6767")
 		s.answer(runningTasks, "task1\ntask2")
 		s.answer("docker inspect --format {{.NodeID}} task2", "node2")
@@ -84,32 +84,40 @@ func TestFailuresExplained(t *testing.T) {
 		}
 
 		Convey("tasks that fail again and again are given up early, with their error, exit code and log", func() {
-			s.answer(taskStates, "Ready sha256:new Ready 1 second ago\nShutdown sha256:new Rejected 2 seconds ago"+
-				strings.Repeat("\nShutdown sha256:new Failed 3 seconds ago", 5))
+			s.answer(taskStates, "Ready sha256:new Ready 1 second ago task4\nShutdown sha256:new Rejected 2 seconds ago task3\n"+failedTask("task2"))
+			s.once(taskStates, "Running sha256:new Starting 1 second ago task2\n"+failedTask("task1")) // Forgotten after that.
+			s.once(taskStates, "Running sha256:new Starting 1 second ago task1")
 			s.answer(taskErrors, "sha256:new task4 accountservice.1 on : Ready 1 second ago \n"+
 				`sha256:new task3 accountservice.1 on host1: Failed 2 seconds ago "task: non-zero exit (3)"`)
 			s.answer("docker inspect --format {{with .Status.ContainerStatus}}* task4", "")
 			s.answer("docker inspect --format {{with .Status.ContainerStatus}}* task3", "container3")
 			s.answer("docker service logs --raw --tail 10 task3", "error: cannot open the database\nsee the manual")
 			s.answer(exitCode+" container3", "    exit code 3")
-			r := verify("DEPLOY_TIMEOUT=60").fails("Giving up: 6 tasks of accountservice failed",
+			r := verify("DEPLOY_TIMEOUT=60").fails("Giving up: 3 tasks of accountservice failed",
 				`accountservice.1 on host1: Failed 2 seconds ago "task: non-zero exit (3)"`,
 				"    error: cannot open the database\n    see the manual\n", "exit code 3")
 			So(urls(r), ShouldBeEmpty)
 		})
 
 		Convey("failures of the version before do not count", func() {
-			s.once(taskStates, "Running sha256:new Starting 1 second ago"+strings.Repeat("\nShutdown sha256:old Failed 2 seconds ago", 6))
+			s.once(taskStates, "Running sha256:new Starting 1 second ago task1\n"+edit(failedTask("task2")+"\n"+failedTask("task3")+"\n"+failedTask("task4"), "new", "old"))
+			s.once(taskStates, "Running sha256:new Starting 1 second ago task1")
+			verify().passes()
+		})
+
+		Convey("nor do those from before it looked", func() {
+			s.once(taskStates, strings.Join([]string{"Running sha256:new Starting 1 second ago task5",
+				failedTask("task4"), failedTask("task3"), failedTask("task2"), failedTask("task1")}, "\n"))
 			verify().passes()
 		})
 
 		for what, states := range map[string]string{
-			"a task that does not come up":              "Running sha256:new Starting 1 second ago",
-			"a task that runs the version before":       "Running sha256:old Running 1 second ago",
-			"a task that is to stop, though it runs,":   "Shutdown sha256:new Running 1 second ago",
-			"a task of an image with a longer name":     "Running sha256:newer Running 1 second ago",
+			"a task that does not come up":              "Running sha256:new Starting 1 second ago task1",
+			"a task that runs the version before":       "Running sha256:old Running 1 second ago task1",
+			"a task that is to stop, though it runs,":   "Shutdown sha256:new Running 1 second ago task1",
+			"a task of an image with a longer name":     "Running sha256:newer Running 1 second ago task1",
 			"a service without tasks":                   "",
-			"a task that failed before but may recover": "Running sha256:new Starting 1 second ago" + strings.Repeat("\nShutdown sha256:new Failed 2 seconds ago", 5),
+			"a task that failed before but may recover": "Running sha256:new Starting 1 second ago task3\n" + failedTask("task2") + "\n" + failedTask("task1"),
 		} {
 			Convey(what+" is waited for until DEPLOY_TIMEOUT", func() {
 				s.outOfTime()

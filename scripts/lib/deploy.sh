@@ -128,7 +128,7 @@ end' "$SERVICE" 2>&1); then
     } <<<"$said"
   else
     case $said in # Only what is known not to be there may be created, or removed again.
-      *'no such service'* | *'not found'* | *'not a swarm manager'*) ;;
+      *'no such service'* | *"service $SERVICE not found"* | *'not a swarm manager'*) ;;
       *) fail "what runs as $SERVICE cannot be told:" "$said" ;;
     esac
   fi
@@ -158,7 +158,7 @@ deploy_labels() {
   if [[ $was_image != "$was_deployed" ]]; then
     previous_version='' previous_sha256='' # Somebody else's image.
   fi
-  if [[ $2 = "$was_image" ]]; then
+  if [[ $2 = "$was_image" || ($was_image = "$was_deployed" && -n $4 && $4 = "$was_sha256") ]]; then
     # The same again: what it replaced at first is still the one to go back to.
     previous_image=$was_previous_image previous_version=$was_previous_version previous_sha256=$was_previous_sha256
   fi
@@ -194,18 +194,20 @@ update_order() {
 }
 
 # hold_lock: one deploy of a service at a time: takes the lock until the script exits,
-# and then remembers what runs. Where there is no swarm yet, there is nowhere to keep a
-# lock, and nothing runs.
+# and then remembers what runs. The steps of a deploy find both done. Where there is no
+# swarm yet, there is nowhere to keep a lock, and nothing runs.
 hold_lock() {
-  if [[ -n ${holder:-} ]]; then return; fi
-  need_engine
-  if [[ $swarm_state = active ]]; then
-    lock=$SERVICE.deploy-lock
-    holder="$(id -un) on $(hostname), process $$, in $root since $(date '+%Y-%m-%d %H:%M:%S %z')"
-    trap unlock EXIT # Before it is taken, as a signal may come while it is.
-    lock
+  if [[ -z ${holder:-} ]]; then
+    need_engine
+    if [[ $swarm_state = active ]]; then
+      lock=$SERVICE.deploy-lock
+      export holder
+      holder="$(id -un) on $(hostname), process $$, in $root since $(date '+%Y-%m-%d %H:%M:%S %z')"
+      trap unlock EXIT # Before it is taken, as a signal may come while it is.
+      lock
+    fi
+    unset was_known
   fi
-  unset was_known
   remember_service
 }
 
@@ -219,9 +221,39 @@ lock() {
     "wait for it, or if it is known to have died, free its lock: docker config rm $lock"
 }
 
-# unlock: frees the lock if it is this script's own.
+# unlock: frees the lock if it is this script's own, whatever signals come. It is the
+# last thing that a script does, and does not change how that ends.
 unlock() {
-  if [[ -n $(docker config ls --quiet --filter "label=copyall.holder=$holder") ]]; then docker config rm "$lock" >/dev/null; fi
+  trap '' INT TERM HUP
+  set -m # Docker's client would end at Ctrl-C, which goes to a whole process group.
+  free_lock &
+  set +m
+  wait $! || printf 'error: the lock %s may be left behind; free it: docker config rm %s\n' "$lock" "$lock" >&2
+}
+
+free_lock() {
+  local own
+  own=$(docker config ls --quiet --filter "label=copyall.holder=$holder") || return
+  if [[ -n $own ]]; then docker config rm "$lock" >/dev/null; fi
+}
+
+# interruptible: from here on, Ctrl-C ends the script, which says that nothing was changed.
+interruptible() {
+  untouched="nothing was changed; if $SERVICE was running, it still is"
+  trap 'echo "Interrupted: $untouched" >&2; exit 130' INT TERM HUP
+}
+
+# check_ours: a service that these scripts did not create could not be put back as it was.
+check_ours() {
+  [[ -z $was_id || -n $was_arguments ]] ||
+    fail "a service $SERVICE runs that these scripts did not create, and could not put back if the deploy failed; it was not touched" \
+      "remove it yourself: docker service rm $SERVICE"
+}
+
+# check_has_replicas: an update of a service without tasks never ends.
+check_has_replicas() {
+  [[ $was_replicas != 0 ]] || fail "$SERVICE is scaled to 0 replicas, so there is nothing to update; the service was not touched" \
+    "give it some first: docker service scale $SERVICE=1"
 }
 
 # shielded COMMAND...: runs it to its end, whatever signals come, and returns its exit
@@ -234,7 +266,7 @@ shielded() {
   set -m
   # Nor does it end with the terminal, or with the pipe, that it writes to.
   (
-    trap '' HUP INT PIPE
+    trap '' HUP INT TERM PIPE
     "$@"
   ) &
   job=$!
@@ -300,7 +332,12 @@ now() {
 
 # report_silence: the longest time between two answers that had failures between them.
 report_silence() {
+  local urls
   if [[ -z $watched ]]; then return; fi
+  if urls=$(service_urls "$SERVICE" "$VERIFY_PATH" 2>/dev/null) && [[ $urls != *"$watched"* ]]; then
+    say "$watched is silent for good: no task runs there any more"
+    return
+  fi
   say "$(awk -v url="$watched" '
     { if (!last) last = $1 }
     $2 == "up" { if (silent && $1 - last > longest) longest = $1 - last; last = $1; silent = 0 }
@@ -311,7 +348,7 @@ report_silence() {
 
 stop_watching() {
   if [[ -n $watched ]]; then
-    kill "$watcher" 2>/dev/null || true
+    kill -KILL "$watcher" 2>/dev/null || true # It ignores what its parent does.
     wait "$watcher" 2>/dev/null || true # Or old versions of bash say that it was terminated.
     rm -f "$watch_log"
   fi

@@ -22,17 +22,15 @@ begin_image_service() {
 # ARGUMENTS has more arguments of docker service create, one a line. What can fail
 # without touching the running service comes first; what fails later is undone.
 deploy_image() {
-  unset was_known DEPLOY_DEADLINE FORCE # They are for the steps, not for the caller.
+  unset holder was_known DEPLOY_DEADLINE FORCE # They are for the steps, not for the caller.
   export REPLICAS=1 VERIFY_PATH=/ VERIFY_BODY=''
-  local untouched="nothing was changed; if $SERVICE was running, it still is"
-  trap 'echo "Interrupted: $untouched" >&2; exit 130' INT TERM HUP
+  interruptible
   say "Checking that $SERVICE can be deployed"
   check_swarm "$2"
   find_image "$1"
-  if [[ $swarm_state = inactive ]]; then
-    timed swarm || exit 1
-    need_manager
-  fi
+  timed swarm || exit 1
+  hold_lock
+  check_ours
   export TARGET_IMAGE TARGET_VERSION=${!1} TARGET_SHA256='' TARGET_ARGUMENTS
   TARGET_ARGUMENTS=$(image_service_arguments "$@" | LC_ALL=C sort)
   shielded change_to service

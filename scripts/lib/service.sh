@@ -88,19 +88,23 @@ tasks_left() {
 
 # wait_for_service NAME: waits until every replica runs the wanted image, and no task
 # another one. A task that has a health check runs only once it is healthy. Returns 1
-# when time is up, or when tasks fail again and again.
+# when time is up, or when tasks fail again and again: three a replica meanwhile.
 wait_for_service() {
-  local name=$1 wanted image tasks running=0 other failed
+  local name=$1 wanted image tasks running other failed='' failures before=''
   wanted=$(docker service inspect --format '{{.Spec.Mode.Replicated.Replicas}}' "$name") || return 1
   image=$(service_image "$name") || return 1
-  while time_left; do
-    tasks=$(docker service ps --no-trunc --format '{{.DesiredState}} {{.Image}} {{.CurrentState}}' "$name")
+  while :; do
+    tasks=$(docker service ps --no-trunc --format '{{.DesiredState}} {{.Image}} {{.CurrentState}} {{.ID}}' "$name")
     running=$(grep -c "^Running $image Running " <<<"$tasks" || true)
     other=$(grep '^Running ' <<<"$tasks" | grep -vc "^Running $image " || true)
-    failed=$(grep -cE "^[A-Za-z]+ $image (Failed|Rejected) " <<<"$tasks" || true)
+    # The swarm forgets old tasks, so those that failed are noted here, by their ids.
+    failed=$({ sed -nE "s|^[A-Za-z]+ $image (Failed\|Rejected) .* ||p" <<<"$tasks" && echo "$failed"; } | sort -u)
+    failures=$(grep -c . <<<"$failed" || true)
+    : "${before:=$failures}"
+    if ! time_left; then break; fi
     if ((running >= wanted && other == 0)); then return; fi
-    if ((failed >= 3 * (wanted + 1))); then
-      say "Giving up: $failed tasks of $name failed"
+    if ((failures - before >= 3 * wanted)); then
+      say "Giving up: $((failures - before)) tasks of $name failed"
       return 1
     fi
     sleep 0.1
@@ -157,9 +161,11 @@ service_urls() {
 # its URLs. Returns 1 where it does not, and explains why.
 prove_service() {
   local addresses address
-  # A task that ends at this moment has no URL: then it is all to be waited for again.
   while wait_for_service "$1" >&2; do
-    if ! addresses=$(service_urls "$1" "$VERIFY_PATH"); then continue; fi
+    if ! addresses=$(service_urls "$1" "$VERIFY_PATH"); then
+      sleep 0.1
+      continue # A task that ends at this moment has no URL: then it is all to be waited for again.
+    fi
     for address in $addresses; do
       if ! wait_for_answer "$address" "$VERIFY_BODY" >&2; then
         explain_failure "$1" >&2 || true
