@@ -33,9 +33,8 @@ test: lint ## lint, then all tests; E2E=required: also fail where there is no en
 
 mesh: ## rolling updates under load through a real routing mesh, in a virtual machine
 	e2e/vm.sh build
-	e2e/vm.sh up
-	E2E_MESH=1 E2E_DOCKER_HOST=tcp://127.0.0.2:2375 go test -count=1 -timeout 60m -v -run TestMesh ./e2e/; \
-	  status=$$?; e2e/vm.sh down; exit $$status
+	trap 'e2e/vm.sh down' EXIT; e2e/vm.sh up && \
+	  E2E_MESH=1 E2E_DOCKER_HOST=tcp://127.0.0.2:2375 go test -count=1 -timeout 60m -v -run TestMesh ./e2e/
 
 clean: ## remove what was built
 	rm -rf build

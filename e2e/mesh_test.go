@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,20 +36,20 @@ func TestMesh(t *testing.T) {
 
 		for n, replicas := range []string{"1", "1", "1", "3"} {
 			docker(t, "service", "scale", "--detach=false", "accountservice="+replicas)
-			report := underLoad(url, func() {
+			report, took := underLoad(t, url, func() {
 				r := copyall("--rolling", fmt.Sprintf("VERSION=v%d", n+1))
 				So(r.String(), ShouldContainSubstring, "start-first")
 				So(r.String(), ShouldContainSubstring, "==> Deployed accountservice v")
 			})
-			fmt.Printf("\nmesh: rolling update, replicas=%s: %v\n", replicas, report)
+			fmt.Printf("\nmesh: rolling update, replicas=%s: %.0f s, %v\n", replicas, took.Seconds(), report)
 			So(report.Requests, ShouldBeGreaterThanOrEqualTo, enough)
 			So(report.Failures, ShouldBeEmpty)
 		}
 
-		report := underLoad(url, func() {
+		report, took := underLoad(t, url, func() {
 			So(copyall("", "VERSION=plain").String(), ShouldContainSubstring, "==> Deployed accountservice plain")
 		})
-		fmt.Printf("\nmesh: plain deploy: %v\n", report)
+		fmt.Printf("\nmesh: plain deploy: %.0f s, %v\n", took.Seconds(), report)
 		So(report.Failures, ShouldNotBeEmpty)
 	})
 }
@@ -78,11 +79,24 @@ func TestMeshLandscape(t *testing.T) {
 	})
 }
 
-// underLoad asks the URL while change goes on, and until there were enough requests.
-func underLoad(url string, change func()) prober.Report {
+// underLoad asks the URL while change goes on, which may take some minutes, until the last
+// task that it replaced has ended, and until there were enough requests. It returns also
+// how long change took.
+func underLoad(t *testing.T, url string, change func()) (prober.Report, time.Duration) {
+	t.Helper()
 	p, err := prober.Start(url, firstAccount)
 	So(err, ShouldBeNil)
+	start := time.Now()
 	change()
-	eventually(5*time.Minute, func() bool { return p.Requests() >= enough })
-	return p.Stop()
+	took := time.Since(start)
+	So(eventually(2*time.Minute, func() bool { return !drains(t) }), ShouldBeTrue)
+	wanted := max(enough, p.Requests()+500)
+	So(eventually(5*time.Minute, func() bool { return p.Requests() >= wanted }), ShouldBeTrue)
+	return p.Stop(), took
+}
+
+// drains tells whether a task of accountservice runs that is to stop.
+func drains(t *testing.T) bool {
+	t.Helper()
+	return strings.Contains("\n"+docker(t, "service", "ps", "--format", "{{.DesiredState}} {{.CurrentState}}", "accountservice"), "\nShutdown Running")
 }

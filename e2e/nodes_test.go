@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -25,6 +26,9 @@ func threeNodes(t *testing.T) {
 		t.Skip("more nodes can be had only beside an engine of our own")
 	}
 	if _, err := exec.LookPath("docker-registry"); err != nil {
+		if os.Getenv("E2E") == "required" {
+			t.Fatal("docker-registry is not installed, but E2E=required")
+		}
 		t.Skip("docker-registry is not installed")
 	}
 	t.Setenv("PUBLISH_MODE", "host") // A mesh between network namespaces would need IPVS.
@@ -119,6 +123,7 @@ func TestThreeNodes(t *testing.T) {
 			p, err := prober.Start(answeringURL(first), firstAccount)
 			So(err, ShouldBeNil)
 			r := copyall("--rolling", append(moody("sick"), "REGISTRY="+registry)...)
+			So(eventually(time.Minute, func() bool { return !drains(t) }), ShouldBeTrue)
 			report := p.Stop()
 			So(r.stdout, ShouldContainSubstring, "start-first")
 			So(r.stderr, ShouldContainSubstring, "version good serves again")

@@ -25,7 +25,6 @@ build() {
   rm -rf "$vm/rootfs"
   debootstrap --variant=minbase "--include=$packages" trixie "$vm/rootfs" >"$vm/debootstrap.log" 2>&1 ||
     fail "debootstrap failed: see $vm/debootstrap.log"
-  install -m 755 "$here/vm-init.sh" "$vm/rootfs/sbin/vm-init"
   cp "$vm"/rootfs/boot/vmlinuz-* "$vm/vmlinuz"
   cp "$vm"/rootfs/boot/initrd.img-* "$vm/initrd"
 }
@@ -33,6 +32,7 @@ build() {
 up() {
   local forward="hostfwd=tcp:$address" patience=300
   [[ -f $vm/initrd ]] || fail "there is no virtual machine to start: $0 build"
+  install -m 755 "$here/vm-init.sh" "$vm/rootfs/sbin/vm-init"
   rm -f "$vm/disk"
   mkfs.ext4 -q -F -d "$vm/rootfs" "$vm/disk" 4G
   # Without cx16: QEMU 7.2 emulates cmpxchg16b in a way that crashes Linux 6.12 on two

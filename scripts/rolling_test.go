@@ -312,6 +312,23 @@ func TestLock(t *testing.T) {
 			So(s.run("rollback.sh").fails("by bob on host2").verbs(), ShouldResemble, []string{"docker config create"})
 		})
 
+		for when, it := range map[string][2]string{
+			"nobody can tell whose the lock is": {"docker config ls *", "rpc error: no leader"},
+			"the lock cannot be removed":        {"docker config rm *", "rpc error: no leader"},
+		} {
+			Convey("when "+when+" in the end, the deploy has worked all the same, and the lock is told of", func() {
+				s.refuse(it[0], it[1])
+				r := s.run("copyall.sh")
+				So(r.exit, ShouldEqual, 0)
+				So(r.stderr, ShouldEndWith, "error: the lock accountservice.deploy-lock may be left behind; free it: docker config rm accountservice.deploy-lock\n")
+			})
+		}
+
+		Convey("it is freed when Ctrl-C comes at the very end", func() {
+			s.interrupt("docker config ls *", "config1")
+			So(s.run("copyall.sh").call("docker config rm"), ShouldNotBeEmpty)
+		})
+
 		Convey("a lock that cannot be had for another reason shows the engine's words", func() {
 			s.refuse("docker config create *", "rpc error: no leader")
 			s.run("copyall.sh").fails("the lock accountservice.deploy-lock cannot be had", "rpc error: no leader")
@@ -397,6 +414,14 @@ func TestInterrupted(t *testing.T) {
 				So(r.call("docker config rm"), ShouldNotBeEmpty)
 			})
 		}
+
+		Convey("or SIGTERM to all that goes on, in a change, it comes to its end", func() {
+			s.put("docker service rm *", "0 once terminate", "")
+			r := s.run("copyall.sh")
+			So(r.exit, ShouldEqual, 130)
+			So(r.stdout, ShouldContainSubstring, "==> Deployed accountservice v1 all the same")
+			So(r.call("docker config rm"), ShouldNotBeEmpty)
+		})
 
 		Convey("in a change that fails, it is undone", func() {
 			s.interrupt("docker service update *", "")

@@ -233,7 +233,7 @@ unlock() {
 
 free_lock() {
   local own
-  own=$(docker config ls --quiet --filter "label=copyall.holder=$holder") || return
+  own=$(docker config ls --quiet --filter "label=copyall.holder=$holder") || return 1
   if [[ -n $own ]]; then docker config rm "$lock" >/dev/null; fi
 }
 
