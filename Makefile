@@ -23,12 +23,13 @@ deploy: ## build, deploy to the swarm, and prove that it answers
 lint: ## shellcheck, gofmt, go vet, staticcheck
 	@command -v shellcheck >/dev/null || { echo "error: shellcheck is not installed: see https://www.shellcheck.net"; exit 1; }
 	shellcheck -x -a scripts/*.sh scripts/testdata/fake e2e/*.sh .ci/run
-	@unformatted=$$(gofmt -l accountservice e2e scripts); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l accountservice e2e gatling scripts); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
 	go tool -modfile=.ci/tools.mod staticcheck ./...
 
-test: lint ## lint, then all tests; E2E=required: also fail where there is no engine to be had
+test: lint ## lint, then all tests; E2E=required: also fail where no engine or no Maven is to be had
 	$(GO_TEST) ./accountservice/... ./scripts/...
+	$(GO_TEST) -count=1 -v ./gatling
 	$(GO_TEST) -timeout 60m -count=1 -v ./e2e
 
 mesh: ## rolling updates under load through a real routing mesh, in a virtual machine
@@ -37,6 +38,6 @@ mesh: ## rolling updates under load through a real routing mesh, in a virtual ma
 	  E2E_MESH=1 E2E_DOCKER_HOST=tcp://127.0.0.2:2375 go test -count=1 -timeout 60m -v -run TestMesh ./e2e/
 
 clean: ## remove what was built
-	rm -rf build
+	rm -rf build gatling/target
 
 .PHONY: help run build image deploy lint test mesh clean
