@@ -32,6 +32,9 @@ test: lint ## lint, then all tests; E2E=required: also fail where no engine or n
 	$(GO_TEST) -count=1 -v ./gatling
 	$(GO_TEST) -timeout 60m -count=1 -v ./e2e
 
+loadtest: ## the footprint and the response times of the running service, under load
+	scripts/loadtest.sh
+
 mesh: ## rolling updates under load through a real routing mesh, in a virtual machine
 	e2e/vm.sh build
 	trap 'e2e/vm.sh down' EXIT; e2e/vm.sh up && \
@@ -40,4 +43,4 @@ mesh: ## rolling updates under load through a real routing mesh, in a virtual ma
 clean: ## remove what was built
 	rm -rf build gatling/target
 
-.PHONY: help run build image deploy lint test mesh clean
+.PHONY: help run build image deploy lint test loadtest mesh clean

@@ -81,10 +81,17 @@ func whatAnEngineLacks() string {
 
 // runBesideEngine runs this test binary once more, inside, and returns its exit code.
 func runBesideEngine() int {
-	// Inside there is no network to fetch modules from.
+	// Inside there is no network to fetch Go modules and Java libraries from.
 	if out, err := exec.Command("go", "mod", "download").CombinedOutput(); err != nil {
 		fmt.Printf("e2e: go mod download: %v\n%s", err, out)
 		return 1
+	}
+	if _, err := exec.LookPath("mvn"); err == nil {
+		prefetch := exec.Command("mvn", "--batch-mode", "--quiet", "--file", "../gatling/pom.xml", "gatling:test", "-Dgatling.skip")
+		if out, err := prefetch.CombinedOutput(); err != nil {
+			fmt.Printf("e2e: %v: %v\n%s", prefetch, err, out)
+			return 1
+		}
 	}
 	cgroup := "e2e-" + strconv.Itoa(os.Getpid())
 	defer removeCgroups(cgroup)

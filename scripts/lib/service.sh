@@ -58,9 +58,12 @@ service_exists() { docker service inspect "$1" >/dev/null 2>&1; }
 
 service_image() { docker service inspect --format '{{.Spec.TaskTemplate.ContainerSpec.Image}}' "$1"; }
 
-# containers_of NAME: the ids of a service's containers on this engine, stopped ones included.
+# containers_of NAME FILTERS...: the ids of a service's containers on this engine, stopped
+# ones included; FILTERS go to docker as they are.
 containers_of() {
-  docker ps --all --quiet --filter "label=com.docker.swarm.service.name=$1"
+  local name=$1
+  shift
+  docker ps --all --quiet --filter "label=com.docker.swarm.service.name=$name" "$@"
 }
 
 # wait_until_gone NAME ID: waits until the tasks of a removed service are gone.

@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# loadtest.sh [USERS] [SECONDS]: measures the running service: its footprint at rest, then
+# its footprint and its response times while USERS (1000) look up accounts for SECONDS
+# (30), with Gatling. Prints tables, and leaves them in build/loadtest/TIME/ with a chart,
+# Gatling's report and all samples. Memory is given back slowly after a load: for figures
+# after start-up, deploy anew just before.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+users=1000 duration=30
+if [[ ${1:--} != -* ]]; then users=$1; shift; fi
+if [[ ${1:--} != -* ]]; then duration=$1; shift; fi
+begin "$0" "$@"
+check users '^[1-9][0-9]{0,4}$' 'a number from 1 to 99999'
+check duration '^[1-9][0-9]{0,4}$' 'a number of seconds from 1 to 99999'
+idle_samples=30
+
+# find_containers: sets containers to those of the service that docker stats can see.
+find_containers() {
+  containers=$(containers_of "$SERVICE" --filter status=running)
+  [[ -n $containers ]] || fail "no task of $SERVICE runs on this engine, only on: $(
+    docker service ps --filter desired-state=running --format '{{.Node}}' "$SERVICE" | sort -u | paste -s -d ' ' -
+  )" 'docker stats sees only its own containers: point DOCKER_HOST or the docker context to a manager that runs a task'
+}
+
+# find_url: sets base_url to where the service answers on this engine.
+find_url() {
+  local urls here
+  urls=$(service_urls "$SERVICE" '')
+  here=$(url "$(manager_ip)" '' '')
+  base_url=$(grep -F "$here" <<<"$urls" | sed -n 1p) || fail "$SERVICE publishes no port on this engine" \
+    'deploy it with one: scripts/copyall.sh'
+}
+
+# sample: writes what docker stats says of the containers, a line each, after the Unix
+# time, until it is stopped. The client moves the cursor about before the bar.
+sample() {
+  local name cpu used limit _
+  # shellcheck disable=SC2086 # one argument a container
+  docker stats --format '| {{.Name}} {{.CPUPerc}} {{.MemUsage}}' $containers | {
+    SECONDS=$(date +%s) # Bash counts on from here.
+    while read -r _ name cpu used _ limit _; do
+      if [[ $cpu = [0-9]*% ]]; then echo "$SECONDS $name $cpu $used $limit"; fi
+    done
+  }
+}
+
+start_sampling() {
+  set -m # A process group of its own, to be ended as one.
+  sample >"$results/samples" 2>"$results/samples.err" &
+  sampler=$!
+  set +m
+  trap stop_sampling EXIT
+}
+
+stop_sampling() {
+  trap - EXIT
+  kill -- "-$sampler" 2>/dev/null || true
+  wait "$sampler" 2>/dev/null || true
+}
+
+# wait_for_samples: until there is a sample of each of idle_samples seconds.
+wait_for_samples() {
+  local count=0 shown=0 patience=$((2 * idle_samples))
+  while ((count < idle_samples)); do
+    ((patience-- > 0)) || fail 'docker stats gives too few figures:' "$(<"$results/samples.err")" "try it: docker stats ${containers//$newline/ }"
+    sleep 1
+    count=$(awk '!seen[$1]++ { n++ } END { print n + 0 }' "$results/samples")
+    if ((count >= shown + 10)); then
+      shown=$((count - count % 10))
+      echo "    $count of $idle_samples samples"
+    fi
+  done
+}
+
+gatling() { mvn --batch-mode --quiet --file gatling/pom.xml "$@"; }
+
+# simulate: returns 1 where the simulation fails.
+simulate() {
+  gatling gatling:test -Dusers="$users" -Dduration="$duration" -DbaseUrl="$base_url" \
+    -Dgatling.resultsFolder="$root/$results/gatling" -DsecondsFile="$root/$results/seconds.csv" 2>&1 | tee "$results/simulation.txt"
+}
+
+# conditions: what was measured, when, and on what.
+conditions() {
+  echo "Measured on $(date '+%Y-%m-%d %H:%M %Z') with \`scripts/loadtest.sh $users $duration\`:" \
+    "$SERVICE $(docker service inspect --format '{{index .Spec.Labels "copyall.version"}}' "$SERVICE")," \
+    "$(docker info --format 'docker engine {{.ServerVersion}}, {{.NCPU}} cores, {{.OperatingSystem}}, kernel {{.KernelVersion}}')," \
+    "Gatling $(sed -n '/gatling-charts/,/version/s/.*<version>\(.*\)<.*/\1/p' gatling/pom.xml)."
+}
+
+draw() {
+  if ! command -v gnuplot >/dev/null; then
+    say 'gnuplot is not installed (Debian: gnuplot-nox): there is no chart'
+    return
+  fi
+  gnuplot -e "dir='$results'" scripts/loadtest/footprint.gnuplot
+}
+
+trap 'echo "Interrupted: nothing was changed" >&2; exit 130' INT TERM HUP
+need_manager
+need_command javac 'install a JDK, 17 or newer (Debian: default-jdk-headless)'
+need_command mvn 'install Maven (Debian: maven): https://maven.apache.org/install.html'
+"$scripts/verify.sh"
+find_containers
+find_url
+say 'Compiling the simulation (the first time, Maven fetches what it needs)'
+gatling test-compile || fail 'the simulation cannot be compiled' 'mend what Maven says above'
+results=build/loadtest/$(date +%Y%m%d-%H%M%S)
+mkdir -p "$results"
+
+say "Measuring $SERVICE at $base_url: at rest first, $idle_samples samples, one a second"
+start_sampling
+wait_for_samples
+say "Simulating $users users for $duration s"
+failed=
+simulate || failed=yes
+stop_sampling
+[[ -s $results/seconds.csv ]] || fail 'the simulation did not run' "mend what it says above; it is in $results/simulation.txt too"
+
+# LC_ALL, as some awks write a comma for the point where the language does.
+LC_ALL=C awk -f scripts/loadtest/stats.awk "$results/samples" >"$results/stats.csv"
+rm "$results/samples" "$results/samples.err"
+{
+  conditions
+  LC_ALL=C awk -f scripts/loadtest/summary.awk -v idle="$idle_samples" -v users="$users" -v duration="$duration" \
+    "$results/seconds.csv" "$results/stats.csv" "$results/simulation.txt"
+} >"$results/summary.md"
+draw
+echo
+cat "$results/summary.md"
+echo
+say "All of it is in $results; Gatling's report: $(ls "$results"/gatling/*/index.html)"
+[[ $containers = "$(containers_of "$SERVICE" --filter status=running)" ]] ||
+  fail "other tasks of $SERVICE run now than at the start: the figures are not of one and the same" 'see why: docker service ps --no-trunc '"$SERVICE"
+[[ -z $failed ]] || fail 'the load test failed:' "$(grep ' : false (actual' "$results/simulation.txt" || tail -n 3 "$results/simulation.txt")"
