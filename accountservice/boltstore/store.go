@@ -2,6 +2,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,7 +29,8 @@ var (
 // Store is an open, complete database. It is safe for concurrent use, and any
 // number of processes may have the same file open.
 type Store struct {
-	db *bolt.DB
+	db      *bolt.DB
+	readers readers
 	// broken is set once a transaction could not even begin. BoltDB may have left its
 	// locks held then, and nothing must wait for them.
 	broken atomic.Bool
@@ -90,7 +92,7 @@ func openComplete(path string, n int, wait time.Duration) (*bolt.DB, error) {
 			if seeded(tx) < n {
 				return errIncomplete
 			}
-			return readEnds(tx)
+			return checkBucket(tx)
 		})
 	})
 	if err != nil && db != nil {
@@ -109,24 +111,29 @@ func checkSize(tx *bolt.Tx) error {
 	return err
 }
 
-// readEnds reads the first and the last account: the root, and a path down either side of the tree.
-func readEnds(tx *bolt.Tx) error {
+// checkBucket fails where the accounts are missing, or cannot be read at either end.
+func checkBucket(tx *bolt.Tx) error {
 	b := tx.Bucket(accountBucket)
 	if b == nil {
 		return fmt.Errorf("%w: it has no bucket %q", errDamaged, accountBucket)
 	}
-	c := b.Cursor()
-	c.First()
-	c.Last()
+	readEnds(b.Cursor())
 	return nil
+}
+
+// readEnds reads the first and the last account: the root, and a path down either side of the tree.
+func readEnds(accounts *bolt.Cursor) {
+	accounts.First()
+	accounts.Last()
 }
 
 // Account returns the JSON of the account with this id, the caller's own copy,
 // or account.ErrNotFound. Any other error is a failure of the storage.
 func (s *Store) Account(id string) (json []byte, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
-		value := tx.Bucket(accountBucket).Get([]byte(id))
-		if value == nil {
+	err = s.view(func(accounts *bolt.Cursor) error {
+		wanted := []byte(id)
+		key, value := accounts.Seek(wanted) // The first key from wanted on.
+		if !bytes.Equal(key, wanted) || value == nil {
 			return account.ErrNotFound
 		}
 		// A value is valid only inside its transaction.
@@ -138,7 +145,10 @@ func (s *Store) Account(id string) (json []byte, err error) {
 
 // Ping reports whether the database can be read.
 func (s *Store) Ping() error {
-	return s.view(readEnds)
+	return s.view(func(accounts *bolt.Cursor) error {
+		readEnds(accounts)
+		return nil
+	})
 }
 
 // Close waits for the reads under way and closes the file.
@@ -146,24 +156,50 @@ func (s *Store) Close() error {
 	if s.broken.Load() {
 		return nil
 	}
+	s.readers.close()
 	return s.db.Close()
 }
 
-func (s *Store) view(read func(*bolt.Tx) error) error {
+// view calls read with a cursor that nobody else uses meanwhile.
+func (s *Store) view(read func(accounts *bolt.Cursor) error) error {
 	if s.broken.Load() {
 		return errBroken
 	}
-	began := false
-	err := guard(func() error {
-		return s.db.View(func(tx *bolt.Tx) error {
-			began = true
-			return read(tx)
-		})
-	})
-	if !began {
-		s.broken.Store(true)
+	r := s.readers.take()
+	if r == nil {
+		var err error
+		if r, err = s.begin(); err != nil {
+			return err
+		}
+	}
+	err := guard(func() error { return read(r.accounts) })
+	if errors.Is(err, errDamaged) {
+		r.end() // Whatever state the cursor is in, nobody meets it.
+	} else {
+		s.readers.put(r)
 	}
 	return err
+}
+
+// begin opens a transaction for reading.
+func (s *Store) begin() (*reader, error) {
+	var r *reader
+	err := guard(func() error {
+		tx, err := s.db.Begin(false)
+		if err != nil {
+			return err
+		}
+		r = &reader{tx: tx}
+		r.accounts = tx.Bucket(accountBucket).Cursor()
+		return nil
+	})
+	switch {
+	case r == nil:
+		s.broken.Store(true)
+	case err != nil:
+		r.end()
+	}
+	return r, err
 }
 
 // errBroken stands for the failure that was reported first.
