@@ -43,5 +43,5 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) int {
 	if err != nil {
 		panic(err) // Two strings and a number can always be encoded.
 	}
-	return write(w, status, "application/problem+json", body)
+	return write(w, status, typeProblem, body)
 }
