@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -95,4 +96,42 @@ func (c slowClient) outcome(conn net.Conn) string {
 		return fmt.Sprintf("A client that %s was cut off after %v", c.name, took)
 	}
 	return fmt.Sprintf("A client that %s was cut off in time", c.name)
+}
+
+func TestClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	Convey("Given a service", t, func() {
+		p := serving("-db", newPath(t))
+		conn := dial("127.0.0.1:" + p.port(publicPort))
+
+		Convey("When a client asks and asks and never reads, it is cut off, 9 to 10 s after its last request was taken", func() {
+			// Answers are larger than requests, so what is written last waits for room.
+			requests := []byte(strings.Repeat("GET /accounts/10000 HTTP/1.1\r\nHost: test\r\n\r\n", 1000))
+			began, last := time.Now(), time.Now()
+			var err error
+			for {
+				if _, err = conn.Write(requests); err != nil {
+					break
+				}
+				last = time.Now()
+			}
+			So(errors.Is(err, os.ErrDeadlineExceeded), ShouldBeFalse)
+			So(time.Since(began), ShouldBeGreaterThan, 8900*time.Millisecond)
+			So(time.Since(last), ShouldBeBetween, 0, 13*time.Second)
+		})
+
+		Convey("When a client comes back after a pause longer than that, it is answered", func() {
+			answers := bufio.NewReader(conn)
+			for pause := range 2 {
+				time.Sleep(time.Duration(pause) * 10500 * time.Millisecond) // Time is what this is about.
+				_, err := io.WriteString(conn, "GET /health HTTP/1.1\r\nHost: test\r\n\r\n")
+				So(err, ShouldBeNil)
+				response, err := http.ReadResponse(answers, nil)
+				So(err, ShouldBeNil)
+				So(response.StatusCode, ShouldEqual, http.StatusOK)
+				_, err = io.Copy(io.Discard, response.Body)
+				So(err, ShouldBeNil)
+			}
+		})
+	})
 }

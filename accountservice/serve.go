@@ -70,7 +70,7 @@ func serveAPI(ctx context.Context, cfg config, api *httpapi.API, log *slog.Logge
 	server := newServer(api.Handler(), log)
 	server.WriteTimeout = 10 * time.Second // The admin server streams profiles for longer.
 	defer server.Close()
-	go func() { failed <- server.Serve(public) }()
+	go func() { failed <- server.Serve(lazyListener{public}) }()
 	log.Info("Starting HTTP service at " + port(public))
 
 	drain := time.Duration(0)
@@ -110,7 +110,7 @@ func shutDown(server *http.Server, api *httpapi.API, drain time.Duration, signal
 }
 
 // listen opens the address that a flag asks for.
-func listen(flagName, addr string) (net.Listener, error) {
+func listen(flagName, addr string) (*net.TCPListener, error) {
 	listener, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -118,7 +118,7 @@ func listen(flagName, addr string) (net.Listener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w: choose another address with -%s", addr, err, flagName)
 	}
-	return listener, nil
+	return listener.(*net.TCPListener), nil
 }
 
 func port(listener net.Listener) string {
