@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 GO_TEST := go test -race -timeout 20m
+HOST_ARCH = $(shell go env GOARCH)
+SERVICE_BINARY = build/accountservice-linux-$(HOST_ARCH)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,17 +25,29 @@ deploy: ## build, deploy to the swarm, and prove that it answers
 lint: ## shellcheck, gofmt, go vet, staticcheck
 	@command -v shellcheck >/dev/null || { echo "error: shellcheck is not installed: see https://www.shellcheck.net"; exit 1; }
 	shellcheck -x -a scripts/*.sh scripts/testdata/fake e2e/*.sh .ci/run
-	@unformatted=$$(gofmt -l accountservice e2e gatling scripts); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l accountservice bench e2e gatling scripts); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
 	go tool -modfile=.ci/tools.mod staticcheck ./...
 
 test: lint ## lint, then all tests; E2E=required: also fail where no engine or no Maven is to be had
-	$(GO_TEST) ./accountservice/... ./scripts/...
+	$(GO_TEST) ./accountservice/... ./bench/... ./scripts/...
 	$(GO_TEST) -count=1 -v ./gatling
 	$(GO_TEST) -timeout 60m -count=1 -v ./e2e
 
 loadtest: ## the footprint and the response times of the running service, under load
 	scripts/loadtest.sh
+
+bench: bench-build ## measure the service beside a bare net/http server, 8 minutes; BENCH='-rounds 1': see bench/main.go
+	set -o pipefail; go test -run '^$$' -bench . -count 6 ./accountservice/httpapi ./accountservice/boltstore | tee build/bench.txt
+	build/bench -service $(SERVICE_BINARY) -bare build/bench-bare -readme README.md $(BENCH)
+
+pgo: bench-build ## renew the profile that the compiler optimises the service for, 1 minute
+	build/bench -service $(SERVICE_BINARY) -profile accountservice/default.pgo -duration 30s
+
+bench-build:
+	GOARCH=$(HOST_ARCH) scripts/build.sh
+	go build -o build/bench ./bench
+	go build -pgo=off -o build/bench-bare ./bench/bare
 
 mesh: ## rolling updates under load through a real routing mesh, in a virtual machine
 	e2e/vm.sh build
@@ -43,4 +57,4 @@ mesh: ## rolling updates under load through a real routing mesh, in a virtual ma
 clean: ## remove what was built
 	rm -rf build gatling/target
 
-.PHONY: help run build image deploy lint test loadtest mesh clean
+.PHONY: help run build image deploy lint test loadtest bench pgo bench-build mesh clean

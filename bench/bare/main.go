@@ -1,0 +1,18 @@
+// Command bare is what the service is measured beside: net/http and a handler that
+// writes a constant, with the very response of the service's account 10000. It has no
+// router, no database, no metrics, no limits and no shutdown.
+package main
+
+import (
+	"log"
+	"net/http"
+	"os"
+)
+
+func main() {
+	body := []byte(`{"id":"10000","name":"Person_0"}`)
+	log.Fatal(http.ListenAndServe(os.Args[1], http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(body)
+	})))
+}

@@ -1,0 +1,188 @@
+// Command bench measures the service beside a bare net/http server, in one run on one
+// machine, and writes a Markdown table of it. It reads /proc, so it needs Linux.
+package main
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// options are what flags set. The defaults take about six minutes.
+type options struct {
+	service  string
+	bare     string
+	rounds   int
+	duration time.Duration
+	many     int
+	seed     string
+	starts   int
+	out      string
+	readme   string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
+	defer cancel()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == "load" { // A process of its own, to be pinned to a processor of its own.
+		return loadCommand(ctx, args[1:])
+	}
+	var o options
+	profile := ""
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.StringVar(&o.service, "service", "", "`binary` of the service")
+	fs.StringVar(&o.bare, "bare", "", "`binary` of the bare server")
+	fs.IntVar(&o.rounds, "rounds", 5, "`number` of rounds")
+	fs.DurationVar(&o.duration, "duration", 4*time.Second, "how `long` each load lasts, in whole seconds")
+	fs.IntVar(&o.many, "many", 1_000_000, "`number` of accounts to set beside 100")
+	fs.StringVar(&o.seed, "seed", "1000000,10000000", "`numbers` of accounts whose seeding is timed")
+	fs.IntVar(&o.starts, "starts", 20, "`number` of starts until the first answer")
+	fs.StringVar(&o.out, "out", "build/bench.md", "`file` for the result")
+	fs.StringVar(&o.readme, "readme", "", "`file` that shows the result between two marks")
+	fs.StringVar(&profile, "profile", "", "instead of measuring, write a CPU profile of the service under load to `file`")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if profile != "" {
+		return writeProfile(ctx, o.service, profile, o.duration)
+	}
+	report, err := measure(ctx, o)
+	if err != nil {
+		return err
+	}
+	fmt.Print("\n", report)
+	if err := os.WriteFile(o.out, []byte(report), 0o644); err != nil {
+		return err
+	}
+	return show(o.readme, report)
+}
+
+// show puts the report between the two marks of the file, if one is named.
+func show(path, report string) error {
+	const begin, end = "<!-- bench: begin -->\n", "<!-- bench: end -->\n"
+	if path == "" {
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	before, rest, found := strings.Cut(string(text), begin)
+	_, after, foundEnd := strings.Cut(rest, end)
+	if !found || !foundEnd {
+		return fmt.Errorf("%s has no place for the result: want the lines %q and %q", path, begin, end)
+	}
+	return os.WriteFile(path, []byte(before+begin+report+end+after), 0o644)
+}
+
+// measure does all rounds and returns the report.
+func measure(ctx context.Context, o options) (string, error) {
+	dir, err := os.MkdirTemp("build", "bench-") // On disk, where a /tmp may be in memory.
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	few, many := filepath.Join(dir, "few.db"), filepath.Join(dir, "many.db")
+	service := func(db string, accounts int) target {
+		return target{name: fmt.Sprintf("the service with %d accounts", accounts), accounts: accounts, command: func(addr string) *exec.Cmd {
+			// What the image sets, but for its drain, which nothing here waits for.
+			return exec.Command(o.service, "-addr", addr, "-db", db, "-accounts", strconv.Itoa(accounts), "-admin-addr", "127.0.0.1:0")
+		}}
+	}
+	bare := target{name: "the bare server", command: func(addr string) *exec.Cmd { return exec.Command(o.bare, addr) }}
+	ours, big := service(few, 100), service(many, o.many)
+
+	if err := sameAnswer(ctx, bare, ours); err != nil {
+		return "", err
+	}
+	r := newReport(o)
+	for _, n := range strings.Split(o.seed, ",") {
+		accounts, err := strconv.Atoi(n)
+		if err != nil {
+			return "", fmt.Errorf("-seed %s: %w", o.seed, err)
+		}
+		say("Seeding %d accounts", accounts)
+		took, anonymous, err := seed(ctx, service(filepath.Join(dir, "seed.db"), accounts))
+		if err != nil {
+			return "", err
+		}
+		r.seedings = append(r.seedings, seeding{accounts, took, anonymous})
+		if err := os.Remove(filepath.Join(dir, "seed.db")); err != nil {
+			return "", err
+		}
+	}
+	if _, _, err := seed(ctx, big); err != nil { // To be there when it is started for a load.
+		return "", err
+	}
+
+	say("Starting each server %d times", o.starts)
+	for i := range o.starts {
+		for name, t := range map[string]target{
+			startBare:   bare,
+			startEmpty:  service(filepath.Join(dir, fmt.Sprintf("start-%d.db", i)), 100),
+			startSeeded: ours,
+			startMany:   big,
+		} {
+			p, took, err := start(ctx, t, false)
+			if err != nil {
+				return "", err
+			}
+			p.stop()
+			r.starts[name] = append(r.starts[name], milliseconds(took))
+		}
+	}
+
+	loads := []struct {
+		into *[]result
+		t    target
+		load load
+	}{
+		{&r.bare64, bare, load{connections: 64}},
+		{&r.service64, ours, load{connections: 64}},
+		{&r.bare1000, bare, load{connections: 1000}},
+		{&r.service1000, ours, load{connections: 1000}},
+		{&r.few, ours, load{connections: 64, ids: 100}},
+		{&r.many, big, load{connections: 64, ids: o.many}},
+	}
+	for round := range o.rounds {
+		say("Round %d of %d", round+1, o.rounds)
+		for i := range loads {
+			l := loads[i^(round%2)] // The first of a pair is the second of the next round.
+			l.load.duration = o.duration
+			got, err := underLoad(ctx, l.t, l.load)
+			if err != nil {
+				return "", err
+			}
+			*l.into = append(*l.into, got)
+		}
+	}
+	return r.markdown(), nil
+}
+
+func say(format string, args ...any) { fmt.Printf("==> "+format+"\n", args...) }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// firstLine returns the first line that a command prints, or what stands in for it.
+func firstLine(fallback, name string, args ...string) string {
+	out, _ := exec.Command(name, args...).CombinedOutput()
+	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return cmp.Or(line, fallback)
+}

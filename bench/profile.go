@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// writeProfile writes a CPU profile of the service under the load that it is measured
+// with. The compiler optimises for what it finds there.
+func writeProfile(ctx context.Context, binary, file string, duration time.Duration) error {
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	admin := free.Addr().String()
+	if err := free.Close(); err != nil {
+		return err
+	}
+	p, _, err := start(ctx, target{name: "the service", command: func(addr string) *exec.Cmd {
+		return exec.Command(binary, "-addr", addr, "-db", filepath.Join(dir, "accounts.db"), "-admin-addr", admin)
+	}}, true)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+
+	say("Profiling the service under load for %v", duration)
+	loaded := make(chan error, 1)
+	go func() {
+		_, err := load{connections: 64, ids: 100, duration: duration + 2*time.Second}.run(ctx, p.addr)
+		loaded <- err
+	}()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", admin, int(duration.Seconds())), nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	profile, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s: %s", request.URL, response.Status, profile)
+	}
+	if err := <-loaded; err != nil {
+		return err
+	}
+	return os.WriteFile(file, profile, 0o644)
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Where a start begins.
+const (
+	startBare   = "bare server"
+	startEmpty  = "no database yet, 100 accounts to seed"
+	startSeeded = "seeded database, 100 accounts"
+	startMany   = "seeded database, many accounts"
+)
+
+type seeding struct {
+	accounts  int
+	took      time.Duration
+	anonymous int // bytes
+}
+
+// report is all that was measured, one result a round.
+type report struct {
+	options
+	bare64, service64, bare1000, service1000, few, many []result
+	starts                                              map[string][]float64 // milliseconds
+	seedings                                            []seeding
+}
+
+func newReport(o options) *report { return &report{options: o, starts: map[string][]float64{}} }
+
+// A figure is one figure of a result.
+type figure struct {
+	name   string
+	format string
+	of     func(result) float64
+}
+
+var measures = []figure{
+	{"requests/s", "%.0f", func(r result) float64 { return r.PerSecond }},
+	{"server CPU per request, µs", "%.2f", func(r result) float64 { return r.cpu }},
+	{"p50, ms", "%.2f", func(r result) float64 { return r.P50 }},
+	{"p99, ms", "%.2f", func(r result) float64 { return r.P99 }},
+	{"peak memory, MiB", "%.1f", func(r result) float64 { return r.peak }},
+}
+
+// markdown returns the report as tables: medians, and in brackets the least and the most.
+func (r *report) markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Measured on %s by `make bench`: %s, %s, %s; %d rounds of %v in turn%s.\n",
+		time.Now().Format(time.DateOnly), firstLine("unknown version", r.service, "-version"), machine(), generator(), r.rounds, r.duration, pinning())
+	b.WriteString("Medians, in brackets the least and the most; a ratio is the median of the rounds' own ratios.\n\n")
+
+	compare := func(title, a, b_ string, as, bs []result, ms []figure) {
+		fmt.Fprintf(&b, "| %s | %s | %s | ratio |\n|---|---|---|---|\n", title, a, b_)
+		for _, m := range ms {
+			x, y, ratios := values(as, m), values(bs, m), []float64{}
+			for i := range x {
+				ratios = append(ratios, y[i]/x[i])
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", m.name, spread(m.format, x), spread(m.format, y), spread("%.2f", ratios))
+		}
+		b.WriteString("\n")
+	}
+	compare("64 connections", "bare net/http", "accountservice", r.bare64, r.service64, measures)
+	compare("1,000 connections", "bare net/http", "accountservice", r.bare1000, r.service1000, measures)
+	compare("64 connections, random ids", "100 accounts", thousands(r.options.many)+" accounts", r.few, r.many, measures[:2])
+
+	fmt.Fprintf(&b, "| first answer after the start of the process, %d starts | ms |\n|---|---|\n", r.options.starts)
+	for _, name := range []string{startBare, startEmpty, startSeeded, startMany} {
+		fmt.Fprintf(&b, "| %s | %s |\n", strings.Replace(name, "many", thousands(r.options.many), 1), spread("%.1f", r.starts[name]))
+	}
+	b.WriteString("\n| seeding a new database, from the start of the process to the first answer | s | most anonymous memory, MiB |\n|---|---|---|\n")
+	for _, s := range r.seedings {
+		fmt.Fprintf(&b, "| %s accounts | %.1f | %.0f |\n", thousands(s.accounts), s.took.Seconds(), float64(s.anonymous)/(1<<20))
+	}
+	return b.String()
+}
+
+func values(results []result, m figure) []float64 {
+	var v []float64
+	for _, r := range results {
+		v = append(v, m.of(r))
+	}
+	return v
+}
+
+// spread shows values by their median, least and most.
+func spread(format string, values []float64) string {
+	sorted := slices.Sorted(slices.Values(values))
+	return fmt.Sprintf(format+" ["+format+" "+format+"]", median(sorted), sorted[0], sorted[len(sorted)-1])
+}
+
+func median(sorted []float64) float64 {
+	half := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[half]
+	}
+	return (sorted[half-1] + sorted[half]) / 2
+}
+
+// thousands writes 1000000 as 1,000,000.
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func machine() string {
+	kernel := firstLine("unknown kernel", "uname", "-sr")
+	model := "unknown processor"
+	if cpuinfo, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(cpuinfo)) {
+			if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
+				model = cmp.Or(strings.TrimSpace(value), model)
+				break
+			}
+		}
+	}
+	return fmt.Sprintf("%s, %d × %s", kernel, runtime.NumCPU(), model)
+}
+
+func pinning() string {
+	if canPin() {
+		return ", server and client with a processor each"
+	}
+	return ", server and client not pinned to processors"
+}
