@@ -27,6 +27,7 @@ const (
 // serve answers requests until a signal or a failure ends it. The listener opens
 // last and closes first; the database closes after the last request.
 func serve(ctx context.Context, cfg config, stdout io.Writer) error {
+	tuneGC()
 	log := cfg.logger(stdout)
 	log.Info("Starting accountservice")
 	start := time.Now()
