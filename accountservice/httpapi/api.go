@@ -4,6 +4,7 @@ package httpapi
 import (
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -146,10 +147,12 @@ var (
 	typeProblem = []string{"application/problem+json"}
 )
 
-// write sends a whole response and returns its status. net/http adds the length of a
-// body of up to 2 KiB, for less than it takes to set it here.
+// write sends a whole response and returns its status.
 func write(w http.ResponseWriter, status int, contentType []string, body []byte) int {
 	w.Header()["Content-Type"] = contentType // Set would make such a slice for each response.
+	if len(body) > 2<<10 {                   // Up to 2 KiB net/http adds the length, for less than it takes here.
+		w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	w.WriteHeader(status)
 	// A failed write means that the client went away: nobody is left to be told.
 	_, _ = w.Write(body)

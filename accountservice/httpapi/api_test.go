@@ -1,13 +1,18 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"testing"
 
 	. "github.com/smartystreets/goconvey/convey"
+
+	"goblog/accountservice/httpapi"
 )
 
 const (
@@ -18,6 +23,23 @@ const (
 	onlyReading   = "This path answers GET and HEAD only."
 	unreadable    = "The account could not be read."
 )
+
+// longAccounts stands in for a database that somebody else has put long accounts into.
+type longAccounts struct{}
+
+func (longAccounts) Account(string) ([]byte, error) { return bytes.Repeat([]byte("x"), 10_000), nil }
+func (longAccounts) Ping() error                    { return nil }
+
+func TestLongAccount(t *testing.T) {
+	Convey("A long account comes with its length, too", t, func() {
+		metrics := httpapi.NewMetrics("v1.2.3", "abcdef", "go1.0")
+		server := httptest.NewServer(httpapi.New(longAccounts{}, metrics, slog.New(slog.DiscardHandler)).Handler())
+		Reset(server.Close)
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			So(send(method, server.URL+"/accounts/10000").Header.Get("Content-Length"), ShouldEqual, "10000")
+		}
+	})
+}
 
 func TestAccount(t *testing.T) {
 	Convey("Given a service of 100 accounts", t, func() {
