@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// options are what flags set. The defaults take about six minutes.
+// options are what flags set. The defaults take about four minutes.
 type options struct {
 	service  string
 	bare     string

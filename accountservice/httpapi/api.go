@@ -150,7 +150,8 @@ var (
 // write sends a whole response and returns its status.
 func write(w http.ResponseWriter, status int, contentType []string, body []byte) int {
 	w.Header()["Content-Type"] = contentType // Set would make such a slice for each response.
-	if len(body) > 2<<10 {                   // Up to 2 KiB net/http adds the length, for less than it takes here.
+	// Up to 2 KiB net/http adds the length, for less than it takes here.
+	if len(body) > 2<<10 {
 		w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	w.WriteHeader(status)
