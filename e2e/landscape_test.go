@@ -107,7 +107,6 @@ func TestLandscape(t *testing.T) {
 		Convey("quotes-service answers nowhere else", func() {
 			So(docker(t, "service", "inspect", "--format", "{{len .Endpoint.Ports}}", "quotes-service"), ShouldEqual, "0")
 			So(docker(t, "port", containers(t, "quotes-service")[0]), ShouldBeEmpty)
-			So(get(viz+"api/quote"), ShouldStartWith, "404")
 			So(fromInside(t, "viz", "http://quotes-service:8080/api/quote"), ShouldNotContainSubstring, aQuote) // It is not on the network.
 		})
 
@@ -158,6 +157,14 @@ func TestLandscape(t *testing.T) {
 			So(r.stderr, ShouldContainSubstring, "The tasks of dvizz are healthy, but "+dvizz+" does not answer as it should")
 			So(r.stderr, ShouldContainSubstring, "serves again")
 			So(get(dvizz), ShouldContainSubstring, thisNode)
+		})
+
+		Convey("a quotes-service that ends as soon as it runs is explained, and what ran before comes back", func() {
+			r := script("quotes-service.sh", "QUOTES_IMAGE="+standin(t, "standin", "nowhere"), "DEPLOY_TIMEOUT=20")
+			So(r.exit, ShouldEqual, 1)
+			So(r.stderr, ShouldContainSubstring, "nowhere") // It tells of the port that there is not.
+			So(r.stderr, ShouldContainSubstring, "serves again")
+			So(fromInside(t, "dvizz", "http://quotes-service:8080/api/quote"), ShouldContainSubstring, aQuote)
 		})
 
 		Convey("a socket that is not there is explained in the engine's words, and what ran before comes back", func() {

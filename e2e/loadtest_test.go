@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -99,7 +100,8 @@ func TestLoad(t *testing.T) {
 			So(sample[4], ShouldEqual, "128")
 		}
 		So(len(times), ShouldBeGreaterThan, 30+6)
-		So(times, ShouldContainKey, seconds[6][0])
+		sampled := slices.ContainsFunc(seconds, func(second []string) bool { return times[second[0]] })
+		So(sampled, ShouldBeTrue)
 
 		// Gatling has counted the same requests as the simulation.
 		this := regexp.MustCompile(`(?m)^\| this run \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| ([\d,]+) \| 0 \| (\d+) \|$`).FindStringSubmatch(summary)

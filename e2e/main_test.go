@@ -86,7 +86,9 @@ func runBesideEngine() int {
 		fmt.Printf("e2e: go mod download: %v\n%s", err, out)
 		return 1
 	}
-	if _, err := exec.LookPath("mvn"); err == nil {
+	_, noMaven := exec.LookPath("mvn")
+	_, noCompiler := exec.LookPath("javac")
+	if noMaven == nil && noCompiler == nil {
 		prefetch := exec.Command("mvn", "--batch-mode", "--quiet", "--file", "../gatling/pom.xml", "gatling:test", "-Dgatling.skip")
 		if out, err := prefetch.CombinedOutput(); err != nil {
 			fmt.Printf("e2e: %v: %v\n%s", prefetch, err, out)

@@ -204,6 +204,35 @@ func TestSimulation(t *testing.T) {
 	})
 }
 
+func TestNowhereElse(t *testing.T) {
+	Convey("What Gatling itself would ask of others goes to a port of this machine", t, func() {
+		s := start(t, 100, nothingBefore)
+		nowhere, err := net.Listen("tcp", "127.0.0.1:0")
+		So(err, ShouldBeNil)
+		Reset(func() { nowhere.Close() })
+		asked := make(chan struct{}, 1)
+		go func() {
+			for {
+				conn, err := nowhere.Accept()
+				if err != nil {
+					return
+				}
+				conn.Close()
+				select {
+				case asked <- struct{}{}:
+				default:
+				}
+			}
+		}()
+		_, port, err := net.SplitHostPort(nowhere.Addr().String())
+		So(err, ShouldBeNil)
+		So(os.RemoveAll("target/.java"), ShouldBeNil) // Where it would remember the answer.
+		r := simulate(t, "-Dusers=1", "-Dduration=1", "-DbaseUrl="+s.URL, "-Dnowhere="+port)
+		So(r.exit, ShouldEqual, 0)
+		So(asked, ShouldHaveLength, 1)
+	})
+}
+
 func TestParameters(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -215,6 +244,7 @@ func TestParameters(t *testing.T) {
 		"users=0":                                "error: users='0': want a number from 1 to 99999",
 		"duration=half":                          "error: duration='half': want a number from 1 to 99999",
 		"secondsFile=nowhere/seconds.csv":        "error: secondsFile='nowhere/seconds.csv': want a file that can be written",
+		"baseUrl=http://127.0.0.1:65536":         "error: baseUrl='http://127.0.0.1:65536': want http://host:port",
 		"baseUrl=http://:6767":                   "error: baseUrl='http://:6767': want http://host:port",
 		"baseUrl=http://" + free.Addr().String(): "error: nothing can be reached at http://" + free.Addr().String() + ": Connection refused; deploy the service, or set -DbaseUrl",
 	} {

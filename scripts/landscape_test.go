@@ -46,6 +46,9 @@ var imageServices = []imageService{
 func (i imageService) page() string { return "http://192.0.2.1:" + i.port + "/" }
 
 // runs is the image as the swarm is to name it, where the engine has it from a registry.
+// digests is how an image is asked for its id and its digests.
+const digests = `docker image inspect --format {{.Id}}{{range .RepoDigests}}* `
+
 func (i imageService) runs() string { return i.image + "@sha256:1" }
 
 // createLine is the call that creates the service where none was before.
@@ -65,7 +68,7 @@ func (s *stage) landscape() {
 			}
 		}
 		s.answer("docker image inspect "+service.image, "[]")
-		s.answer("docker image inspect --format {{with .RepoDigests}}* "+service.image, service.runs())
+		s.answer(digests+service.image, "sha256:9\nother.example/image@sha256:2\n"+service.runs())
 		s.runsImage(service, service.runs())
 		ports := ""
 		if service.port != "" {
@@ -87,6 +90,13 @@ func (s *stage) runsImage(service imageService, image string) {
 // of makes a pattern of calls about accountservice one of calls about another service.
 func of(service imageService, pattern string) string {
 	return strings.TrimSuffix(pattern, "accountservice") + service.name
+}
+
+// passesWarning asserts that a script ended well, with a warning on stderr.
+func (r result) passesWarning() result {
+	So(r.stderr, ShouldContainSubstring, "Warning: ")
+	So(r.exit, ShouldEqual, 0)
+	return r
 }
 
 func TestImageServices(t *testing.T) {
@@ -141,7 +151,7 @@ func TestImageServices(t *testing.T) {
 			})
 
 			Convey("an image without a digest is deployed by its id, on the node that has it", func() {
-				s.answer("docker image inspect --format {{with .RepoDigests}}* "+service.image, "sha256:local")
+				s.answer(digests+service.image, "sha256:local")
 				s.runsImage(service, "sha256:local")
 				r := s.run(service.script)
 				creates(r, "sha256:local", sorted(service.arguments, "--constraint node.id==node1"))
@@ -149,7 +159,7 @@ func TestImageServices(t *testing.T) {
 			})
 
 			Convey("in a swarm that is made for it, that node has an id as well", func() {
-				s.answer("docker image inspect --format {{with .RepoDigests}}* "+service.image, "sha256:local")
+				s.answer(digests+service.image, "sha256:local")
 				s.runsImage(service, "sha256:local")
 				s.once(swarmState, "inactive false")
 				s.once(swarmState, "inactive false")
@@ -187,6 +197,35 @@ func TestImageServices(t *testing.T) {
 		})
 	}
 
+	Convey("Given an engine whose image store gives a digest to every image", t, func() {
+		s := newStage()
+		s.landscape()
+		viz := imageServices[1]
+		s.answer(digests+viz.image, "sha256:1\n"+viz.runs())
+
+		Convey("an image that its registry has runs by its digest", func() {
+			s.answer("docker manifest inspect "+viz.runs(), "{}")
+			So(s.run("visualizer.sh").passesWarning().call("docker service create"), ShouldEndWith, " "+viz.runs())
+		})
+
+		Convey("one that no registry has runs by its id", func() {
+			s.refuse("docker manifest inspect *", "no such manifest")
+			s.runsImage(viz, "sha256:1")
+			So(s.run("visualizer.sh").passesWarning().call("docker service create"), ShouldEndWith, " sha256:1")
+		})
+	})
+
+	Convey("Given a quotes-service whose task ends as soon as it ran, that is explained, and undone", t, func() {
+		s := newStage()
+		s.landscape()
+		quotes := imageServices[0]
+		s.answer(of(quotes, runningTasks), "task2")
+		s.once(of(quotes, runningTasks), "task1")
+		s.once(of(quotes, runningTasks), "task1")
+		s.answer(`docker service inspect --format {{index .Spec.Labels "copyall.image"}} quotes-service`, quotes.runs())
+		s.run("quotes-service.sh", "TRIAL_SECONDS=9").fails("A task of quotes-service ended as soon as it ran", "the deploy of quotes-service failed, and nothing of it is left")
+	})
+
 	Convey("Given a visualizer that somebody created by hand", t, func() {
 		s := newStage()
 		s.landscape()
@@ -196,6 +235,11 @@ func TestImageServices(t *testing.T) {
 		Convey("it is left alone, as it could not be put back", func() {
 			r := s.run("visualizer.sh").fails("a service viz runs that these scripts did not create", "docker service rm viz")
 			So(r.verbs(), ShouldResemble, justLocked)
+		})
+
+		Convey("nor is it removed", func() {
+			r := s.runWith("visualizer.sh", []string{"--remove"}).fails("a service viz runs that these scripts did not create", "docker service rm viz")
+			So(r.call("docker service rm"), ShouldBeEmpty)
 		})
 	})
 }

@@ -8,16 +8,23 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 users=1000 duration=30
-if [[ ${1:--} != -* ]]; then users=$1; shift; fi
-if [[ ${1:--} != -* ]]; then duration=$1; shift; fi
+if (($# > 0)) && [[ $1 != -* ]]; then users=$1; shift; fi
+if (($# > 0)) && [[ $1 != -* ]]; then duration=$1; shift; fi
 begin "$0" "$@"
 check users '^[1-9][0-9]{0,4}$' 'a number from 1 to 99999'
 check duration '^[1-9][0-9]{0,4}$' 'a number of seconds from 1 to 99999'
 idle_samples=30
 
+# running_containers: those of its running tasks on this engine; one that drains is none.
+running_containers() {
+  local tasks task
+  tasks=$(running_tasks "$SERVICE") || return
+  for task in $tasks; do docker ps --quiet --filter "label=com.docker.swarm.task.id=$task"; done
+}
+
 # find_containers: sets containers to those of the service that docker stats can see.
 find_containers() {
-  containers=$(containers_of "$SERVICE" --filter status=running)
+  containers=$(running_containers)
   [[ -n $containers ]] || fail "no task of $SERVICE runs on this engine, only on: $(
     docker service ps --filter desired-state=running --format '{{.Node}}' "$SERVICE" | sort -u | paste -s -d ' ' -
   )" 'docker stats sees only its own containers: point DOCKER_HOST or the docker context to a manager that runs a task'
@@ -26,7 +33,7 @@ find_containers() {
 # find_url: sets base_url to where the service answers on this engine.
 find_url() {
   local urls here
-  urls=$(service_urls "$SERVICE" '')
+  urls=$(service_urls "$SERVICE" '') || fail "where $SERVICE answers cannot be told: no task of it runs any more" 'see why: scripts/verify.sh'
   here=$(url "$(manager_ip)" '' '')
   base_url=$(grep -F "$here" <<<"$urls" | sed -n 1p) || fail "$SERVICE publishes no port on this engine" \
     'deploy it with one: scripts/copyall.sh'
@@ -126,11 +133,11 @@ rm "$results/samples" "$results/samples.err"
   LC_ALL=C awk -f scripts/loadtest/summary.awk -v idle="$idle_samples" -v users="$users" -v duration="$duration" \
     "$results/seconds.csv" "$results/stats.csv" "$results/simulation.txt"
 } >"$results/summary.md"
-draw
+draw || say 'gnuplot fails, for the reason above: there is no chart'
 echo
 cat "$results/summary.md"
 echo
 say "All of it is in $results; Gatling's report: $(ls "$results"/gatling/*/index.html)"
-[[ $containers = "$(containers_of "$SERVICE" --filter status=running)" ]] ||
+[[ $containers = "$(running_containers)" ]] ||
   fail "other tasks of $SERVICE run now than at the start: the figures are not of one and the same" 'see why: docker service ps --no-trunc '"$SERVICE"
 [[ -z $failed ]] || fail 'the load test failed:' "$(grep ' : false (actual' "$results/simulation.txt" || tail -n 3 "$results/simulation.txt")"

@@ -6,14 +6,17 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-const runningContainers = "docker ps --all --quiet --filter label=com.docker.swarm.service.name=accountservice --filter status=running"
+const containerOf = "docker ps --quiet --filter label=com.docker.swarm.task.id="
 
 func TestLoadtest(t *testing.T) {
 	Convey("Given a service that runs", t, func() {
 		s := newStage()
 		s.fake("javac")
 		s.fake("mvn")
-		s.answer(runningContainers, "container1\ncontainer2")
+		s.answer(runningTasks, "task1\ntask2")
+		s.answer("docker inspect --format {{.NodeID}} task2", "node1")
+		s.answer(containerOf+"task1", "container1")
+		s.answer(containerOf+"task2", "container2")
 		s.answer("mvn * test-compile", "")
 		nothingSimulated := func(r result) {
 			So(r.call("mvn --batch-mode --quiet --file gatling/pom.xml gatling:test"), ShouldBeEmpty)
@@ -24,6 +27,7 @@ func TestLoadtest(t *testing.T) {
 			arguments []string
 			says      string
 		}{
+			{[]string{"", "60"}, "users='': want a number from 1 to 99999"},
 			{[]string{"0"}, "users='0': want a number from 1 to 99999"},
 			{[]string{"many"}, "users='many': want a number from 1 to 99999"},
 			{[]string{"100000"}, "users='100000': want a number from 1 to 99999"},
@@ -48,7 +52,7 @@ func TestLoadtest(t *testing.T) {
 		}
 
 		Convey("tasks on other nodes only are named as such", func() {
-			s.answer(runningContainers, "")
+			s.answer(containerOf+"*", "")
 			s.answer("docker service ps --filter desired-state=running --format {{.Node}} accountservice", "node3\nnode2\nnode3")
 			nothingSimulated(s.run("loadtest.sh").fails("no task of accountservice runs on this engine, only on: node2 node3\n", "point DOCKER_HOST"))
 		})

@@ -39,6 +39,7 @@ remove_network() {
 need_manager
 start_clock
 hold_lock
+check_ours
 if service_exists "$SERVICE"; then
   say "Removing $SERVICE"
   remove_service "$SERVICE"

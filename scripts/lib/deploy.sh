@@ -243,10 +243,11 @@ interruptible() {
   trap 'echo "Interrupted: $untouched" >&2; exit 130' INT TERM HUP
 }
 
-# check_ours: a service that these scripts did not create could not be put back as it was.
+# check_ours: a service that these scripts did not create is not theirs to remove, and
+# could not be put back as it was.
 check_ours() {
   [[ -z $was_id || -n $was_arguments ]] ||
-    fail "a service $SERVICE runs that these scripts did not create, and could not put back if the deploy failed; it was not touched" \
+    fail "a service $SERVICE runs that these scripts did not create; it was not touched" \
       "remove it yourself: docker service rm $SERVICE"
 }
 

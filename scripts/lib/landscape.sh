@@ -35,20 +35,31 @@ deploy_image() {
   TARGET_ARGUMENTS=$(image_service_arguments "$@" | LC_ALL=C sort)
   shielded change_to service
   if [[ -z $2 ]]; then say "It is reached on network $NETWORK only: http://$SERVICE:$3"; fi
-  if [[ -n $interrupted ]]; then exit 130; fi
+  if [[ -n $interrupted ]]; then
+    say "Deployed $SERVICE all the same: it was too late to stop"
+    exit 130
+  fi
 }
 
 # find_image SETTING: sets TARGET_IMAGE to the image that a setting names, as the swarm
-# is to name it: by a digest under which a registry has it, or else by its id. One that
-# the engine lacks is pulled.
+# is to name it: by the digest under which its registry has it, or else by its id. One
+# that the engine lacks is pulled.
 find_image() {
-  local image=${!1} said
+  local image=${!1} said repository id
   if ! docker image inspect "$image" >/dev/null 2>&1; then
     say "Pulling $image"
     said=$(docker pull --quiet "$image" 2>&1) || fail "the image $image of $SERVICE cannot be pulled:" "$said" \
       "name another with $1; one that only this engine has will do" "$untouched"
   fi
-  TARGET_IMAGE=$(docker image inspect --format '{{with .RepoDigests}}{{index . 0}}{{else}}{{.Id}}{{end}}' "$image")
+  repository=${image%@*}
+  if [[ ${repository##*/} = *:* ]]; then repository=${repository%:*}; fi
+  said=$(docker image inspect --format '{{.Id}}{{range .RepoDigests}}{{"\n"}}{{.}}{{end}}' "$image")
+  id=${said%%"$newline"*}
+  TARGET_IMAGE=$(grep -F "$repository@" <<<"$said" | sed -n 1p || true)
+  # An engine with the containerd image store gives digests to local images, too: their ids.
+  if [[ -z $TARGET_IMAGE || ($TARGET_IMAGE = *"@$id" && -z $(docker manifest inspect "$TARGET_IMAGE" 2>/dev/null)) ]]; then
+    TARGET_IMAGE=$id
+  fi
 }
 
 # image_service_arguments, given what deploy_image was: an argument a line. Nobody knows

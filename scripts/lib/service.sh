@@ -58,13 +58,13 @@ service_exists() { docker service inspect "$1" >/dev/null 2>&1; }
 
 service_image() { docker service inspect --format '{{.Spec.TaskTemplate.ContainerSpec.Image}}' "$1"; }
 
-# containers_of NAME FILTERS...: the ids of a service's containers on this engine, stopped
-# ones included; FILTERS go to docker as they are.
+# containers_of NAME: the ids of a service's containers on this engine, stopped ones included.
 containers_of() {
-  local name=$1
-  shift
-  docker ps --all --quiet --filter "label=com.docker.swarm.service.name=$name" "$@"
+  docker ps --all --quiet --filter "label=com.docker.swarm.service.name=$1"
 }
+
+# running_tasks NAME: the ids of the tasks that are to run, one a replica.
+running_tasks() { docker service ps --no-trunc --filter desired-state=running --quiet "$1"; }
 
 # wait_until_gone NAME ID: waits until the tasks of a removed service are gone.
 wait_until_gone() {
@@ -147,7 +147,7 @@ service_urls() {
     url "$manager" "$port" "$2"
     return
   fi
-  tasks=$(docker service ps --no-trunc --filter desired-state=running --quiet "$1") || return
+  tasks=$(running_tasks "$1") || return
   for task in $tasks; do
     node=$(docker inspect --format '{{.NodeID}}' "$task") || return
     if [[ $node = "$swarm_node" ]]; then
@@ -160,6 +160,21 @@ service_urls() {
   [[ -n $tasks ]]
 }
 
+# stays_up NAME: no task ends for TRIAL_SECONDS. It stands in for the answer of a service
+# that publishes no port.
+stays_up() {
+  local tasks until
+  until=$(($(date +%s) + TRIAL_SECONDS))
+  tasks=$(running_tasks "$1") || return
+  while (($(date +%s) < until)); do
+    if [[ $(running_tasks "$1") != "$tasks" ]]; then
+      say "A task of $1 ended as soon as it ran"
+      return 1
+    fi
+    sleep 0.2
+  done
+}
+
 # prove_service NAME: waits until the service runs and answers as it should at each of
 # its URLs. Returns 1 where it does not, and explains why.
 prove_service() {
@@ -168,6 +183,9 @@ prove_service() {
     if ! addresses=$(service_urls "$1" "$VERIFY_PATH"); then
       sleep 0.1
       continue # A task that ends at this moment has no URL: then it is all to be waited for again.
+    fi
+    if [[ -z $addresses ]] && ! stays_up "$1" >&2; then
+      break
     fi
     for address in $addresses; do
       if ! wait_for_answer "$address" "$VERIFY_BODY" >&2; then

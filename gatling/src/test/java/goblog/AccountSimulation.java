@@ -19,7 +19,7 @@ public class AccountSimulation extends Simulation {
   private final Parameters parameters = new Parameters();
   private final Seconds seconds = new Seconds(parameters.duration);
 
-  private final HttpProtocolBuilder protocol = http.baseUrl(parameters.baseUrl).disableWarmUp();
+  private final HttpProtocolBuilder protocol = http.baseUrl(parameters.baseUrl).disableWarmUp().disableFollowRedirect();
 
   private final ScenarioBuilder scenario = scenario("accounts").asLongAs(session -> !seconds.over()).on(
       feed(csv("accounts.csv").circular()),

@@ -52,6 +52,7 @@ final class Parameters {
     try {
       URI url = URI.create(value);
       if (String.valueOf(url.getScheme()).matches("https?") && url.getHost() != null
+          && url.getPort() <= 65_535
           && url.getPath().matches("/?") && url.getQuery() == null && url.getFragment() == null) {
         return value.replaceFirst("/$", "");
       }
