@@ -1,0 +1,27 @@
+package boltstore
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/smartystreets/goconvey/convey"
+)
+
+func TestMarker(t *testing.T) {
+	Convey("Given a file that was seeded with 200 accounts", t, func() {
+		path := filepath.Join(t.TempDir(), "accounts.db")
+		store, _, err := Open(path, 200, time.Second)
+		So(err, ShouldBeNil)
+		So(store.Close(), ShouldBeNil)
+
+		Convey("When a sibling that wants 100 seeds it late, it is still known to have 200", func() {
+			added, err := seed(path, 100, new(bool))
+			So(err, ShouldBeNil)
+			So(added, ShouldEqual, 0)
+			db, err := openComplete(path, 200, time.Second)
+			So(err, ShouldBeNil)
+			So(db.Close(), ShouldBeNil)
+		})
+	})
+}
