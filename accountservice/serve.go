@@ -70,6 +70,7 @@ func serveAPI(ctx context.Context, cfg config, api *httpapi.API, log *slog.Logge
 	}
 	server := newServer(api.Handler(), log)
 	server.WriteTimeout = 10 * time.Second // The admin server streams profiles for longer.
+	server.ConnState = noteState
 	defer server.Close()
 	go func() { failed <- server.Serve(lazyListener{public}) }()
 	log.Info("Starting HTTP service at " + port(public))
