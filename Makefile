@@ -42,7 +42,7 @@ bench: bench-build ## measure the service beside a bare net/http server, 5 minut
 	build/bench -service $(SERVICE_BINARY) -bare build/bench-bare -readme README.md $(BENCH)
 
 pgo: bench-build ## renew the profile that the compiler optimises the service for, 1 minute
-	build/bench -service $(SERVICE_BINARY) -profile accountservice/default.pgo -duration 30s
+	build/bench -service $(SERVICE_BINARY) -profile accountservice/default.pgo -duration 60s
 
 bench-build:
 	GOARCH=$(HOST_ARCH) scripts/build.sh

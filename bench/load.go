@@ -43,13 +43,17 @@ type result struct {
 	peak float64 // resident memory, MiB
 }
 
-// underLoad starts a server, loads it and stops it.
+// underLoad starts a server, loads it and stops it. The peak is that of its whole life.
 func underLoad(ctx context.Context, t target, l load) (result, error) {
 	p, _, err := start(ctx, t, true)
 	if err != nil {
 		return result{}, err
 	}
 	defer p.stop()
+	// A second to warm up, in which the heap grows and the file's pages are mapped.
+	if _, err := (load{l.connections, l.ids, time.Second}).run(ctx, p.addr); err != nil {
+		return result{}, fmt.Errorf("load on %s: %w", t.name, err)
+	}
 	before, err := p.cpu()
 	if err != nil {
 		return result{}, err

@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	if profile != "" {
-		return writeProfile(ctx, o.service, profile, o.duration)
+		return writeProfile(ctx, o, profile)
 	}
 	report, err := measure(ctx, o)
 	if err != nil {

@@ -9,13 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
 // writeProfile writes a CPU profile of the service under the load that it is measured
-// with. The compiler optimises for what it finds there.
-func writeProfile(ctx context.Context, binary, file string, duration time.Duration) error {
-	dir, err := os.MkdirTemp("", "bench-")
+// with, among many accounts: that goes through all of the tree's levels. The compiler
+// optimises for what it finds there.
+func writeProfile(ctx context.Context, o options, file string) error {
+	dir, err := os.MkdirTemp("build", "bench-")
 	if err != nil {
 		return err
 	}
@@ -29,21 +31,21 @@ func writeProfile(ctx context.Context, binary, file string, duration time.Durati
 		return err
 	}
 	p, _, err := start(ctx, target{name: "the service", command: func(addr string) *exec.Cmd {
-		return exec.Command(binary, "-addr", addr, "-db", filepath.Join(dir, "accounts.db"), "-admin-addr", admin)
+		return exec.Command(o.service, "-addr", addr, "-db", filepath.Join(dir, "accounts.db"), "-accounts", strconv.Itoa(o.many), "-admin-addr", admin)
 	}}, true)
 	if err != nil {
 		return err
 	}
 	defer p.stop()
 
-	say("Profiling the service under load for %v", duration)
+	say("Profiling the service under load for %v", o.duration)
 	loaded := make(chan error, 1)
 	go func() {
-		_, err := load{connections: 64, ids: 100, duration: duration + 2*time.Second}.run(ctx, p.addr)
+		_, err := load{connections: 64, ids: o.many, duration: o.duration + 2*time.Second}.run(ctx, p.addr)
 		loaded <- err
 	}()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet,
-		fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", admin, int(duration.Seconds())), nil)
+		fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", admin, int(o.duration.Seconds())), nil)
 	if err != nil {
 		return err
 	}
