@@ -52,7 +52,7 @@ var measures = []figure{
 // markdown returns the report as tables: medians, and in brackets the least and the most.
 func (r *report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Measured on %s by `make bench`: %s, %s, %s; %d rounds of %v in turn%s.\n",
+	fmt.Fprintf(&b, "Measured on %s by `make bench`: %s, %s, %s; %d rounds of %v after a second to warm up, in turn%s.\n",
 		time.Now().Format(time.DateOnly), firstLine("unknown version", r.service, "-version"), machine(), generator(), r.rounds, r.duration, pinning())
 	b.WriteString("Medians, in brackets the least and the most; a ratio is the median of the rounds' own ratios.\n\n")
 
