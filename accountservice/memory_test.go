@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,26 +16,26 @@ func TestBallast(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("this test reads /proc, which only Linux has")
 	}
-	// As it is shipped: the race detector takes memory of its own.
-	shipped := filepath.Join(t.TempDir(), "accountservice")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", shipped, ".").CombinedOutput(); err != nil {
+	// Without the race detector, which takes memory of its own.
+	lean := filepath.Join(t.TempDir(), "accountservice")
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", lean, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	Convey("Given a service that has collected garbage", t, func() {
-		cmd := exec.Command(shipped, "-addr", "127.0.0.1:0", "-db", newPath(t))
+		cmd := exec.Command(lean, "-addr", "127.0.0.1:0", "-db", newPath(t))
 		cmd.Env = []string{"GODEBUG=gctrace=1"}
 		p := start(cmd)
 		So(eventually(func() bool { return p.port(publicPort) != "" }), ShouldBeTrue)
 		So(eventually(func() bool {
 			for range 100 {
-				if response, err := http.Get(p.url("/accounts/10000")); err == nil {
-					response.Body.Close()
+				if _, err := get(p.url("/accounts/10000")); err != nil {
+					So(err, ShouldBeNil)
 				}
 			}
 			return strings.Contains(p.stderr.String(), "gc 3 @")
 		}), ShouldBeTrue)
 
-		Convey("Then the first collection came when 4 MiB were allocated, and the ballast takes no memory", func() {
+		Convey("Then the first collection waited for 4 MiB of garbage, and the ballast takes no memory", func() {
 			first, _, _ := strings.Cut(p.stderr.String(), "\n")
 			So(first, ShouldContainSubstring, "21 MB goal")
 			So(first, ShouldContainSubstring, " 20->")
