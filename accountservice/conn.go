@@ -89,7 +89,7 @@ func (c *lazyConn) SetDeadline(t time.Time) error {
 }
 
 // A deadline is set for each request, several times, and hardly ever comes. For the
-// runtime to know of each costs 5 % of a request, more than to read an account. So it
+// runtime to know of each costs 10 % of a request, more than to read an account. So it
 // learns of one that comes before the one it knows. That it was moved on or taken off it
 // learns when the one that it knows has passed.
 type deadline struct {

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// options are what flags set. The defaults take about four minutes.
+// options are what flags set. The defaults take about five minutes.
 type options struct {
 	service  string
 	bare     string
