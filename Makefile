@@ -41,7 +41,7 @@ bench: bench-build ## measure the service beside a bare net/http server, 7 minut
 	set -o pipefail; go test -run '^$$' -bench . -count 6 ./accountservice ./accountservice/httpapi ./accountservice/boltstore | tee build/bench.txt
 	build/bench -service $(SERVICE_BINARY) -bare build/bench-bare -readme README.md $(BENCH)
 
-pgo: bench-build ## renew the profile that the compiler optimises the service for, 1 minute
+pgo: bench-build ## renew the profile that the compiler optimises the service for, a good minute
 	build/bench -service $(SERVICE_BINARY) -profile accountservice/default.pgo -duration 60s
 
 bench-build:

@@ -8,10 +8,15 @@ import (
 	"time"
 )
 
-// lazyListener accepts connections on which net/http's server does less for each
+// serveLazily serves on connections on which net/http's server does less for each
 // request. It is for handlers that answer at once and need no body: the context of a
-// request does not end when its client goes away. The server's ConnState must be
-// noteState. BenchmarkConn shows what it saves.
+// request does not end when its client goes away. BenchmarkConn shows what it saves.
+func serveLazily(server *http.Server, listener *net.TCPListener) error {
+	server.ConnState = noteState
+	return server.Serve(lazyListener{listener})
+}
+
+// lazyListener accepts lazyConns.
 type lazyListener struct{ *net.TCPListener }
 
 func (l lazyListener) Accept() (net.Conn, error) {

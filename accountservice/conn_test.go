@@ -167,11 +167,7 @@ func TestHeaderInPieces(t *testing.T) {
 				So(err, ShouldBeNil)
 				time.Sleep(50 * time.Millisecond) // Or they might be read as one, which proves nothing.
 			}
-			response, err := http.ReadResponse(answers, nil)
-			So(err, ShouldBeNil)
-			So(response.StatusCode, ShouldEqual, http.StatusOK)
-			_, err = io.Copy(io.Discard, response.Body)
-			So(err, ShouldBeNil)
+			readOK(answers)
 		}
 		const begin = "GET /health HTTP/1.1\r\nHost: test\r\n"
 		isAnswered(begin + "\r\n")
@@ -197,20 +193,19 @@ func BenchmarkConn(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			addr := listener.Addr().String()
 			server := newServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), slog.Default())
 			server.WriteTimeout = 10 * time.Second
 			if kind == "lazy" {
-				server.ConnState = noteState
-				listener = lazyListener{listener.(*net.TCPListener)}
+				go func() { _ = serveLazily(server, listener.(*net.TCPListener)) }()
+			} else {
+				go func() { _ = server.Serve(listener) }()
 			}
-			go func() { _ = server.Serve(listener) }()
 			defer server.Close()
 
 			b.SetParallelism(64)
 			b.ReportAllocs()
 			b.RunParallel(func(more *testing.PB) {
-				conn, err := net.Dial("tcp", addr)
+				conn, err := net.Dial("tcp", listener.Addr().String())
 				if err != nil {
 					b.Error(err)
 					return

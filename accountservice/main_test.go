@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -56,18 +57,27 @@ func TestMain(m *testing.M) {
 // buildIn builds the service in dir, with the race detector where the tests have it.
 func buildIn(dir string) error {
 	binary = filepath.Join(dir, "accountservice")
-	args := []string{"build", "-buildvcs=false", "-ldflags", "-X main.version=v1.2.3 -X main.commit=abcdef", "-o", binary}
+	flags := []string{"-ldflags", "-X main.version=v1.2.3 -X main.commit=abcdef"}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, setting := range info.Settings {
 			if setting.Key == "-race" && setting.Value == "true" {
-				args = append(args, "-race")
+				flags = append(flags, "-race")
 			}
 		}
 	}
+	if err := goBuild(binary, flags...); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o755) // One test runs the service as another user.
+}
+
+// goBuild builds the service.
+func goBuild(to string, flags ...string) error {
+	args := append([]string{"build", "-buildvcs=false", "-o", to}, flags...)
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	return os.Chmod(dir, 0o755) // One test runs the service as another user.
+	return nil
 }
 
 // process is the service, running.
@@ -279,6 +289,15 @@ func dial(addr string) net.Conn {
 	So(conn.SetDeadline(time.Now().Add(patience)), ShouldBeNil)
 	Reset(func() { conn.Close() })
 	return conn
+}
+
+// readOK reads one whole answer, which must be a 200.
+func readOK(answers *bufio.Reader) {
+	response, err := http.ReadResponse(answers, nil)
+	So(err, ShouldBeNil)
+	So(response.StatusCode, ShouldEqual, http.StatusOK)
+	_, err = io.Copy(io.Discard, response.Body)
+	So(err, ShouldBeNil)
 }
 
 // refuses reports whether nothing listens on the public port any more.

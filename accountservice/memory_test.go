@@ -18,8 +18,8 @@ func TestBallast(t *testing.T) {
 	}
 	// Without the race detector, which takes memory of its own.
 	lean := filepath.Join(t.TempDir(), "accountservice")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", lean, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err := goBuild(lean); err != nil {
+		t.Fatal(err)
 	}
 	Convey("Given a service that has collected garbage", t, func() {
 		cmd := exec.Command(lean, "-addr", "127.0.0.1:0", "-db", newPath(t))

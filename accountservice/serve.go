@@ -70,9 +70,8 @@ func serveAPI(ctx context.Context, cfg config, api *httpapi.API, log *slog.Logge
 	}
 	server := newServer(api.Handler(), log)
 	server.WriteTimeout = 10 * time.Second // The admin server streams profiles for longer.
-	server.ConnState = noteState
 	defer server.Close()
-	go func() { failed <- server.Serve(lazyListener{public}) }()
+	go func() { failed <- serveLazily(server, public) }()
 	log.Info("Starting HTTP service at " + port(public))
 
 	drain := time.Duration(0)

@@ -92,6 +92,14 @@ func show(path, report string) error {
 	return os.WriteFile(path, []byte(before+begin+report+end+after), 0o644)
 }
 
+// serviceOn returns the service with a database and an address for its admin port.
+func (o options) serviceOn(db string, accounts int, admin string) target {
+	return target{name: fmt.Sprintf("the service with %d accounts", accounts), accounts: accounts, command: func(addr string) *exec.Cmd {
+		// What the image sets, but for its drain, which nothing here waits for.
+		return exec.Command(o.service, "-addr", addr, "-db", db, "-accounts", strconv.Itoa(accounts), "-admin-addr", admin)
+	}}
+}
+
 // measure does all rounds and returns the report.
 func measure(ctx context.Context, o options) (string, error) {
 	dir, err := os.MkdirTemp("build", "bench-") // On disk, where a /tmp may be in memory.
@@ -100,12 +108,7 @@ func measure(ctx context.Context, o options) (string, error) {
 	}
 	defer os.RemoveAll(dir)
 	few, many := filepath.Join(dir, "few.db"), filepath.Join(dir, "many.db")
-	service := func(db string, accounts int) target {
-		return target{name: fmt.Sprintf("the service with %d accounts", accounts), accounts: accounts, command: func(addr string) *exec.Cmd {
-			// What the image sets, but for its drain, which nothing here waits for.
-			return exec.Command(o.service, "-addr", addr, "-db", db, "-accounts", strconv.Itoa(accounts), "-admin-addr", "127.0.0.1:0")
-		}}
-	}
+	service := func(db string, accounts int) target { return o.serviceOn(db, accounts, "127.0.0.1:0") }
 	bare := target{name: "the bare server", command: func(addr string) *exec.Cmd { return exec.Command(o.bare, addr) }}
 	ours, big := service(few, 100), service(many, o.many)
 

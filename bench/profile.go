@@ -7,9 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"time"
 )
 
@@ -30,9 +28,7 @@ func writeProfile(ctx context.Context, o options, file string) error {
 	if err := free.Close(); err != nil {
 		return err
 	}
-	p, _, err := start(ctx, target{name: "the service", command: func(addr string) *exec.Cmd {
-		return exec.Command(o.service, "-addr", addr, "-db", filepath.Join(dir, "accounts.db"), "-accounts", strconv.Itoa(o.many), "-admin-addr", admin)
-	}}, true)
+	p, _, err := start(ctx, o.serviceOn(filepath.Join(dir, "accounts.db"), o.many, admin), true)
 	if err != nil {
 		return err
 	}

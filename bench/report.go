@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -53,9 +54,9 @@ var measures = []figure{
 func (r *report) markdown() string {
 	var b strings.Builder
 	// "accountservice VERSION, commit COMMIT, GO": the version tells enough of the commit.
-	service := strings.Split(firstLine("unknown version", r.service, "-version"), ", ")
+	version := regexp.MustCompile(", commit [^,]*").ReplaceAllString(firstLine("unknown version", r.service, "-version"), "")
 	fmt.Fprintf(&b, "Measured on %s by `make bench`: %s, %s, %s; %d rounds of %v after a second to warm up, in turn%s.\n",
-		time.Now().Format(time.DateOnly), service[0]+", "+service[len(service)-1], machine(), generator(), r.rounds, r.duration, pinning())
+		time.Now().Format(time.DateOnly), version, machine(), generator(), r.rounds, r.duration, pinning())
 	b.WriteString("Medians, in brackets the least and the most; a ratio is the median of the rounds' own ratios.\n\n")
 
 	compare := func(title, a, b_ string, as, bs []result, ms []figure) {
