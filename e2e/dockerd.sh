@@ -38,8 +38,12 @@ run() {
     mount --rbind /run/cgroup /sys/fs/cgroup
     echo 1 >/proc/sys/net/ipv4/ip_forward
   fi
-  exec dockerd --config-file /run/daemon.json --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" \
+  set -- dockerd --config-file /run/daemon.json --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" \
     --host "unix://$socket" --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "$E2E_CGROUP"
+  case ${E2E_ENGINE:-local} in
+    local) exec "$@" ;;
+    *) exec unshare --mount "$(dirname "$0")/modern.sh" run "$@" ;;
+  esac
 }
 
 # end SIGNAL

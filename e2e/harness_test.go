@@ -127,6 +127,22 @@ func hostMode() bool {
 	return os.Getenv("PUBLISH_MODE") == "host"
 }
 
+// modernEngine tells whether the engine is that of modern.sh, with whichever image store.
+func modernEngine() bool {
+	return strings.HasPrefix(os.Getenv(engineName), "modern")
+}
+
+// faultOfTheScripts tells whether this engine brings out a known fault of the scripts. A
+// part of a test that would fail of it leaves itself out, and is named at the end.
+func faultOfTheScripts(t *testing.T, fault string) bool {
+	t.Helper()
+	if os.Getenv(engineName) != "modern" {
+		return false
+	}
+	notRun("a part of "+t.Name()+" on the engine \"modern\"", "the scripts have a fault there: "+fault)
+	return true
+}
+
 // containers returns the ids of a service's running containers on the engine.
 func containers(t *testing.T, service string) []string {
 	t.Helper()

@@ -1,6 +1,10 @@
 // Package e2e deploys to a real docker engine: one of its own, in namespaces of its
 // own, or the one that E2E_DOCKER_HOST names, whose services it may remove. It never
 // touches the engine that DOCKER_HOST or the docker context names.
+//
+// E2E_ENGINE says which engine of its own: local, the default, is this machine's dockerd;
+// modern is that of Debian testing, with the containerd image store; modern-classic is
+// the same with the classic image store.
 package e2e
 
 import (
@@ -10,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,6 +24,7 @@ import (
 
 const (
 	givenEngine = "E2E_DOCKER_HOST"
+	engineName  = "E2E_ENGINE"
 	insideMark  = "E2E_INSIDE" // Set for the tests that run beside their own engine.
 	cgroupName  = "E2E_CGROUP"
 )
@@ -36,16 +42,29 @@ func TestMain(m *testing.M) {
 		os.Unsetenv("DOCKER_CONTEXT")
 		os.Exit(m.Run())
 	}
-	missing := whatAnEngineLacks()
+	if os.Getenv(engineName) == "" {
+		os.Setenv(engineName, "local")
+	}
+	engine := os.Getenv(engineName)
+	if !slices.Contains([]string{"local", "modern", "modern-classic"}, engine) {
+		fmt.Printf("e2e: FAILED: %s is %q, not local, modern or modern-classic\n", engineName, engine)
+		os.Exit(1)
+	}
+	missing := whatAnEngineLacks(engine)
 	switch {
 	case missing == "":
 		os.Exit(runBesideEngine())
 	case os.Getenv("E2E") == "required":
-		fmt.Println("e2e: FAILED: E2E=required, but there is no engine to test with:", missing)
+		fmt.Printf("e2e: FAILED: E2E=required, but there is no engine %q to test with: %s\n", engine, missing)
 		os.Exit(1)
 	default:
-		fmt.Println("e2e: SKIPPED, nothing was deployed:", missing, "("+givenEngine+" names an engine that may be wiped)")
+		notRun(fmt.Sprintf("every test of e2e on the engine %q", engine), missing+" ("+givenEngine+" names another engine, which may be wiped)")
 	}
+}
+
+// notRun says, in a line that make test repeats at its end, what was not tested and why.
+func notRun(what, why string) {
+	fmt.Printf("\nnot run: %s, as %s\n", what, why)
 }
 
 // unsetSettings keeps the caller's settings of the scripts out of the tests, but for
@@ -63,20 +82,43 @@ func unsetSettings() {
 	}
 }
 
-// whatAnEngineLacks returns what is missing for starting an engine, or "".
-func whatAnEngineLacks() string {
+// whatAnEngineLacks returns what is missing for starting an engine, or "". It fetches the
+// modern engine, unless it has been fetched before.
+func whatAnEngineLacks(engine string) string {
 	if runtime.GOOS != "linux" {
 		return "an engine of our own needs Linux"
 	}
 	if os.Geteuid() != 0 {
 		return "an engine of our own needs root"
 	}
-	for _, tool := range []string{"dockerd", "docker", "unshare", "ip", "iptables", "curl"} {
+	tools := []string{"unshare", "ip", "iptables", "curl"}
+	if engine == "local" {
+		tools = append(tools, "dockerd", "docker")
+	}
+	_, err := os.Stat("../build/modern")
+	fetch := engine != "local" && err != nil
+	if fetch {
+		tools = append(tools, "debootstrap")
+	}
+	for _, tool := range tools {
 		if _, err := exec.LookPath(tool); err != nil {
 			return tool + " is not installed"
 		}
 	}
+	if fetch {
+		build := exec.Command("./modern.sh", "build")
+		build.Stdout, build.Stderr = os.Stdout, os.Stderr
+		if build.Run() != nil {
+			return "the modern engine could not be fetched"
+		}
+	}
 	return ""
+}
+
+// hasIPVS tells whether the kernel has what the routing mesh needs, built in or as a module.
+func hasIPVS() bool {
+	_, err := os.Stat("/proc/net/ip_vs")
+	return err == nil || exec.Command("modprobe", "--quiet", "ip_vs").Run() == nil
 }
 
 // runBesideEngine runs this test binary once more, inside, and returns its exit code.
@@ -94,6 +136,10 @@ func runBesideEngine() int {
 			fmt.Printf("e2e: %v: %v\n%s", prefetch, err, out)
 			return 1
 		}
+	}
+	if os.Getenv("PUBLISH_MODE") == "" && !hasIPVS() {
+		fmt.Println("==> e2e: this kernel has no IPVS: testing with PUBLISH_MODE=host")
+		os.Setenv("PUBLISH_MODE", "host")
 	}
 	cgroup := "e2e-" + strconv.Itoa(os.Getpid())
 	defer removeCgroups(cgroup)
