@@ -1,7 +1,6 @@
 # What a developer runs; `make help` lists it. Deploying is scripts/copyall.sh.
 .DEFAULT_GOAL := help
 SHELL := bash
-GO_TEST := go test -race -timeout 20m
 HOST_ARCH = $(shell go env GOARCH)
 SERVICE_BINARY = build/accountservice-linux-$(HOST_ARCH)
 
@@ -22,17 +21,19 @@ image: build ## wrap the binary in an image
 deploy: ## build, deploy to the swarm, and prove that it answers
 	scripts/copyall.sh
 
-lint: ## shellcheck, gofmt, go vet, staticcheck
+lint: lint-shell lint-go ## shellcheck, gofmt, go vet, staticcheck
+
+lint-shell:
 	@command -v shellcheck >/dev/null || { echo "error: shellcheck is not installed: see https://www.shellcheck.net"; exit 1; }
-	shellcheck -x -a scripts/*.sh scripts/testdata/fake e2e/*.sh .ci/run
+	shellcheck -x -a scripts/*.sh scripts/testdata/fake e2e/*.sh .ci/install .ci/run .ci/test
+
+lint-go:
 	@unformatted=$$(gofmt -l accountservice bench e2e gatling scripts); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
 	go vet ./...
 	go tool -modfile=.ci/tools.mod staticcheck ./...
 
-test: lint ## lint, then all tests; E2E=required: also fail where no engine or no Maven is to be had
-	$(GO_TEST) ./accountservice/... ./bench/... ./scripts/...
-	$(GO_TEST) -count=1 -v ./gatling
-	$(GO_TEST) -timeout 60m -count=1 -v ./e2e
+test: ## lint, then all tests, and at the end what could not be run; E2E=required: fail instead
+	.ci/test
 
 loadtest: ## the footprint and the response times of the running service, under load
 	scripts/loadtest.sh
@@ -57,4 +58,4 @@ mesh: ## rolling updates under load through a real routing mesh, in a virtual ma
 clean: ## remove what was built
 	rm -rf build gatling/target
 
-.PHONY: help run build image deploy lint test loadtest bench pgo bench-build mesh clean
+.PHONY: help run build image deploy lint lint-shell lint-go test loadtest bench pgo bench-build mesh clean

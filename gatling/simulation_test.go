@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 			fmt.Println("gatling: FAILED: E2E=required, but", tool, "is not installed")
 			os.Exit(1)
 		}
-		fmt.Println("gatling: SKIPPED, nothing was simulated:", tool, "is not installed")
+		fmt.Printf("not run: the simulation of users, as %s is not installed\n", tool)
 		return
 	}
 	os.Exit(m.Run())
