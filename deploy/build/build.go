@@ -1,0 +1,275 @@
+// Package build makes images: it compiles a Go package, wraps it with docker build, and
+// pushes. Building and pushing are left to the docker client, which brings the user's
+// builder, credentials and proxies.
+package build
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	engine "goblog/deploy/swarm"
+
+	"goblog/deploy/stack"
+)
+
+// A Builder builds the images of one checkout.
+type Builder struct {
+	Engine    *engine.Engine
+	Root      string // the top of the checkout, below which build/ is
+	Version   string // that is built in
+	CPU       string // GOARCH: the processor that binary and image are for
+	BaseImage string // that the Dockerfile builds on
+	Say       func(format string, arguments ...any)
+
+	found *base
+}
+
+// base is the image to build on, as it was found.
+type base struct{ name, id string }
+
+// A Failure is a build that did not work. Nothing that runs was touched.
+type Failure struct {
+	What   string
+	Said   string // the tool's own words
+	Advice string
+}
+
+func (f *Failure) Error() string { return f.What }
+
+// Version is what git says of the checkout, or dev.
+func Version(root string) string {
+	said, err := exec.Command("git", "-C", root, "describe", "--tags", "--always", "--dirty").Output()
+	if err != nil {
+		return "dev"
+	}
+	return strings.TrimSpace(string(said))
+}
+
+// Root is the top of the checkout that a directory is in, or that directory itself.
+func Root(dir string) string {
+	said, err := exec.Command("git", "-C", dir, "rev-parse", "--show-toplevel").Output()
+	if top := strings.TrimSpace(string(said)); err == nil && top != "" {
+		return top
+	}
+	return dir
+}
+
+// Binary is where the compiled binary of a service is left.
+func (b *Builder) Binary(service string) string {
+	return filepath.Join(b.Root, "build", service+"-linux-"+b.CPU)
+}
+
+// Compile compiles the Go package of a service to a static linux binary. The same source,
+// version, commit and Go give the same bytes.
+func (b *Builder) Compile(ctx context.Context, service stack.Service) error {
+	binary, source := b.Binary(service.Name), service.Build.Package
+	b.Say("Compiling %s %s for linux/%s", service.Name, b.Version, b.CPU)
+	if _, err := exec.LookPath("go"); err != nil {
+		return &Failure{What: "go is not installed", Advice: "install Go: https://go.dev/doc/install"}
+	}
+	commit := "unknown"
+	if said, err := exec.CommandContext(ctx, "git", "-C", b.Root, "rev-parse", "HEAD").Output(); err == nil {
+		commit = strings.TrimSpace(string(said))
+	}
+	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
+		return err
+	}
+	fresh := fmt.Sprintf("%s.%d", binary, os.Getpid()) // Somebody else may be building, too.
+	defer os.Remove(fresh)
+	command := exec.CommandContext(ctx, "go", "build", "-C", source, "-trimpath", "-buildvcs=false",
+		"-ldflags", "-s -w -X main.version="+b.Version+" -X main.commit="+commit, "-o", fresh, ".")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+b.CPU)
+	if said, err := command.CombinedOutput(); err != nil {
+		os.Remove(binary) // Nothing stale is left to ship.
+		return failed(ctx, err, "go build of "+source+" failed", said, "mend what the compiler says above")
+	}
+	return os.Rename(fresh, binary)
+}
+
+// Tag is the lasting tag of a service's image, REPOSITORY:sha-<12 digits of the hash of
+// what goes into it>, whether that is built already or not. A plain build has none before
+// it is built.
+func (b *Builder) Tag(ctx context.Context, service stack.Service) (string, error) {
+	if service.Build.Package == "" {
+		return Repository(service) + ":build", nil
+	}
+	on, err := b.base(ctx)
+	if err != nil {
+		return "", err
+	}
+	sum, err := hash(service, b.Binary(service.Name), on.name+" "+on.id, b.CPU, b.Version)
+	if err != nil {
+		return "", fmt.Errorf("read what goes into the image of %s: %w", service.Name, err)
+	}
+	return Repository(service) + ":sha-" + sum, nil
+}
+
+// Image makes the image of a service that is built, and returns its lasting tag. Where the
+// engine has that tag already, its image is used. No tag that is in use is ever taken from
+// its image.
+func (b *Builder) Image(ctx context.Context, service stack.Service) (string, error) {
+	on, err := b.base(ctx)
+	if err != nil {
+		return "", err
+	}
+	if service.Build.Package == "" {
+		return b.plain(ctx, service, on.name)
+	}
+	tag, err := b.Tag(ctx, service)
+	if err != nil {
+		return "", err
+	}
+	if found, err := b.Engine.Image(ctx, tag); err != nil || found != nil {
+		return tag, err
+	}
+	b.Say("Building image %s", tag)
+	contextDir, err := b.context(service)
+	if contextDir != "" {
+		defer os.RemoveAll(contextDir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("copy what goes into the image of %s: %w", service.Name, err)
+	}
+	return tag, b.dockerBuild(ctx, service, contextDir, tag, map[string]string{"BASE_IMAGE": on.name, "VERSION": b.Version, "SERVICE": service.Name})
+}
+
+// plain builds a context as it stands, by a tag of its own first.
+func (b *Builder) plain(ctx context.Context, service stack.Service, base string) (string, error) {
+	fresh := fmt.Sprintf("%s:build-%d", Repository(service), os.Getpid())
+	b.Say("Building image %s", Repository(service))
+	if err := b.dockerBuild(ctx, service, service.Build.Context, fresh, map[string]string{"BASE_IMAGE": base}); err != nil {
+		return "", err
+	}
+	image, err := b.Engine.Image(ctx, fresh)
+	if err == nil && image == nil {
+		err = fmt.Errorf("docker build of %s left no image %s", service.Name, fresh)
+	}
+	if err != nil {
+		return "", err
+	}
+	tag := Repository(service) + ":sha-" + strings.TrimPrefix(image.ID, "sha256:")[:12]
+	if err := b.Engine.TagImage(ctx, image.ID, tag); err != nil {
+		return "", err
+	}
+	return tag, b.Engine.RemoveTag(ctx, fresh)
+}
+
+func (b *Builder) dockerBuild(ctx context.Context, service stack.Service, contextDir, tag string, arguments map[string]string) error {
+	command := []string{"build", "--quiet", "--platform", "linux/" + b.CPU, "--file", service.Build.Dockerfile, "--tag", tag}
+	for name, value := range service.Build.Args {
+		arguments[name] = value
+	}
+	for name, value := range arguments {
+		command = append(command, "--build-arg", name+"="+value)
+	}
+	if service.Build.Target != "" {
+		command = append(command, "--target", service.Build.Target)
+	}
+	_, err := docker(ctx, "docker build of "+service.Name, "mend what the lines above say, and deploy again", append(command, contextDir)...)
+	return err
+}
+
+// base finds the image to build on, once: scratch where the wanted one cannot be had.
+func (b *Builder) base(ctx context.Context) (*base, error) {
+	if b.found != nil {
+		return b.found, nil
+	}
+	if b.BaseImage == "scratch" {
+		b.found = &base{"scratch", ""}
+		return b.found, nil
+	}
+	image, err := b.Engine.Image(ctx, b.BaseImage)
+	if err != nil {
+		return nil, err
+	}
+	if image == nil {
+		if _, err := docker(ctx, "docker pull of "+b.BaseImage, "", "pull", "--quiet", b.BaseImage); err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			b.Say("%s cannot be pulled: using scratch, which a static binary can do with (BASE_IMAGE=scratch saves the try)", b.BaseImage)
+			b.found = &base{"scratch", ""}
+			return b.found, nil
+		}
+		if image, err = b.Engine.Image(ctx, b.BaseImage); err != nil || image == nil {
+			return nil, errors.Join(err, fmt.Errorf("%s was pulled, but is not there", b.BaseImage))
+		}
+	}
+	b.found = &base{b.BaseImage, image.ID}
+	return b.found, nil
+}
+
+// Push pushes an image of this engine to a registry under two tags, and returns its
+// digest there: the name by which every node runs the same bytes.
+func (b *Builder) Push(ctx context.Context, registry string, service stack.Service, tag string) (string, error) {
+	_, sha, _ := strings.Cut(tag[strings.LastIndex(tag, "/")+1:], ":")
+	repository := registry + "/" + Repository(service)
+	for _, name := range []string{sha, b.Version} {
+		remote := repository + ":" + name
+		b.Say("Pushing %s", remote)
+		if err := b.Engine.TagImage(ctx, tag, remote); err != nil {
+			return "", err
+		}
+		if _, err := docker(ctx, "docker push to "+registry, "log in with docker login, or look at whether the engine may use that registry", "push", "--quiet", remote); err != nil {
+			return "", err
+		}
+	}
+	image, err := b.Engine.Image(ctx, repository+":"+sha)
+	if err != nil {
+		return "", err
+	}
+	if image != nil {
+		for _, digest := range image.Digests {
+			if strings.HasPrefix(digest, repository+"@") {
+				return digest, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("%s was pushed, but the engine does not know its digest", repository)
+}
+
+// Pull fetches a finished image that the engine lacks.
+func (b *Builder) Pull(ctx context.Context, service stack.Service) error {
+	b.Say("Pulling %s", service.Image)
+	_, err := docker(ctx, "docker pull of "+service.Image+", the image of "+service.Name+",", "name another image; one that only this engine has will do", "pull", "--quiet", service.Image)
+	return err
+}
+
+// Repository is the name of a service's image without tag and digest.
+func Repository(service stack.Service) string {
+	name, _, _ := strings.Cut(service.Image, "@")
+	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
+		return name[:i]
+	}
+	return name
+}
+
+// docker runs the docker client, and returns what it prints.
+func docker(ctx context.Context, what, advice string, arguments ...string) (string, error) {
+	if _, err := exec.LookPath("docker"); err != nil {
+		return "", &Failure{What: "docker is not installed", Advice: "install docker: https://docs.docker.com/engine/install/"}
+	}
+	said, err := exec.CommandContext(ctx, "docker", arguments...).CombinedOutput()
+	if err != nil {
+		return "", failed(ctx, err, what+" failed", said, advice)
+	}
+	return string(bytes.TrimSpace(said)), nil
+}
+
+// failed is the error of a tool that ended badly, unless it was interrupted.
+func failed(ctx context.Context, err error, what string, said []byte, advice string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	words := string(bytes.TrimSpace(said))
+	if words == "" {
+		words = err.Error()
+	}
+	return &Failure{What: what, Said: words, Advice: advice}
+}

@@ -1,0 +1,136 @@
+package build
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"goblog/deploy/stack"
+)
+
+// context copies a build's context to a directory of its own, and adds the binary, as
+// service, and rootfs, which has an empty /data for whoever the service runs as.
+func (b *Builder) context(service stack.Service) (string, error) {
+	dir, err := os.MkdirTemp(filepath.Join(b.Root, "build"), "image.") // Where every docker client may read.
+	if err != nil {
+		return "", err
+	}
+	err = eachFile(service.Build.Context, filepath.Join(b.Root, "build"), func(path string, entry fs.DirEntry) error {
+		from, to := filepath.Join(service.Build.Context, path), filepath.Join(dir, path)
+		switch {
+		case entry.IsDir():
+			return os.MkdirAll(to, 0o755)
+		case entry.Type()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(from)
+			if err != nil {
+				return err
+			}
+			return os.Symlink(target, to)
+		}
+		return copyFile(from, to)
+	})
+	if err != nil {
+		return dir, err
+	}
+	if err := copyFile(b.Binary(service.Name), filepath.Join(dir, "service")); err != nil {
+		return dir, err
+	}
+	data := filepath.Join(dir, "rootfs", "data")
+	if err := os.MkdirAll(data, 0o755); err != nil {
+		return dir, err
+	}
+	// Whatever the umask: the service's user runs the one and writes to the other.
+	if err := os.Chmod(filepath.Join(dir, "rootfs"), 0o755); err != nil {
+		return dir, err
+	}
+	if err := os.Chmod(data, 0o777|os.ModeSticky); err != nil {
+		return dir, err
+	}
+	return dir, os.Chmod(filepath.Join(dir, "service"), 0o755)
+}
+
+// eachFile calls visit for the directories, files and symbolic links of a context, in
+// order, by their paths in it. Git's own directory, and that of earlier builds, are none of it.
+func eachFile(context, builds string, visit func(path string, entry fs.DirEntry) error) error {
+	return fs.WalkDir(os.DirFS(context), ".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == ".git" || filepath.Join(context, path) == builds):
+			return fs.SkipDir
+		case entry.IsDir() || entry.Type().IsRegular() || entry.Type()&fs.ModeSymlink != 0:
+			return visit(path, entry)
+		}
+		return nil
+	})
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	status, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, status.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		out.Close()
+		return err
+	}
+	return out.Close()
+}
+
+// hash is 12 hex digits of all that goes into an image. An image's own id tells less: it
+// changes with the builder's cache and with time stamps.
+func hash(service stack.Service, binary string, more ...string) (string, error) {
+	sum := sha256.New()
+	for _, text := range append(more, service.Name, service.Build.Target) {
+		fmt.Fprintf(sum, "%q\n", text)
+	}
+	for _, name := range slices.Sorted(maps.Keys(service.Build.Args)) {
+		fmt.Fprintf(sum, "%q=%q\n", name, service.Build.Args[name])
+	}
+	add := func(name, path string) error {
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		status, err := file.Stat()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(sum, "%q %o %d\n", name, status.Mode().Perm()&0o111, status.Size())
+		_, err = io.Copy(sum, file)
+		return err
+	}
+	if err := add("service", binary); err != nil {
+		return "", err
+	}
+	if err := add("Dockerfile", service.Build.Dockerfile); err != nil {
+		return "", err
+	}
+	err := eachFile(service.Build.Context, filepath.Dir(binary), func(path string, entry fs.DirEntry) error {
+		switch {
+		case entry.IsDir():
+			return nil
+		case entry.Type()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(filepath.Join(service.Build.Context, path))
+			fmt.Fprintf(sum, "%q -> %q\n", path, target)
+			return err
+		}
+		return add(path, filepath.Join(service.Build.Context, path))
+	})
+	return fmt.Sprintf("%x", sum.Sum(nil))[:12], err
+}

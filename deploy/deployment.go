@@ -1,0 +1,488 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/swarm"
+
+	"goblog/deploy/build"
+	"goblog/deploy/journal"
+	"goblog/deploy/plan"
+	"goblog/deploy/prove"
+	"goblog/deploy/stack"
+	engine "goblog/deploy/swarm"
+)
+
+// A deployment is the deploy of one service, from its image to its proof.
+type deployment struct {
+	*session
+	service stack.Service
+	id      string // that the Spec of this deploy bears as a label
+
+	tag     string // lasting tag of an image that was built here
+	wanted  plan.Wanted
+	held    *journal.Lock
+	history journal.History
+	running *swarm.Service    // what ran at the beginning; nil: nothing
+	current *journal.Snapshot // the same, with all that it takes to put it back
+	planned *plan.Plan
+	entry   *journal.Entry // nil until something is to be changed
+	urls    []string       // where the new version was proven
+}
+
+func (s *session) deployment(service stack.Service) *deployment {
+	return &deployment{session: s, service: service, id: fmt.Sprintf("%x-%x", time.Now().UnixNano(), s.info.ID[:min(4, len(s.info.ID))])}
+}
+
+// findImage builds the image, or finds the finished one, and names it as tasks do: by id,
+// or by digest where a registry has it. A tag would be looked up anew at each start.
+func (d *deployment) findImage(ctx context.Context) error {
+	builder := d.builder()
+	d.wanted = plan.Wanted{Service: d.service, Version: d.env["VERSION"]}
+	if d.service.Build == nil {
+		return d.findFinished(ctx, builder)
+	}
+	if d.service.Build.Package != "" {
+		if err := builder.Compile(ctx, d.service); err != nil {
+			return err
+		}
+	}
+	var err error
+	if d.options.plan {
+		d.tag, err = builder.Tag(ctx, d.service)
+	} else {
+		d.tag, err = builder.Image(ctx, d.service)
+	}
+	if err != nil {
+		return err
+	}
+	image, err := d.engine.Image(ctx, d.tag)
+	if err != nil {
+		return err
+	}
+	if image == nil && d.options.plan {
+		d.wanted.Image, d.wanted.Probed = d.tag+", still to be built", true
+		d.wanted.Platform = swarm.Platform{OS: "linux", Architecture: d.env["GOARCH"]}
+		return nil
+	}
+	if image == nil {
+		return fmt.Errorf("the image %s was built, but this engine does not have it", d.tag)
+	}
+	d.describe(image)
+	d.wanted.Image = image.ID
+	if registry := d.env["REGISTRY"]; registry != "" && !d.options.plan {
+		d.wanted.Image, err = builder.Push(ctx, registry, d.service, d.tag)
+	}
+	return err
+}
+
+// findFinished finds an image that nobody builds here. One that the engine lacks is
+// pulled. One that a registry knows is named by its digest there.
+func (d *deployment) findFinished(ctx context.Context, builder *build.Builder) error {
+	name := d.service.Image
+	d.wanted.Version = name
+	image, err := d.engine.Image(ctx, name)
+	if err == nil && image == nil {
+		if err = builder.Pull(ctx, d.service); err == nil {
+			image, err = d.engine.Image(ctx, name)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if image == nil {
+		return fmt.Errorf("the image %s was pulled, but this engine does not have it", name)
+	}
+	d.describe(image)
+	d.wanted.Image = image.ID
+	for _, digest := range image.Digests {
+		repository, sum, _ := strings.Cut(digest, "@")
+		if repository != build.Repository(d.service) {
+			continue
+		}
+		// The containerd store gives digests to local images, too: their ids.
+		if sum != image.ID || d.engine.InRegistry(ctx, digest) == nil {
+			d.wanted.Image = digest
+			return nil
+		}
+	}
+	d.wanted.Bound = true
+	d.out.Step("Only this node has %s: %s is bound to it", name, d.service.Name)
+	return nil
+}
+
+func (d *deployment) describe(image *engine.Image) {
+	d.wanted.Probed = image.Probed
+	d.wanted.Platform = swarm.Platform{OS: image.OS, Architecture: image.CPU}
+	if image.CPU == "arm" { // Nodes tell their processors as armv7l and the like.
+		d.wanted.Platform.Architecture = ""
+	}
+}
+
+func (d *deployment) takeLock(ctx context.Context) error {
+	if err := d.freeOldLock(ctx); err != nil {
+		return err
+	}
+	var err error
+	d.held, err = journal.Take(ctx, d.engine, d.service.Name, engine.IsTaken)
+	return err
+}
+
+// read finds out what runs, and its history.
+func (d *deployment) read(ctx context.Context) error {
+	if !d.inSwarm() {
+		return nil
+	}
+	var err error
+	if d.running, err = d.engine.Service(ctx, d.service.Name); err != nil {
+		return err
+	}
+	if d.history, err = journal.Read(ctx, d.engine, d.service.Name); err != nil {
+		return err
+	}
+	names, err := d.networkNames(ctx)
+	if err != nil {
+		return err
+	}
+	d.current = d.history.Current(d.running, names)
+	if d.running == nil || d.current.Entry != 0 {
+		return nil
+	}
+	found := foundEntry(d.current, d.history.Next())
+	if found == nil {
+		return failed(fmt.Sprintf("a service %s runs that was not deployed by this program", d.service.Name), "remove it yourself: docker service rm "+d.service.Name)
+	}
+	d.history = append(d.history, found)
+	d.current = &found.After
+	return nil
+}
+
+// makePlan compares what is wanted with what runs, says what is to be done, and checks
+// that it can be undone.
+func (d *deployment) makePlan(ctx context.Context, here plan.Situation) error {
+	var err error
+	if d.planned, err = plan.Make(d.wanted, d.current, here, plan.Options{Rolling: d.rolling, Force: d.force}); err != nil {
+		return err
+	}
+	d.sayPlan()
+	if d.options.plan || d.current == nil || d.planned.Action == plan.Nothing {
+		return nil
+	}
+	if why := d.engine.Missing(ctx, d.current.Image()); why != nil && !d.noUndo {
+		return failed(fmt.Sprintf("what runs now could not be put back: %s", why), "deploy all the same: --no-undo")
+	}
+	return nil
+}
+
+func (d *deployment) sayPlan() {
+	p, version := d.planned, d.version()
+	switch p.Action {
+	case plan.Nothing:
+		d.out.Step("%s %s runs already: nothing to deploy (--force deploys all the same)", p.Service, d.current.Version)
+	case plan.Create:
+		d.out.Step("Plan: create %s", version)
+	case plan.Replace:
+		d.out.Step("Plan: remove %s %s, and create %s", p.Service, d.current.Version, version)
+	case plan.Update:
+		d.out.Step("Plan: update %s from %s to %s, %s", p.Service, d.current.Version, d.wanted.Version, p.Spec.UpdateConfig.Order)
+	}
+	for _, line := range p.Lines {
+		d.out.Detail("%s", line.Text(d.showValues))
+	}
+	if p.Same && p.Action != plan.Nothing {
+		d.out.Detail("the very same runs already: no trial needed")
+	}
+	for _, note := range p.Notes {
+		d.out.Detail("%s", note)
+	}
+	for _, warning := range p.Warnings {
+		d.out.Warn(warning)
+	}
+}
+
+// version names the wanted version for people.
+func (d *deployment) version() string { return d.service.Name + " " + d.wanted.Version }
+
+func (d *deployment) uses(network string) bool {
+	return slices.ContainsFunc(d.service.Spec.TaskTemplate.Networks, func(one swarm.NetworkAttachmentConfig) bool { return one.Target == network })
+}
+
+// try runs the trial, where there is one, and removes it.
+func (d *deployment) try(ctx context.Context) error {
+	if d.planned.Trial == nil || d.planned.Action == plan.Nothing {
+		return nil
+	}
+	d.out.Step("Trying %s as one task beside what runs", d.version())
+	began := time.Now()
+	spec, err := d.sendable(ctx, *d.planned.Trial)
+	if err != nil {
+		return err
+	}
+	spec.Labels[journal.LabelDeploy] = d.id
+	if err := d.endTrial(ctx, spec.Name); err != nil { // Of a deploy that was cut off.
+		return err
+	}
+	id, err := d.engine.Create(ctx, spec)
+	if err != nil {
+		return err
+	}
+	within, cancel := context.WithTimeout(ctx, d.service.Deploy.Timeout)
+	defer cancel()
+	_, err = d.await(within, prove.Goal{Service: spec.Name, Deploy: d.id, Failures: 1, Settled: d.service.Deploy.Trial, NoRoom: true}, nil)
+	if removal := d.removeAtOnce(context.WithoutCancel(ctx), id, true); removal != nil {
+		d.out.Warn(removal.Error())
+	}
+	var failure *prove.Failure
+	if errors.As(err, &failure) {
+		d.out.Explain("The trial of "+d.version()+" failed: "+failure.Reason, failure.Lines...)
+		return failed("the trial of " + d.version() + " failed")
+	}
+	if err == nil {
+		d.out.Detail("the trial passed, in %.1f s", time.Since(began).Seconds())
+	}
+	return err
+}
+
+// endTrial removes the trial that an earlier deploy left behind.
+func (d *deployment) endTrial(ctx context.Context, name string) error {
+	left, err := d.engine.Service(ctx, name)
+	if err != nil || left == nil {
+		return err
+	}
+	if left.Spec.Labels[plan.LabelTrial] == "" {
+		return failed(fmt.Sprintf("a service %s runs, whose name is that of the trial", name), "rename it, or set x-deploy.trial to 0s")
+	}
+	return d.removeAtOnce(ctx, left.ID, true)
+}
+
+// sendable is a planned Spec with network ids instead of names.
+func (d *deployment) sendable(ctx context.Context, spec swarm.ServiceSpec) (swarm.ServiceSpec, error) {
+	ids, err := d.networkIDs(ctx, nil)
+	if err != nil {
+		return spec, err
+	}
+	spec.TaskTemplate.Networks = slices.Clone(spec.TaskTemplate.Networks)
+	for i, network := range spec.TaskTemplate.Networks {
+		spec.TaskTemplate.Networks[i].Target = cmp.Or(ids[network.Target], network.Target)
+	}
+	spec.Labels = maps.Clone(spec.Labels)
+	if spec.Labels == nil {
+		spec.Labels = map[string]string{}
+	}
+	return spec, nil
+}
+
+// settle is how long a version that was never proven must have run to be believed.
+const settle = 2 * time.Second
+
+// change stores what runs, changes the swarm, and proves that the new version works. What
+// fails is undone. Its error is an outcome.
+func (d *deployment) change(ctx context.Context) error {
+	if d.planned.Action == plan.Nothing {
+		return d.verify(ctx)
+	}
+	if ctx.Err() != nil {
+		return d.untouched(ctx, []*deployment{d}, ctx.Err())
+	}
+	spec, err := d.sendable(ctx, d.planned.Spec)
+	if err != nil {
+		return d.untouched(ctx, []*deployment{d}, err)
+	}
+	after := journal.Snapshot{
+		Version: d.wanted.Version, Spec: spec, Sent: &d.planned.Sent, Verify: d.service.Deploy.Verify,
+		Trial: d.service.Deploy.Trial, Timeout: d.service.Deploy.Timeout, Keep: d.service.Deploy.Keep,
+	}
+	goal := prove.Goal{Failures: 3, Settled: settle}
+	switch {
+	case !d.planned.Probed:
+		goal.Settled = max(settle, d.service.Deploy.Trial) // Nothing but time tells.
+	case d.planned.Same:
+		goal.Settled = 0
+	}
+	return d.deploy(ctx, after, d.planned.Action, goal)
+}
+
+// deploy brings a snapshot to the swarm by an action, from the entry in the history to the
+// proof. What fails is undone. Its error is an outcome.
+func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action plan.Action, goal prove.Goal) error {
+	if err := d.begin(ctx, &after); err != nil {
+		return d.untouched(ctx, []*deployment{d}, err)
+	}
+	listening := d.listen(ctx)
+	within, cancel := context.WithTimeout(ctx, after.Timeout)
+	defer cancel()
+	goal.Service, goal.Deploy = d.service.Name, d.id
+	err := d.send(within, after.Spec, action, &goal)
+	if err == nil {
+		d.urls, err = d.await(within, goal, after.Verify)
+	}
+	if err != nil {
+		err = d.undo(ctx, err)
+	} else if d.entry.Outcome = journal.Done; true {
+		err = d.end(context.WithoutCancel(ctx), journal.Done)
+	}
+	d.saySilence(listening)
+	return err
+}
+
+// begin stores the entry before the first change, and labels the Spec as this deploy's.
+func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
+	for _, entry := range d.history {
+		if entry.New() {
+			if err := journal.Begin(ctx, d.engine, d.service.Name, entry); err != nil {
+				return err
+			}
+		}
+	}
+	n := d.history.Next()
+	after.Entry = n
+	after.Spec.Labels[journal.LabelDeploy] = d.id
+	after.Spec.Labels[journal.LabelEntry] = strconv.Itoa(n)
+	after.Spec.Labels[journal.LabelVersion] = after.Version
+	names, err := d.networkNames(ctx)
+	if err != nil {
+		return err
+	}
+	after.Networks = map[string]string{}
+	for _, network := range after.Spec.TaskTemplate.Networks {
+		after.Networks[network.Target] = cmp.Or(names[network.Target], network.Target)
+	}
+	d.entry = &journal.Entry{N: n, Outcome: journal.Running, By: journal.Who(), At: time.Now(), Before: d.current, After: *after}
+	if d.planned != nil {
+		for _, line := range d.planned.Lines {
+			d.entry.Lines = append(d.entry.Lines, line.Text(false))
+		}
+	}
+	if err := journal.Begin(ctx, d.engine, d.service.Name, d.entry); err != nil {
+		return err
+	}
+	d.history = append(d.history, d.entry)
+	return nil
+}
+
+// send makes the one change: from here on there is something to undo. A call that has
+// begun is not interrupted: nobody would know whether it had an effect.
+func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action plan.Action, goal *prove.Goal) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.entry.After.Timeout)
+	defer cancel()
+	switch action {
+	case plan.Update:
+		known, err := d.tasksNow(ctx, d.running.ID)
+		if err != nil {
+			return err
+		}
+		goal.Known, goal.Rolling, goal.Failures = known, true, 1
+		d.out.Step("Updating %s to %s, one task at a time, %s", d.service.Name, d.entry.After.Version, spec.UpdateConfig.Order)
+		return d.engine.Update(ctx, d.running, spec, false)
+	case plan.Replace:
+		d.out.Step("Removing %s %s", d.service.Name, d.current.Version)
+		if err := d.removeAtOnce(ctx, d.running.ID, killable(d.current.Spec)); err != nil {
+			return err
+		}
+	}
+	d.out.Step("Creating %s %s", d.service.Name, d.entry.After.Version)
+	_, err := d.engine.Create(ctx, spec)
+	return err
+}
+
+// end notes how the deploy ended, and what the engine made of the Spec.
+func (d *deployment) end(ctx context.Context, outcome string) error {
+	var returned *swarm.ServiceSpec
+	if outcome == journal.Done {
+		now, err := d.engine.Service(ctx, d.service.Name)
+		if err != nil {
+			return err
+		}
+		if now != nil {
+			returned = &now.Spec
+		}
+		if d.entry.After.Returned != nil {
+			returned = d.entry.After.Returned // A rollback: changes made by hand stay known as such.
+		}
+	}
+	return journal.End(ctx, d.engine, d.entry, outcome, returned)
+}
+
+// verify proves what runs already.
+func (d *deployment) verify(ctx context.Context) error {
+	within, cancel := context.WithTimeout(ctx, d.service.Deploy.Timeout)
+	defer cancel()
+	goal := prove.Goal{Service: d.service.Name, Deploy: d.running.Spec.Labels[journal.LabelDeploy], Failures: 3}
+	var urls []string
+	var err error
+	if goal.Known, err = d.tasksNow(ctx, d.running.ID); err == nil {
+		urls, err = d.await(within, goal, d.current.Verify)
+	}
+	if err != nil {
+		var failure *prove.Failure
+		if errors.As(err, &failure) {
+			d.out.Explain(failure.Reason, failure.Lines...)
+		}
+		return d.untouched(ctx, []*deployment{d}, failed(fmt.Sprintf("%s %s runs already, but does not do what it should", d.service.Name, d.current.Version), "deploy it anew: --force"))
+	}
+	d.urls = urls
+	return nil
+}
+
+// listen begins to measure for how long the running version is silent.
+func (d *deployment) listen(ctx context.Context) *prove.Silence {
+	if d.running == nil || d.current.Verify == nil {
+		return nil
+	}
+	tasks, err := d.engine.Tasks(ctx, d.running.ID)
+	if err != nil {
+		return nil
+	}
+	addresses, _, err := d.where(ctx)
+	if urls := prove.URLs(d.running.Spec, tasks, d.current.Verify, addresses); err == nil && len(urls) > 0 {
+		return prove.Listen(context.WithoutCancel(ctx), urls[0], d.current.Verify)
+	}
+	return nil
+}
+
+func (d *deployment) saySilence(listening *prove.Silence) {
+	if listening == nil {
+		return
+	}
+	longest := listening.Longest()
+	switch {
+	case len(d.urls) > 0 && !slices.Contains(d.urls, listening.URL):
+		d.out.Detail("%s is silent for good: no task runs there any more", listening.URL)
+	case longest == 0:
+		d.out.Detail("%s answered all the time", listening.URL)
+	default:
+		d.out.Detail("%s was silent for %.1f s", listening.URL, longest.Seconds())
+	}
+}
+
+// finish says that a deploy is done, moves the tags, and tidies.
+func (d *deployment) finish(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	if d.planned.Action != plan.Nothing {
+		if d.tag != "" {
+			for _, name := range []string{d.wanted.Version, "latest"} {
+				if err := d.engine.TagImage(ctx, d.tag, build.Repository(d.service)+":"+name); err != nil {
+					d.out.Warn(err.Error())
+				}
+			}
+		}
+		d.tidy(ctx)
+	}
+	at := ""
+	if len(d.urls) > 0 {
+		at = "; it serves at " + strings.Join(d.urls, " ")
+	}
+	if d.planned.Action == plan.Nothing {
+		d.out.Step("%s runs already%s", d.service.Name+" "+d.current.Version, at)
+		return
+	}
+	d.out.Step("Deployed %s in %.1f s%s", d.version(), time.Since(d.began).Seconds(), at)
+}

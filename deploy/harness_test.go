@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"goblog/deploy/progress"
+)
+
+// nowhere is the address of an engine that is not there.
+const nowhere = "unix:///nonexistent.sock"
+
+// A result is what a run of the program left.
+type result struct {
+	exit           int
+	stdout, stderr string
+}
+
+// deploy runs the program.
+func deploy(ctx context.Context, arguments ...string) result {
+	var out, err bytes.Buffer
+	exit := run(ctx, arguments, &progress.Printer{Out: &out, Err: &err})
+	return result{exit, out.String(), err.String()}
+}
+
+// names are those of all settings, of before and now.
+func names() []string {
+	var all []string
+	for _, one := range append(append([]setting{}, fileSettings...), ownSettings...) {
+		all = append(all, one.name)
+	}
+	for name := range retired {
+		all = append(all, name)
+	}
+	return all
+}
+
+// stage is a directory, no checkout of git, with a stack file of two services, and an
+// environment in which no setting is set and no engine is there.
+func stage(t *testing.T) string {
+	dir := t.TempDir()
+	for _, name := range names() {
+		t.Setenv(name, "")
+	}
+	t.Setenv("GIT_CEILING_DIRECTORIES", filepath.Dir(dir))
+	t.Setenv("DOCKER_HOST", nowhere)
+	t.Setenv("DOCKER_CONTEXT", "")
+	t.Setenv("DOCKER_CONFIG", dir)
+	t.Setenv("STACK_FILE", filepath.Join(dir, "stack.yml"))
+	put(t, filepath.Join(dir, "stack.yml"), `version: "3.9"
+services:
+  web:
+    image: example/web
+    ports: ["${PORT:-6767}:80"]
+  shop:
+    image: ${IMAGE:-example/shop}
+`)
+	return dir
+}
+
+func put(t *testing.T, path, text string) {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,174 @@
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/user"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/swarm"
+)
+
+// An Engine keeps configs; see package swarm.
+type Engine interface {
+	Configs(ctx context.Context, prefix string) ([]swarm.Config, error)
+	CreateConfig(ctx context.Context, name string, labels map[string]string, data []byte) (string, error)
+	LabelConfig(ctx context.Context, id string, labels map[string]string) error
+	RemoveConfig(ctx context.Context, id string) error
+}
+
+// Length is how many entries the history of a service has at most.
+const Length = 10
+
+// Read returns the history of a service.
+func Read(ctx context.Context, engine Engine, service string) (History, error) {
+	configs, err := engine.Configs(ctx, prefix(service))
+	if err != nil {
+		return nil, err
+	}
+	var history History
+	for _, config := range configs {
+		if config.Spec.Labels[labelN] == "" {
+			continue // The lock.
+		}
+		entry, err := decode(config)
+		if err != nil {
+			return nil, err
+		}
+		history = append(history, entry)
+	}
+	slices.SortFunc(history, func(a, b *Entry) int { return a.N - b.N })
+	return history, nil
+}
+
+// Begin stores an entry before the first change.
+func Begin(ctx context.Context, engine Engine, service string, entry *Entry) error {
+	labels, text, err := entry.encode()
+	if err == nil {
+		entry.config, err = engine.CreateConfig(ctx, fmt.Sprint(prefix(service), entry.N), labels, text)
+	}
+	if err != nil {
+		return fmt.Errorf("store what runs before it is changed: %w", err)
+	}
+	return nil
+}
+
+// End notes how the deploy of an entry ended, and what the engine made of its Spec.
+func End(ctx context.Context, engine Engine, entry *Entry, outcome string, returned *swarm.ServiceSpec) error {
+	labels := map[string]string{labelOutcome: outcome}
+	if returned != nil {
+		text, err := json.Marshal(returned)
+		if err != nil {
+			return err
+		}
+		labels[labelReturned] = string(text)
+	}
+	return engine.LabelConfig(ctx, entry.config, labels)
+}
+
+// Trim removes entries from the old end until Length are left.
+func Trim(ctx context.Context, engine Engine, history History) error {
+	for len(history) > Length {
+		if err := engine.RemoveConfig(ctx, history[0].config); err != nil {
+			return err
+		}
+		history = history[1:]
+	}
+	return nil
+}
+
+// Forget removes the whole history.
+func Forget(ctx context.Context, engine Engine, history History) error {
+	for _, entry := range history {
+		if err := engine.RemoveConfig(ctx, entry.config); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Labels of a lock's config.
+const (
+	labelHolder = "deploy.holder"
+	labelSince  = "deploy.since"
+)
+
+// A Lock lets one deploy of a service run at a time.
+type Lock struct {
+	engine Engine
+	name   string
+	id     string
+}
+
+// A HeldError says who holds the lock.
+type HeldError struct{ Service, Holder, Since, Lock string }
+
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("%s is being deployed already, by %s since %s", e.Service, e.Holder, e.Since)
+}
+
+// Advice is what can be done about it.
+func (e *HeldError) Advice() string {
+	return "wait for it, or if it is known to have died, free its lock: docker config rm " + e.Lock
+}
+
+// Take takes the lock of a service. It fails with a HeldError where somebody else holds it.
+// The swarm creates a config of a name only once, so one of several takers wins.
+func Take(ctx context.Context, engine Engine, service string, taken func(error) bool) (*Lock, error) {
+	lock := &Lock{engine: engine, name: prefix(service) + "lock"}
+	labels := map[string]string{labelHolder: Holder(), labelSince: time.Now().Format("2006-01-02 15:04:05 -0700")}
+	var err error
+	if lock.id, err = engine.CreateConfig(ctx, lock.name, labels, []byte(Holder())); err == nil {
+		return lock, nil
+	}
+	if !taken(err) {
+		return nil, err
+	}
+	held, err := engine.Configs(ctx, lock.name)
+	if err != nil {
+		return nil, err
+	}
+	if len(held) == 0 {
+		return nil, &HeldError{service, "a deploy that has just ended", "some seconds ago", lock.name}
+	}
+	return nil, &HeldError{service, held[0].Spec.Labels[labelHolder], held[0].Spec.Labels[labelSince], lock.name}
+}
+
+// Held returns who holds the lock of a service, or nil.
+func Held(ctx context.Context, engine Engine, service string) (*HeldError, error) {
+	held, err := engine.Configs(ctx, prefix(service)+"lock")
+	if err != nil || len(held) == 0 {
+		return nil, err
+	}
+	return &HeldError{service, held[0].Spec.Labels[labelHolder], held[0].Spec.Labels[labelSince], held[0].Spec.Name}, nil
+}
+
+// Free gives the lock back: by its id, so that it never frees somebody else's.
+func (l *Lock) Free(ctx context.Context) error {
+	if err := l.engine.RemoveConfig(ctx, l.id); err != nil {
+		return fmt.Errorf("the lock %s is left behind: %w; free it: docker config rm %[1]s", l.name, err)
+	}
+	return nil
+}
+
+// Holder names this process for other people.
+func Holder() string {
+	return fmt.Sprintf("%s, process %d", Who(), os.Getpid())
+}
+
+// Who is the user and the host of this process.
+func Who() string {
+	name := "somebody"
+	if current, err := user.Current(); err == nil {
+		name = current.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "an unknown host"
+	}
+	return strings.TrimSpace(name) + " on " + host
+}

@@ -1,0 +1,177 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	. "github.com/smartystreets/goconvey/convey"
+)
+
+func TestHistoryIsKept(t *testing.T) {
+	ctx := context.Background()
+	Convey("Given an engine with the entries of two services whose names begin alike", t, func() {
+		m := &memory{}
+		for _, service := range []string{"web", "web2"} {
+			p := (&past{}).deploys("v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11")
+			for _, entry := range p.history {
+				So(Begin(ctx, m, service, entry), ShouldBeNil)
+				So(entry.New(), ShouldBeFalse)
+			}
+		}
+		_, err := Take(ctx, m, "web", taken)
+		So(err, ShouldBeNil)
+
+		Convey("the history of one is read in the order of its numbers, without the lock", func() {
+			history, err := Read(ctx, m, "web")
+			So(err, ShouldBeNil)
+			So(history, ShouldHaveLength, 11)
+			for i, entry := range history {
+				So(entry.N, ShouldEqual, i+1)
+				So(entry.After.Version, ShouldEqual, fmt.Sprint("v", i+1))
+			}
+		})
+		Convey("an entry that ends has its outcome and what the engine made of its Spec, and keeps the rest", func() {
+			history, _ := Read(ctx, m, "web")
+			was, returned := *history[1], made(sent("v2", 2))
+			So(End(ctx, m, history[1], Done, &returned), ShouldBeNil)
+			history, err := Read(ctx, m, "web")
+			So(err, ShouldBeNil)
+			So(history[1].Outcome, ShouldEqual, Done)
+			So(*history[1].After.Returned, ShouldResemble, returned)
+			So(history[1].Before, ShouldResemble, was.Before)
+			So(history[1].By, ShouldEqual, was.By)
+		})
+		Convey("an entry that failed has no returned Spec", func() {
+			p := (&past{}).ends("v12", Running)
+			p.history[0].N, p.history[0].After.Returned = 12, nil
+			So(Begin(ctx, m, "web", p.history[0]), ShouldBeNil)
+			So(End(ctx, m, p.history[0], Failed, nil), ShouldBeNil)
+			history, err := Read(ctx, m, "web")
+			So(err, ShouldBeNil)
+			So(history.Entry(12).Outcome, ShouldEqual, Failed)
+			So(history.Entry(12).After.Returned, ShouldBeNil)
+		})
+		Convey("only the last ten stay, and those of the other service do", func() {
+			history, _ := Read(ctx, m, "web")
+			So(Trim(ctx, m, history), ShouldBeNil)
+			history, err := Read(ctx, m, "web")
+			So(err, ShouldBeNil)
+			So(history, ShouldHaveLength, Length)
+			So(history[0].N, ShouldEqual, 2)
+			So(history.Next(), ShouldEqual, 12)
+			others, _ := Read(ctx, m, "web2")
+			So(others, ShouldHaveLength, 11)
+			Convey("and a short history stays whole", func() {
+				So(Trim(ctx, m, history), ShouldBeNil)
+				history, _ := Read(ctx, m, "web")
+				So(history, ShouldHaveLength, Length)
+			})
+		})
+		Convey("it can be forgotten as a whole, but for the lock and the other service", func() {
+			history, _ := Read(ctx, m, "web")
+			So(Forget(ctx, m, history), ShouldBeNil)
+			So(m.names(), ShouldHaveLength, 12)
+			So(m.names(), ShouldContain, "web.deploy.lock")
+		})
+		Convey("an entry that cannot be stored is an error, which says so", func() {
+			m.broken = errors.New("no quorum")
+			err := Begin(ctx, m, "web", (&past{}).deploys("v1").history[0])
+			So(err, ShouldBeError, "store what runs before it is changed: no quorum")
+			_, err = Read(ctx, m, "web")
+			So(err, ShouldBeError, "no quorum")
+			history := (&past{}).deploys("1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11").history
+			So(Trim(ctx, m, history), ShouldBeError, "no quorum")
+			So(Forget(ctx, m, history), ShouldBeError, "no quorum")
+		})
+		Convey("an entry that cannot be read is an error", func() {
+			m.configs[3].Spec.Data = []byte("{")
+			_, err := Read(ctx, m, "web")
+			So(err, ShouldNotBeNil)
+			So(err.Error(), ShouldContainSubstring, "docker config rm web.deploy.4")
+		})
+	})
+}
+
+func TestLock(t *testing.T) {
+	ctx := context.Background()
+	Convey("Given the lock of a service", t, func() {
+		m := &memory{}
+		lock, err := Take(ctx, m, "web", taken)
+		So(err, ShouldBeNil)
+
+		Convey("nobody else gets it, and is told who has it and what to do", func() {
+			_, err := Take(ctx, m, "web", taken)
+			var held *HeldError
+			So(errors.As(err, &held), ShouldBeTrue)
+			So(held.Error(), ShouldStartWith, "web is being deployed already, by "+Holder()+" since 2")
+			So(held.Advice(), ShouldEndWith, "docker config rm web.deploy.lock")
+		})
+		Convey("it shows who has it", func() {
+			held, err := Held(ctx, m, "web")
+			So(err, ShouldBeNil)
+			So(held.Holder, ShouldEqual, Holder())
+			So(held.Holder, ShouldContainSubstring, fmt.Sprint("process ", os.Getpid()))
+			So(held.Lock, ShouldEqual, "web.deploy.lock")
+		})
+		Convey("another service has its own", func() {
+			_, err := Take(ctx, m, "web2", taken)
+			So(err, ShouldBeNil)
+			held, err := Held(ctx, m, "we")
+			So(err, ShouldBeNil)
+			So(held, ShouldBeNil)
+		})
+		Convey("it can be taken again once it is free", func() {
+			So(lock.Free(ctx), ShouldBeNil)
+			held, err := Held(ctx, m, "web")
+			So(err, ShouldBeNil)
+			So(held, ShouldBeNil)
+			_, err = Take(ctx, m, "web", taken)
+			So(err, ShouldBeNil)
+		})
+		Convey("who frees it late does not free somebody else's", func() {
+			So(m.RemoveConfig(ctx, lock.id), ShouldBeNil)
+			_, err := Take(ctx, m, "web", taken)
+			So(err, ShouldBeNil)
+			So(lock.Free(ctx), ShouldBeNil)
+			held, err := Held(ctx, m, "web")
+			So(err, ShouldBeNil)
+			So(held, ShouldNotBeNil)
+		})
+		Convey("where it cannot be freed, it is said how", func() {
+			m.broken = errors.New("no quorum")
+			So(lock.Free(ctx), ShouldBeError, "the lock web.deploy.lock is left behind: no quorum; free it: docker config rm web.deploy.lock")
+		})
+	})
+	Convey("A lock that was freed in the moment in which it was asked for is held by nobody who is known", t, func() {
+		m := &memory{}
+		_, err := Take(ctx, vanishing{m}, "web", taken)
+		var held *HeldError
+		So(errors.As(err, &held), ShouldBeTrue)
+		So(held.Error(), ShouldContainSubstring, "a deploy that has just ended")
+	})
+	Convey("Another error of the engine is not taken for somebody else's lock", t, func() {
+		_, err := Take(ctx, &memory{broken: errors.New("no quorum")}, "web", taken)
+		So(err, ShouldBeError, "no quorum")
+		_, err = Take(ctx, refusing{&memory{}}, "web", taken)
+		So(err, ShouldBeError, "too large")
+		_, err = Held(ctx, &memory{broken: errors.New("no quorum")}, "web")
+		So(err, ShouldBeError, "no quorum")
+	})
+}
+
+// refusing is an engine that stores nothing.
+type refusing struct{ *memory }
+
+func (refusing) CreateConfig(context.Context, string, map[string]string, []byte) (string, error) {
+	return "", errors.New("too large")
+}
+
+// vanishing is an engine on which a lock goes away between the try and the look.
+type vanishing struct{ *memory }
+
+func (vanishing) CreateConfig(context.Context, string, map[string]string, []byte) (string, error) {
+	return "", errTaken
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"goblog/deploy/journal"
+	"goblog/deploy/plan"
+)
+
+// Labels of services that shell scripts deployed before there was this program.
+const (
+	labelOldArguments       = "copyall.arguments"
+	labelOldVersion         = "copyall.version"
+	labelOldPreviousImage   = "copyall.previous-image"
+	labelOldPreviousVersion = "copyall.previous-version"
+)
+
+// foundEntry is the entry for a service that the scripts deployed, with what it replaced;
+// nil for a service that somebody else made. How it is verified was never stored, so its
+// health has to do.
+func foundEntry(current *journal.Snapshot, n int) *journal.Entry {
+	labels := current.Spec.Labels
+	if labels[labelOldArguments] == "" {
+		return nil
+	}
+	entry := &journal.Entry{N: n, Outcome: journal.Found, By: "scripts of an older version", At: time.Now(), After: *current}
+	entry.After.Entry, entry.After.Version, entry.After.Timeout, entry.After.Trial = n, labels[labelOldVersion], time.Minute, 3*time.Second
+	if image := labels[labelOldPreviousImage]; image != "" {
+		before := entry.After
+		before.Entry, before.Version = 0, labels[labelOldPreviousVersion]
+		before.Spec = plan.WithImage(current.Spec, image)
+		before.Spec.Labels[labelOldVersion] = before.Version
+		entry.Before = &before
+	}
+	return entry
+}
+
+// freeOldLock removes the lock that such a script left behind: none of them runs any more.
+func (d *deployment) freeOldLock(ctx context.Context) error {
+	name := d.service.Name + ".deploy-lock"
+	left, err := d.engine.Configs(ctx, name)
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	d.out.Step("Removing the lock that a script of an older version left behind: %s", left[0].Spec.Labels["copyall.holder"])
+	return d.engine.RemoveConfig(ctx, left[0].ID)
+}

@@ -1,0 +1,239 @@
+// Command deploy brings the services of a stack file to a Docker Swarm, proves that they
+// work, and says in plain words when they do not: then what ran before is put back.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"goblog/deploy/build"
+	"goblog/deploy/progress"
+	"goblog/deploy/stack"
+)
+
+// Exit codes.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// A command is one thing that the program does.
+type command struct {
+	name, arguments, help string
+	run                   func(ctx context.Context, o *options, out *progress.Printer) error
+}
+
+var commands = []command{
+	{"up", "[SERVICE...]", "build, try, deploy and prove the services of the stack file", up},
+	{"build", "[SERVICE...]", "compile, and build the images", buildOnly},
+	{"rollback", "[SERVICE] [N]", "go back to what the last deploy replaced, or to entry N of the history", rollback},
+	{"status", "", "show what runs where, the history, and who deploys now", status},
+	{"remove", "[SERVICE...]", "remove services, then networks that nobody else uses", remove},
+}
+
+// options are the flags and arguments of a command.
+type options struct {
+	files      []string
+	arguments  []string
+	rolling    bool
+	force      bool
+	plan       bool
+	noUndo     bool
+	keepGoing  bool
+	showValues bool
+	binary     bool
+
+	root string            // the top of the checkout that the first stack file is in
+	env  map[string]string // variables and settings
+}
+
+func main() {
+	// A reader that goes away, as in `copyall.sh | head`, does not end a deploy.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := interruptible()
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], &progress.Printer{Out: os.Stdout, Err: os.Stderr}))
+}
+
+// interruptible gives a context that ends with the first signal. A second one leaves at once.
+func interruptible() (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	wanted := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it.
+		wanted = append(wanted, syscall.SIGHUP)
+	}
+	signal.Notify(signals, wanted...)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		fmt.Fprintln(os.Stderr, "Interrupted twice: left at once. See what runs: scripts/status.sh")
+		os.Exit(exitInterrupted)
+	}()
+	return ctx, cancel
+}
+
+// run runs a command, and turns its error into the last lines and an exit code.
+func run(ctx context.Context, arguments []string, out *progress.Printer) int {
+	err := dispatch(ctx, arguments, out)
+	var wrong *usageError
+	var told *outcome
+	var failure *build.Failure
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &wrong):
+		out.Fail(wrong.Error(), "see "+filepath.Base(os.Args[0])+" --help")
+		return exitUsage
+	case errors.As(err, &told):
+		out.Fail(told.problem, told.lines...)
+		return told.exit
+	case errors.As(err, &failure):
+		out.Fail(failure.What, failure.Said, failure.Advice)
+		return exitFailed
+	case errors.Is(err, context.Canceled):
+		out.Fail("interrupted; nothing was changed")
+		return exitInterrupted
+	default:
+		out.Fail(err.Error())
+		return exitFailed
+	}
+}
+
+func dispatch(ctx context.Context, arguments []string, out *progress.Printer) error {
+	if len(arguments) == 0 {
+		return usage("say what to do: up, build, rollback, status or remove")
+	}
+	if arguments[0] == "-h" || arguments[0] == "--help" || arguments[0] == "help" {
+		help(out.Out, nil, environment("."))
+		return nil
+	}
+	for _, one := range commands {
+		if one.name != arguments[0] {
+			continue
+		}
+		o, err := parse(one, arguments[1:])
+		if errors.Is(err, flag.ErrHelp) {
+			help(out.Out, &one, environment(o.root))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return one.run(ctx, o, out)
+	}
+	return usage("unknown command '%s': want up, build, rollback, status or remove", arguments[0])
+}
+
+// flags are those that a command takes.
+func (c command) flags(o *options) *flag.FlagSet {
+	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.Func("f", "stack file; more than one are merged (default stack.yml)", func(file string) error {
+		o.files = append(o.files, file)
+		return nil
+	})
+	switch c.name {
+	case "up":
+		flags.BoolVar(&o.rolling, "rolling", false, "update the running service task by task, without losing a request where it can be")
+		flags.BoolVar(&o.force, "force", false, "deploy although the same runs already")
+		flags.BoolVar(&o.plan, "plan", false, "only say what would be done")
+		flags.BoolVar(&o.noUndo, "no-undo", false, "deploy although the image to go back to is gone")
+		flags.BoolVar(&o.keepGoing, "keep-going", false, "where one service fails, go on with the others")
+		flags.BoolVar(&o.showValues, "show-values", false, "show the values of environment variables in the plan")
+	case "build":
+		flags.BoolVar(&o.binary, "binary", false, "only compile")
+	case "remove":
+		flags.BoolVar(&o.keepGoing, "keep-going", false, "where one service cannot be removed, go on with the others")
+	}
+	return flags
+}
+
+// parse reads flags, which may stand before and after the arguments, and settings.
+func parse(c command, arguments []string) (*options, error) {
+	o := &options{root: "."}
+	flags := c.flags(o)
+	for {
+		if err := flags.Parse(arguments); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return o, err
+			}
+			return nil, usage("%s", err)
+		}
+		if flags.NArg() == 0 {
+			break
+		}
+		o.arguments = append(o.arguments, flags.Arg(0))
+		arguments = flags.Args()[1:]
+	}
+	if len(o.files) == 0 {
+		o.files = []string{cmp.Or(os.Getenv("STACK_FILE"), "stack.yml")}
+	}
+	root, err := filepath.Abs(filepath.Dir(o.files[0]))
+	if err != nil {
+		return nil, err
+	}
+	o.root = build.Root(root)
+	o.env = environment(o.root)
+	return o, checkSettings(o.env)
+}
+
+// load reads the stack files.
+func (o *options) load() (*stack.Stack, error) {
+	loaded, err := stack.Load(stack.Options{Files: o.files, Env: o.env, Settings: stack.Settings{
+		PublishMode: o.env["PUBLISH_MODE"], ServiceEnv: o.env["SERVICE_ENV"], VerifyBody: o.env["VERIFY_BODY"],
+	}})
+	if err != nil {
+		return nil, &usageError{err.Error()}
+	}
+	return loaded, nil
+}
+
+// An outcome is an error whose last lines have been thought of: they say what serves now.
+type outcome struct {
+	exit    int
+	problem string
+	lines   []string
+}
+
+func (o *outcome) Error() string { return o.problem }
+
+func failed(problem string, lines ...string) *outcome {
+	return &outcome{exitFailed, problem, lines}
+}
+
+// A usageError is the user's: nothing has been touched.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usage(format string, arguments ...any) error {
+	return &usageError{fmt.Sprintf(format, arguments...)}
+}
+
+func help(out io.Writer, of *command, env map[string]string) {
+	if of == nil {
+		fmt.Fprint(out, "usage: deploy COMMAND [-f FILE]... [FLAGS] [ARGUMENTS]\n\n")
+		for _, one := range commands {
+			fmt.Fprintf(out, "  %-8s %-14s %s\n", one.name, one.arguments, one.help)
+		}
+	} else {
+		fmt.Fprintf(out, "usage: deploy %s [-f FILE]... [FLAGS] %s\n\n%s\n\n", of.name, of.arguments, of.help)
+		flags := of.flags(&options{})
+		flags.SetOutput(out)
+		flags.PrintDefaults()
+	}
+	fmt.Fprint(out, "\nExit codes: 0 done; 1 failed; 2 a setting, an argument or the stack file is wrong, and nothing was touched; 130 interrupted\n")
+	printSettings(out, env)
+}

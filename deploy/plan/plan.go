@@ -1,0 +1,356 @@
+// Package plan compares what is wanted with what runs and with what was sent last, and
+// gives the actions of a deploy as a value that can be printed and tested. It touches no
+// engine.
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/swarm"
+
+	"goblog/deploy/journal"
+	"goblog/deploy/stack"
+	engine "goblog/deploy/swarm"
+)
+
+// An Action is how a deploy changes the swarm.
+type Action string
+
+const (
+	Nothing Action = "nothing" // the same runs already
+	Create  Action = "create"  // there is no service yet
+	Replace Action = "replace" // remove the service and create it anew
+	Update  Action = "update"  // update the running service, task by task
+)
+
+// A Situation is what a plan has to know of the swarm.
+type Situation struct {
+	Node     string            // id of the node that the deploy talks to
+	Nodes    []swarm.Node      // all of the swarm
+	Others   []swarm.Service   // the services, this one may be among them
+	Networks map[string]string // drivers by name
+	// StartInterval tells whether the engine knows a start interval of health checks.
+	StartInterval bool
+}
+
+// Wanted is one service as it is to run.
+type Wanted struct {
+	stack.Service
+	Version  string
+	Image    string // as tasks name it: by id or by digest
+	Platform swarm.Platform
+	Probed   bool // the image brings a health check
+	Bound    bool // only this node has the image
+}
+
+// Options are what the user asked of this deploy.
+type Options struct {
+	Rolling, Force bool
+}
+
+// A Plan is what a deploy of one service does.
+type Plan struct {
+	Service string
+	Action  Action
+	// Sent is the wanted Spec: with network names, its update order only where the file has one.
+	Sent swarm.ServiceSpec
+	// Spec is what goes to the engine, but for network ids and the labels of this deploy.
+	Spec swarm.ServiceSpec
+	// Lines are the changes.
+	Lines []Line
+	// Notes and Warnings are sentences for people.
+	Notes, Warnings []string
+	// Trial is the service of one task that has to prove itself first; nil: none.
+	Trial *swarm.ServiceSpec
+	// Same tells that the very same runs already, so it was proven before.
+	Same bool
+	// Probed tells whether a health check says when a task is well.
+	Probed bool
+}
+
+// Make plans the deploy of one service. current is what runs, nil where nothing does. An
+// error is a reason for which the deploy cannot work here; nothing has been touched then.
+func Make(wanted Wanted, current *journal.Snapshot, here Situation, options Options) (*Plan, error) {
+	p := &Plan{Service: wanted.Name, Sent: wanted.spec(here)}
+	p.Probed = probed(p.Sent, wanted.Probed)
+	p.Spec = clone(p.Sent)
+	p.Action = Create
+	if current != nil {
+		p.Action = Replace
+		if options.Rolling {
+			p.Action = Update
+		}
+		p.keepReplicas(current)
+		p.Lines = changes(p.Sent, current)
+		p.Same = len(p.Lines) == 0
+		if p.Same && options.Rolling && !options.Force {
+			p.Action = Nothing
+		}
+	}
+	p.chooseOrder(here)
+	if p.Action == Update {
+		p.Spec.TaskTemplate.ForceUpdate = current.Spec.TaskTemplate.ForceUpdate
+		if options.Force && p.Same {
+			p.Spec.TaskTemplate.ForceUpdate++ // Else the swarm sees nothing to do.
+		}
+		if !p.Probed {
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s has no health check, so its rolling update may lose requests: add one to its image or to the stack file", p.Service))
+		}
+	}
+	if p.Action != Nothing {
+		if err := check(p, wanted, here); err != nil {
+			return nil, err
+		}
+	}
+	if wanted.Deploy.Trial > 0 && !p.Same {
+		trial := Trial(p.Sent, p.Probed, here)
+		p.Trial = &trial
+	}
+	p.warnOfSocket()
+	return p, nil
+}
+
+// spec is the stack file's Spec with what only the engine's side knows: image, platform,
+// and how often it may be probed.
+func (w Wanted) spec(here Situation) swarm.ServiceSpec {
+	spec := clone(w.Spec)
+	spec.TaskTemplate.ContainerSpec.Image = w.Image
+	if w.Bound {
+		placement(&spec).Constraints = append(placement(&spec).Constraints, onNode(here.Node))
+	}
+	if w.Platform.OS != "" {
+		placement(&spec).Platforms = []swarm.Platform{w.Platform}
+	}
+	if w.Deploy.StartInterval > 0 && probed(spec, w.Probed) {
+		check := healthcheck(&spec)
+		if here.StartInterval {
+			check.StartInterval = w.Deploy.StartInterval
+		} else if check.Interval == 0 || check.Interval > oldInterval {
+			check.Interval = oldInterval
+		}
+	}
+	return spec
+}
+
+// healthcheck is the Spec's own; what it leaves open is as the image says.
+func healthcheck(spec *swarm.ServiceSpec) *container.HealthConfig {
+	if spec.TaskTemplate.ContainerSpec.Healthcheck == nil {
+		spec.TaskTemplate.ContainerSpec.Healthcheck = &container.HealthConfig{}
+	}
+	return spec.TaskTemplate.ContainerSpec.Healthcheck
+}
+
+func placement(spec *swarm.ServiceSpec) *swarm.Placement {
+	if spec.TaskTemplate.Placement == nil {
+		spec.TaskTemplate.Placement = &swarm.Placement{}
+	}
+	return spec.TaskTemplate.Placement
+}
+
+// changes are the lines in which what is wanted differs from what was sent last, and
+// those in which what runs differs from what the engine made of that: by hand, then.
+func changes(sent swarm.ServiceSpec, current *journal.Snapshot) []Line {
+	will, now := flatten(sent, nil), flatten(current.Spec, current.Networks)
+	if current.Sent == nil || current.Returned == nil {
+		// Nobody knows what was sent. A key that the file leaves open has the engine's default.
+		return slices.DeleteFunc(compare(now, will), func(line Line) bool { return line.Will == "" })
+	}
+	lines := compare(flatten(*current.Sent, nil), will, replicas)
+	if file, runs := number(sent), number(current.Spec); sent.Mode.Replicated != nil && file != runs && (runs == 0 || file != number(*current.Sent)) {
+		lines = append(lines, Line{Key: replicas, Was: fmt.Sprint(runs), Will: fmt.Sprint(file)})
+	}
+	returned := flatten(*current.Returned, current.Networks)
+	for _, hand := range compare(returned, now, replicas) {
+		at := slices.IndexFunc(lines, func(line Line) bool { return line.Key == hand.Key })
+		if at < 0 {
+			lines = append(lines, Line{Key: hand.Key, Was: hand.Will, Will: hand.Was, ByHand: true})
+		} else if lines[at].Was = hand.Will; lines[at].Was != lines[at].Will {
+			lines[at].ByHand = true
+		} else { // Somebody did by hand what the file asks for now.
+			lines = slices.Delete(lines, at, at+1)
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b Line) int { return cmp.Compare(a.Key, b.Key) })
+	return lines
+}
+
+// keepReplicas leaves the number of replicas as somebody scaled it by hand, while the
+// file's number is the one that was sent last. None at all is no number to keep.
+func (p *Plan) keepReplicas(current *journal.Snapshot) {
+	if p.Sent.Mode.Replicated == nil || current.Spec.Mode.Replicated == nil {
+		return
+	}
+	file, now := number(p.Sent), number(current.Spec)
+	switch {
+	case now == file:
+	case current.Sent == nil || current.Sent.Mode.Replicated == nil || number(*current.Sent) != file || now == 0:
+		p.Notes = append(p.Notes, fmt.Sprintf("This changes the replicas of %s from %d to %d", p.Service, now, file))
+	default:
+		p.Spec.Mode.Replicated.Replicas = &now
+		p.Notes = append(p.Notes, fmt.Sprintf("The %d replicas of %s stay, as they were scaled by hand", now, p.Service))
+	}
+}
+
+// number is how many replicas a Spec asks for.
+func number(spec swarm.ServiceSpec) uint64 {
+	if spec.Mode.Replicated == nil || spec.Mode.Replicated.Replicas == nil {
+		return 1
+	}
+	return *spec.Mode.Replicated.Replicas
+}
+
+// chooseOrder has the new task start first, where the file does not choose and it can be.
+func (p *Plan) chooseOrder(here Situation) {
+	update := p.Spec.UpdateConfig
+	if update == nil {
+		update = &swarm.UpdateConfig{Parallelism: 1, FailureAction: swarm.UpdateFailureActionRollback}
+		p.Spec.UpdateConfig = update
+	}
+	if update.Order == "" {
+		update.Order = swarm.UpdateOrderStartFirst
+		if why := p.whyStopFirst(here); why != "" {
+			update.Order = swarm.UpdateOrderStopFirst
+			if p.Action == Update {
+				p.Notes = append(p.Notes, fmt.Sprintf("The old task of %s stops before the new one starts (stop-first), as %s: expect an outage", p.Service, why))
+			}
+		} else if p.Action == Update && len(hostPorts(p.Spec)) > 0 {
+			p.Notes = append(p.Notes, "With a host-mode port, the new task starts on another node: the old one's address falls silent")
+		}
+	}
+	if p.Spec.RollbackConfig == nil {
+		p.Spec.RollbackConfig = &swarm.UpdateConfig{Parallelism: update.Parallelism, Monitor: update.Monitor, FailureAction: swarm.UpdateFailureActionPause}
+	}
+	if p.Spec.RollbackConfig.Order == "" {
+		p.Spec.RollbackConfig.Order = update.Order
+	}
+}
+
+// whyStopFirst is the reason for which a new task cannot run beside the old one, or "".
+func (p *Plan) whyStopFirst(here Situation) string {
+	nodes := len(usable(here.Nodes))
+	if boundTo(p.Spec, here.Node) {
+		nodes = min(nodes, 1)
+	}
+	if ports := hostPorts(p.Spec); len(ports) > 0 && (p.Spec.Mode.Global != nil || number(p.Spec) >= uint64(nodes)) {
+		return fmt.Sprintf("port %d is published in host mode and no node is to spare", ports[0].PublishedPort)
+	}
+	for _, one := range p.Spec.TaskTemplate.ContainerSpec.Mounts {
+		if one.Type == mount.TypeVolume && one.Source != "" && !one.ReadOnly {
+			return fmt.Sprintf("two tasks at a time might write to the volume at %s", one.Target)
+		}
+	}
+	return ""
+}
+
+func hostPorts(spec swarm.ServiceSpec) []swarm.PortConfig {
+	if spec.EndpointSpec == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(spec.EndpointSpec.Ports), func(port swarm.PortConfig) bool {
+		return port.PublishMode != swarm.PortConfigPublishModeHost
+	})
+}
+
+func usable(nodes []swarm.Node) []swarm.Node {
+	return slices.DeleteFunc(slices.Clone(nodes), func(node swarm.Node) bool { return !engine.Usable(node) })
+}
+
+// probed tells whether tasks of a Spec have a health check: its own or its image's.
+func probed(spec swarm.ServiceSpec, byImage bool) bool {
+	check := spec.TaskTemplate.ContainerSpec.Healthcheck
+	if check == nil || len(check.Test) == 0 {
+		return byImage
+	}
+	return check.Test[0] != "NONE"
+}
+
+// warnOfSocket says what it means that a service has the engine's socket. Read-only or
+// not: who can write to the socket can do anything there.
+func (p *Plan) warnOfSocket() {
+	for _, one := range p.Spec.TaskTemplate.ContainerSpec.Mounts {
+		if one.Type != mount.TypeBind || one.Target != "/var/run/docker.sock" {
+			continue
+		}
+		whose := "who controls it"
+		if p.Spec.EndpointSpec != nil && len(p.Spec.EndpointSpec.Ports) > 0 {
+			whose = fmt.Sprintf("who reaches port %d", p.Spec.EndpointSpec.Ports[0].PublishedPort)
+		}
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s has the docker socket, read-only mounted or not: %s sees the whole swarm, and may be root on the manager", p.Service, whose))
+	}
+}
+
+// Restore is the Spec of a version that ran before, on the networks as they are now: ids
+// has them by name. It takes all the rest from the snapshot.
+func Restore(version *journal.Snapshot, ids map[string]string) swarm.ServiceSpec {
+	spec := clone(version.Spec)
+	for i, network := range spec.TaskTemplate.Networks {
+		name := cmp.Or(version.Networks[network.Target], network.Target)
+		spec.TaskTemplate.Networks[i].Target = cmp.Or(ids[name], network.Target)
+	}
+	return spec
+}
+
+// KeepReplicas has a version that is gone back to keep the number of replicas to which
+// somebody scaled the current one by hand, while both were sent with the same number.
+func KeepReplicas(spec *swarm.ServiceSpec, version, current *journal.Snapshot) {
+	if spec.Mode.Replicated == nil || version.Sent == nil || current.Sent == nil {
+		return
+	}
+	sent, now := number(*current.Sent), number(current.Spec)
+	if number(*version.Sent) == sent && now != sent && now != 0 {
+		spec.Mode.Replicated.Replicas = &now
+	}
+}
+
+// Changes are the lines in which a version differs from what runs.
+func Changes(version, current *journal.Snapshot) []Line {
+	return compare(flatten(current.Spec, current.Networks), flatten(version.Spec, version.Networks))
+}
+
+// clone copies what is changed here; the rest is shared.
+func clone(spec swarm.ServiceSpec) swarm.ServiceSpec {
+	spec.Labels = maps.Clone(spec.Labels)
+	inside := *spec.TaskTemplate.ContainerSpec
+	inside.Mounts = slices.Clone(inside.Mounts)
+	if inside.Healthcheck != nil {
+		check := *inside.Healthcheck
+		inside.Healthcheck = &check
+	}
+	spec.TaskTemplate.ContainerSpec = &inside
+	spec.TaskTemplate.Networks = slices.Clone(spec.TaskTemplate.Networks)
+	if spec.TaskTemplate.Placement != nil {
+		placement := *spec.TaskTemplate.Placement
+		placement.Constraints = slices.Clone(placement.Constraints)
+		spec.TaskTemplate.Placement = &placement
+	}
+	if spec.UpdateConfig != nil {
+		update := *spec.UpdateConfig
+		spec.UpdateConfig = &update
+	}
+	if spec.RollbackConfig != nil {
+		rollback := *spec.RollbackConfig
+		spec.RollbackConfig = &rollback
+	}
+	if spec.EndpointSpec != nil {
+		endpoint := *spec.EndpointSpec
+		endpoint.Ports = slices.Clone(endpoint.Ports)
+		spec.EndpointSpec = &endpoint
+	}
+	if spec.Mode.Replicated != nil {
+		replicated := *spec.Mode.Replicated
+		spec.Mode.Replicated = &replicated
+	}
+	return spec
+}
+
+// WithImage is a copy of a Spec that runs another image.
+func WithImage(spec swarm.ServiceSpec, image string) swarm.ServiceSpec {
+	spec = clone(spec)
+	spec.TaskTemplate.ContainerSpec.Image = image
+	return spec
+}

@@ -1,0 +1,414 @@
+package plan
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/swarm"
+	. "github.com/smartystreets/goconvey/convey"
+
+	"goblog/deploy/journal"
+)
+
+func TestActions(t *testing.T) {
+	newImage := func(w *Wanted) { w.Image = imageV2 }
+	byHand := inside(func(s *swarm.ContainerSpec) { s.User = "0" })
+	none := func(*swarm.ServiceSpec) {}
+	for what, one := range map[string]struct {
+		change  func(*Wanted)
+		byHand  func(*swarm.ServiceSpec)
+		options Options
+		action  Action
+		same    bool
+		trial   bool
+	}{
+		"the same, plain":                    {func(*Wanted) {}, none, Options{}, Replace, true, false},
+		"the same, plain, forced":            {func(*Wanted) {}, none, Options{Force: true}, Replace, true, false},
+		"the same, rolling":                  {func(*Wanted) {}, none, Options{Rolling: true}, Nothing, true, false},
+		"the same, rolling, forced":          {func(*Wanted) {}, none, Options{Rolling: true, Force: true}, Update, true, false},
+		"another image, plain":               {newImage, none, Options{}, Replace, false, true},
+		"another image, rolling":             {newImage, none, Options{Rolling: true}, Update, false, true},
+		"another image, rolling, forced":     {newImage, none, Options{Rolling: true, Force: true}, Update, false, true},
+		"only a change made by hand":         {func(*Wanted) {}, byHand, Options{}, Replace, false, true},
+		"a change made by hand, rolling":     {func(*Wanted) {}, byHand, Options{Rolling: true}, Update, false, true},
+		"another version of the same image":  {func(w *Wanted) { w.Version = "v2" }, none, Options{Rolling: true}, Nothing, true, false},
+		"another image without a trial":      {func(w *Wanted) { w.Image, w.Deploy.Trial = imageV2, 0 }, none, Options{}, Replace, false, false},
+		"the same, but scaled to no task":    {func(*Wanted) {}, func(s *swarm.ServiceSpec) { s.Mode.Replicated.Replicas = count(0) }, Options{Rolling: true}, Update, false, true},
+		"the same, but scaled to more tasks": {func(*Wanted) {}, func(s *swarm.ServiceSpec) { s.Mode.Replicated.Replicas = count(4) }, Options{Rolling: true}, Nothing, true, false},
+	} {
+		Convey("Wanted is "+what+": the service is to be "+string(one.action)+"d", t, func() {
+			p, err := Make(wanted(one.change), deployed(wanted(), alone, one.byHand), alone, one.options)
+			So(err, ShouldBeNil)
+			So(p.Action, ShouldEqual, one.action)
+			if !strings.Contains(what, "no task") {
+				So(p.Same, ShouldEqual, one.same)
+				So(p.Trial != nil, ShouldEqual, one.trial)
+			}
+		})
+	}
+	Convey("Where nothing runs, the service is created after a trial, and nothing is a change", t, func() {
+		p, err := Make(wanted(), nil, alone, Options{Rolling: true})
+		So(err, ShouldBeNil)
+		So(p.Action, ShouldEqual, Create)
+		So(p.Lines, ShouldBeEmpty)
+		So(p.Same, ShouldBeFalse)
+		So(p.Trial, ShouldNotBeNil)
+	})
+	for forced, want := range map[bool]uint64{true: 6, false: 5} {
+		Convey(map[bool]string{true: "A forced update of the same counts on, so that the swarm has something to do",
+			false: "An update of something else leaves the counter of forced updates alone"}[forced], t, func() {
+			change := newImage
+			if forced {
+				change = func(*Wanted) {}
+			}
+			current := deployed(wanted(), alone, func(s *swarm.ServiceSpec) { s.TaskTemplate.ForceUpdate = 5 })
+			p, err := Make(wanted(change), current, alone, Options{Rolling: true, Force: forced})
+			So(err, ShouldBeNil)
+			So(p.Spec.TaskTemplate.ForceUpdate, ShouldEqual, want)
+			So(p.Sent.TaskTemplate.ForceUpdate, ShouldEqual, 0)
+		})
+	}
+}
+
+func TestReplicas(t *testing.T) {
+	for what, one := range map[string]struct {
+		sent, now, file, want uint64
+		note                  string
+	}{
+		"nobody scaled it":                                  {2, 2, 2, 2, ""},
+		"the file asks for another number":                  {2, 2, 3, 3, "This changes the replicas of web from 2 to 3"},
+		"it was scaled by hand":                             {2, 5, 2, 5, "The 5 replicas of web stay, as they were scaled by hand"},
+		"it was scaled, and the file has another number":    {2, 5, 3, 3, "This changes the replicas of web from 5 to 3"},
+		"it was scaled to the number that the file has now": {2, 3, 3, 3, ""},
+		"it was scaled to none":                             {2, 0, 2, 2, "This changes the replicas of web from 0 to 2"},
+	} {
+		Convey("Where "+what+", the replicas are as they should be, and the plan says so", t, func() {
+			current := deployed(wanted(tasks(one.sent)), alone, func(s *swarm.ServiceSpec) { s.Mode.Replicated.Replicas = &one.now })
+			p, err := Make(wanted(tasks(one.file), func(w *Wanted) { w.Image = imageV2 }), current, alone, Options{})
+			So(err, ShouldBeNil)
+			So(*p.Spec.Mode.Replicated.Replicas, ShouldEqual, one.want)
+			So(*p.Sent.Mode.Replicated.Replicas, ShouldEqual, one.file)
+			if one.note == "" {
+				So(p.Notes, ShouldBeEmpty)
+			} else {
+				So(p.Notes, ShouldResemble, []string{one.note})
+			}
+		})
+	}
+	Convey("Where nobody knows what was sent, the number is the file's", t, func() {
+		current := deployed(wanted(), alone, func(s *swarm.ServiceSpec) { s.Mode.Replicated.Replicas = count(4) })
+		current.Sent, current.Returned = nil, nil
+		p, err := Make(wanted(), current, alone, Options{})
+		So(err, ShouldBeNil)
+		So(*p.Spec.Mode.Replicated.Replicas, ShouldEqual, 1)
+		So(p.Notes, ShouldResemble, []string{"This changes the replicas of web from 4 to 1"})
+	})
+	Convey("A global service has no replicas to keep", t, func() {
+		p, err := Make(wanted(global), deployed(wanted(global), alone), alone, Options{})
+		So(err, ShouldBeNil)
+		So(p.Spec.Mode.Replicated, ShouldBeNil)
+		So(p.Notes, ShouldBeEmpty)
+		So(p.Same, ShouldBeTrue)
+	})
+
+	for what, one := range map[string]struct{ sentThen, ranThen, sentNow, runsNow, want uint64 }{
+		"nobody scaled it":                         {2, 2, 2, 2, 2},
+		"it was scaled since":                      {2, 2, 2, 5, 5},
+		"the newer version has another number":     {2, 2, 3, 3, 2},
+		"it was scaled, from another number":       {2, 2, 3, 5, 2},
+		"it was scaled before and stays":           {2, 4, 2, 4, 4},
+		"it was scaled before, and back since":     {2, 4, 2, 2, 4},
+		"it was scaled to none":                    {2, 2, 2, 0, 2},
+		"it was scaled before, and further by now": {2, 4, 2, 6, 6},
+	} {
+		Convey("Going back, where "+what+", the version has the right number of replicas", t, func() {
+			version := deployed(wanted(tasks(one.sentThen)), alone, func(s *swarm.ServiceSpec) { s.Mode.Replicated.Replicas = &one.ranThen })
+			current := deployed(wanted(tasks(one.sentNow)), alone, func(s *swarm.ServiceSpec) { s.Mode.Replicated.Replicas = &one.runsNow })
+			spec := Restore(version, nil)
+			KeepReplicas(&spec, version, current)
+			So(*spec.Mode.Replicated.Replicas, ShouldEqual, one.want)
+			So(*version.Spec.Mode.Replicated.Replicas, ShouldEqual, one.ranThen)
+		})
+	}
+	Convey("Going back to a version of which nobody knows what was sent leaves its number", t, func() {
+		version, current := deployed(wanted(tasks(2)), alone), deployed(wanted(tasks(5)), alone)
+		version.Sent = nil
+		spec := Restore(version, nil)
+		KeepReplicas(&spec, version, current)
+		So(*spec.Mode.Replicated.Replicas, ShouldEqual, 2)
+	})
+}
+
+func TestUpdateOrder(t *testing.T) {
+	named := mount.Mount{Type: mount.TypeVolume, Source: "data", Target: "/data"}
+	readOnly, anonymous := named, named
+	readOnly.ReadOnly, anonymous.Source = true, ""
+	order := func(order swarm.UpdateOrder) func(*Wanted) {
+		return spec(func(s *swarm.ServiceSpec) { s.UpdateConfig.Order = order })
+	}
+	n1, n2, n3 := node("n1"), node("n2"), node("n3")
+	down := node("n2")
+	down.Status.State = swarm.NodeStateDown
+	for what, one := range map[string]struct {
+		changes []func(*Wanted)
+		here    Situation
+		want    swarm.UpdateOrder
+		note    string
+	}{
+		"the routing mesh":                                 {nil, alone, "start-first", ""},
+		"the file asks for stop-first":                     {[]func(*Wanted){order("stop-first")}, alone, "stop-first", ""},
+		"the file asks for start-first, whatever comes":    {[]func(*Wanted){order("start-first"), hostMode}, alone, "start-first", ""},
+		"a host-mode port on one node":                     {[]func(*Wanted){hostMode}, alone, "stop-first", "port 8080 is published in host mode and no node is to spare"},
+		"a host-mode port, one task, two nodes":            {[]func(*Wanted){byDigest, hostMode}, swarmOf(n1, n2), "start-first", "the old one's address falls silent"},
+		"a host-mode port, two tasks, two nodes":           {[]func(*Wanted){byDigest, hostMode, tasks(2)}, swarmOf(n1, n2), "stop-first", "no node is to spare"},
+		"a host-mode port, two tasks, three nodes":         {[]func(*Wanted){byDigest, hostMode, tasks(2)}, swarmOf(n1, n2, n3), "start-first", "falls silent"},
+		"a host-mode port, and the other node is drained":  {[]func(*Wanted){byDigest, hostMode}, swarmOf(n1, drained("n2")), "stop-first", "no node is to spare"},
+		"a host-mode port, and the other node is down":     {[]func(*Wanted){byDigest, hostMode}, swarmOf(n1, down), "stop-first", "no node is to spare"},
+		"a host-mode port on each node":                    {[]func(*Wanted){byDigest, hostMode, global}, swarmOf(n1, n2, n3), "stop-first", "no node is to spare"},
+		"a host-mode port, and an image that is only here": {[]func(*Wanted){hostMode, func(w *Wanted) { w.Bound = true }}, swarmOf(n1, n2), "stop-first", "no node is to spare"},
+		"a named volume":                                   {[]func(*Wanted){mounts(named)}, alone, "stop-first", "two tasks at a time might write to the volume at /data"},
+		"a named volume that is only read":                 {[]func(*Wanted){mounts(readOnly)}, alone, "start-first", ""},
+		"an anonymous volume, which each task has afresh":  {[]func(*Wanted){mounts(anonymous)}, alone, "start-first", ""},
+		"a directory of the node":                          {[]func(*Wanted){mounts(mount.Mount{Type: mount.TypeBind, Source: "/a", Target: "/a"})}, alone, "start-first", ""},
+		"a global service of the routing mesh":             {[]func(*Wanted){global}, alone, "start-first", ""},
+	} {
+		Convey("With "+what+", the update order is "+string(one.want), t, func() {
+			was := wanted(one.changes...)
+			now := wanted(one.changes...)
+			now.Spec.TaskTemplate.ContainerSpec.User = "1000"
+			p, err := Make(now, deployed(was, one.here), one.here, Options{Rolling: true})
+			So(err, ShouldBeNil)
+			So(p.Spec.UpdateConfig.Order, ShouldEqual, one.want)
+			So(p.Spec.RollbackConfig.Order, ShouldEqual, one.want)
+			if one.note == "" {
+				So(p.Notes, ShouldBeEmpty)
+			} else {
+				So(strings.Join(p.Notes, "\n"), ShouldContainSubstring, one.note)
+			}
+			So(p.Sent.UpdateConfig.Order, ShouldEqual, was.Spec.UpdateConfig.Order)
+			So(p.Sent.RollbackConfig, ShouldBeNil)
+		})
+	}
+	Convey("A plain deploy has no outage to explain by the order, but the Spec has it for later", t, func() {
+		p, err := Make(wanted(hostMode), deployed(wanted(), alone), alone, Options{})
+		So(err, ShouldBeNil)
+		So(p.Spec.UpdateConfig.Order, ShouldEqual, swarm.UpdateOrderStopFirst)
+		So(p.Notes, ShouldBeEmpty)
+	})
+	Convey("Without update_config in the file, one task at a time is updated, and what fails goes back", t, func() {
+		p, err := Make(wanted(spec(func(s *swarm.ServiceSpec) { s.UpdateConfig = nil })), nil, alone, Options{})
+		So(err, ShouldBeNil)
+		So(p.Spec.UpdateConfig.Parallelism, ShouldEqual, 1)
+		So(p.Spec.UpdateConfig.FailureAction, ShouldEqual, swarm.UpdateFailureActionRollback)
+		So(p.Sent.UpdateConfig, ShouldBeNil)
+	})
+}
+
+func TestWhatCannotWorkIsRefused(t *testing.T) {
+	n1, n2 := node("n1"), node("n2")
+	publishing := func(name string, ports ...swarm.PortConfig) swarm.Service {
+		other := swarm.Service{Endpoint: swarm.Endpoint{Ports: ports}}
+		other.Spec.Name = name
+		return other
+	}
+	with := func(here Situation, others ...swarm.Service) Situation {
+		here.Others = others
+		return here
+	}
+	udp := port(8080, "ingress")
+	udp.Protocol = network.UDP
+	reserve := func(cpus, memory int64) func(*Wanted) {
+		return spec(func(s *swarm.ServiceSpec) {
+			s.TaskTemplate.Resources.Reservations = &swarm.Resources{NanoCPUs: cpus, MemoryBytes: memory}
+		})
+	}
+	on := func(network string) func(*Wanted) {
+		return spec(func(s *swarm.ServiceSpec) { s.TaskTemplate.Networks[0].Target = network })
+	}
+	large := drained("n2")
+	large.Description.Resources = swarm.Resources{NanoCPUs: 64e9, MemoryBytes: 1 << 40}
+	none := swarmOf(swarm.Node{})
+	none.Node, none.Nodes = "", nil
+	for what, one := range map[string]struct {
+		changes []func(*Wanted)
+		here    Situation
+		problem string // "" where it can be deployed
+	}{
+		"a port of another service":                     {nil, with(alone, publishing("shop", port(8080, "ingress"))), "port 8080 is published by service shop"},
+		"a port of another service in host mode":        {nil, with(alone, publishing("shop", port(80, "host"), port(8080, "host"))), "port 8080 is published by service shop"},
+		"that port of the other protocol":               {nil, with(alone, publishing("shop", udp)), ""},
+		"a port of its own":                             {nil, with(alone, publishing("web", port(8080, "ingress"))), ""},
+		"a port that looks similar":                     {nil, with(alone, publishing("shop", port(80, "ingress"), port(808, "ingress"), port(18080, "ingress"))), ""},
+		"a port that the swarm may choose":              {[]func(*Wanted){spec(func(s *swarm.ServiceSpec) { s.EndpointSpec.Ports[0].PublishedPort = 0 })}, with(alone, publishing("shop", swarm.PortConfig{Protocol: "tcp", TargetPort: 80})), ""},
+		"two tasks with a host-mode port on one node":   {[]func(*Wanted){hostMode, tasks(2)}, alone, "2 replicas cannot all have port 8080 on 1 nodes in host mode"},
+		"two such tasks on two nodes":                   {[]func(*Wanted){byDigest, hostMode, tasks(2)}, swarmOf(n1, n2), ""},
+		"two such tasks, where a node is drained":       {[]func(*Wanted){byDigest, hostMode, tasks(2)}, swarmOf(n1, drained("n2")), "2 replicas cannot all have port 8080 on 1 nodes in host mode"},
+		"a task with a host-mode port on each node":     {[]func(*Wanted){byDigest, hostMode, global}, swarmOf(n1, drained("n2")), ""},
+		"many tasks behind the routing mesh":            {[]func(*Wanted){tasks(50)}, alone, ""},
+		"an image by id on several nodes":               {nil, swarmOf(n1, n2), "this swarm has 2 nodes, and only this one will have the image of web"},
+		"an image by id, and the other node is drained": {nil, swarmOf(n1, drained("n2")), "this swarm has 2 nodes"},
+		"an image by id, bound to this node":            {[]func(*Wanted){func(w *Wanted) { w.Bound = true }}, swarmOf(n1, n2), ""},
+		"an image by id, bound to this node by the file": {[]func(*Wanted){spec(func(s *swarm.ServiceSpec) {
+			s.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.id == n1"}}
+		})}, swarmOf(n1, n2), ""},
+		"an image by id, bound to another node": {[]func(*Wanted){spec(func(s *swarm.ServiceSpec) {
+			s.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.id==n2"}}
+		})}, swarmOf(n1, n2), "this swarm has 2 nodes, and only this one will have the image of web"},
+		"an image by digest on several nodes":        {[]func(*Wanted){byDigest}, swarmOf(n1, n2), ""},
+		"a network of another driver":                {[]func(*Wanted){on("bridge")}, alone, "network bridge is there, but is of driver bridge, not overlay"},
+		"a network that is still to be made":         {[]func(*Wanted){on("fresh")}, alone, ""},
+		"more memory than a node has":                {[]func(*Wanted){reserve(0, 5<<30)}, alone, "no node can give web the 5GiB of memory that it reserves; the largest has 4GiB"},
+		"more processors than a node has":            {[]func(*Wanted){reserve(25e8, 0)}, alone, "no node can give web the 2.5 processors that it reserves; the largest has 2"},
+		"as much as a node has":                      {[]func(*Wanted){reserve(2e9, 4<<30)}, alone, ""},
+		"more than any node has that is not drained": {[]func(*Wanted){byDigest, reserve(4e9, 0)}, swarmOf(n1, large), "no node can give web the 4 processors"},
+		"a host-mode port, before there is a swarm":  {[]func(*Wanted){hostMode}, none, ""},
+		"a reservation, before there is a swarm":     {[]func(*Wanted){reserve(1e9, 1<<20)}, none, ""},
+		"an image by id, before there is a swarm":    {nil, none, ""},
+	} {
+		Convey("With "+what+", a deploy is "+map[bool]string{true: "planned", false: "refused, with its reason and what to do"}[one.problem == ""], t, func() {
+			p, err := Make(wanted(one.changes...), nil, one.here, Options{})
+			if one.problem == "" {
+				So(err, ShouldBeNil)
+				So(p.Action, ShouldEqual, Create)
+				return
+			}
+			So(err, ShouldNotBeNil)
+			So(err, ShouldHaveSameTypeAs, &Obstacle{})
+			So(err.Error(), ShouldStartWith, one.problem)
+			So(err.(*Obstacle).Advice, ShouldNotBeBlank)
+		})
+	}
+	Convey("What runs already, and is to stay as it is, is not refused", t, func() {
+		p, err := Make(wanted(), deployed(wanted(), alone), with(swarmOf(n1, n2), publishing("shop", port(8080, "ingress"))), Options{Rolling: true})
+		So(err, ShouldBeNil)
+		So(p.Action, ShouldEqual, Nothing)
+	})
+}
+
+func TestHealthChecksProbeOftenWhileTasksStart(t *testing.T) {
+	check := func(interval time.Duration) func(*Wanted) {
+		return spec(inside(func(s *swarm.ContainerSpec) { s.Healthcheck.Interval = interval }))
+	}
+	no := spec(inside(func(s *swarm.ContainerSpec) { s.Healthcheck = nil }))
+	image := func(w *Wanted) { w.Probed = true }
+	never := spec(inside(func(s *swarm.ContainerSpec) { s.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}} }))
+	open := func(w *Wanted) { w.Deploy.StartInterval = 0 }
+	for what, one := range map[string]struct {
+		changes       []func(*Wanted)
+		startInterval bool
+		probed        bool
+		interval      time.Duration
+		start         time.Duration
+	}{
+		"an engine that knows a start interval":              {nil, true, true, 5 * time.Second, 200 * time.Millisecond},
+		"an older engine":                                    {nil, false, true, time.Second, 0},
+		"an older engine, and a short interval":              {[]func(*Wanted){check(500 * time.Millisecond)}, false, true, 500 * time.Millisecond, 0},
+		"an older engine, and no interval":                   {[]func(*Wanted){check(0)}, false, true, time.Second, 0},
+		"an older engine, and no start interval in the file": {[]func(*Wanted){open}, false, true, 5 * time.Second, 0},
+		"a newer engine, and no start interval in the file":  {[]func(*Wanted){open}, true, true, 5 * time.Second, 0},
+		"the image's own check":                              {[]func(*Wanted){no, image}, true, true, 0, 200 * time.Millisecond},
+		"the image's own check, and an older engine":         {[]func(*Wanted){no, image}, false, true, time.Second, 0},
+		"no check at all":                                    {[]func(*Wanted){no}, true, false, 0, 0},
+		"a file that switches the image's check off":         {[]func(*Wanted){never, image}, true, false, 0, 0},
+		"no check at all, and an older engine":               {[]func(*Wanted){no}, false, false, 0, 0},
+	} {
+		Convey("With "+what+", the health check is as it should be", t, func() {
+			here := alone
+			here.StartInterval = one.startInterval
+			p, err := Make(wanted(one.changes...), nil, here, Options{})
+			So(err, ShouldBeNil)
+			So(p.Probed, ShouldEqual, one.probed)
+			check := p.Spec.TaskTemplate.ContainerSpec.Healthcheck
+			if check == nil {
+				check = &container.HealthConfig{}
+			}
+			So(check.Interval, ShouldEqual, one.interval)
+			So(check.StartInterval, ShouldEqual, one.start)
+		})
+	}
+}
+
+func TestImageAndPlatform(t *testing.T) {
+	Convey("The Spec has the image as the build names it, and its platform", t, func() {
+		p, err := Make(wanted(), nil, alone, Options{})
+		So(err, ShouldBeNil)
+		So(p.Spec.TaskTemplate.ContainerSpec.Image, ShouldEqual, imageV1)
+		So(p.Spec.TaskTemplate.Placement.Platforms, ShouldResemble, []swarm.Platform{{OS: "linux", Architecture: "amd64"}})
+		So(p.Spec.TaskTemplate.Placement.Constraints, ShouldBeEmpty)
+	})
+	Convey("An image that only this node has binds the service to it", t, func() {
+		p, err := Make(wanted(func(w *Wanted) { w.Bound = true }), nil, alone, Options{})
+		So(err, ShouldBeNil)
+		So(p.Spec.TaskTemplate.Placement.Constraints, ShouldResemble, []string{"node.id==n1"})
+	})
+}
+
+func TestWarnings(t *testing.T) {
+	socket := mount.Mount{Type: mount.TypeBind, Source: "/run/user/docker.sock", Target: "/var/run/docker.sock", ReadOnly: true}
+	no := spec(inside(func(s *swarm.ContainerSpec) { s.Healthcheck = nil }))
+	unpublished := spec(func(s *swarm.ServiceSpec) { s.EndpointSpec.Ports = nil })
+	for what, one := range map[string]struct {
+		changes []func(*Wanted)
+		rolling bool
+		warning string
+	}{
+		"the docker socket":                    {[]func(*Wanted){mounts(socket)}, false, "web has the docker socket, read-only mounted or not: who reaches port 8080 sees the whole swarm"},
+		"the docker socket and no port":        {[]func(*Wanted){mounts(socket), unpublished}, false, "who controls it sees the whole swarm"},
+		"no health check, rolling":             {[]func(*Wanted){no}, true, "web has no health check, so its rolling update may lose requests"},
+		"no health check, plain":               {[]func(*Wanted){no}, false, ""},
+		"a health check of the image, rolling": {[]func(*Wanted){no, func(w *Wanted) { w.Probed = true }}, true, ""},
+		"another directory of the node":        {[]func(*Wanted){mounts(mount.Mount{Type: mount.TypeBind, Source: "/srv", Target: "/srv"})}, false, ""},
+	} {
+		Convey("With "+what+", the plan warns as it should", t, func() {
+			was, now := wanted(one.changes...), wanted(one.changes...)
+			now.Image = imageV2
+			p, err := Make(now, deployed(was, alone), alone, Options{Rolling: one.rolling})
+			So(err, ShouldBeNil)
+			if one.warning == "" {
+				So(p.Warnings, ShouldBeEmpty)
+			} else {
+				So(p.Warnings, ShouldHaveLength, 1)
+				So(p.Warnings[0], ShouldContainSubstring, one.warning)
+			}
+		})
+	}
+}
+
+func TestRestore(t *testing.T) {
+	Convey("Given a version that ran on three networks, one of them gone", t, func() {
+		version := deployed(wanted(), alone, inside(func(s *swarm.ContainerSpec) { s.User = "0" }))
+		version.Spec.TaskTemplate.Networks = []swarm.NetworkAttachmentConfig{{Target: "old-a"}, {Target: "old-b", Aliases: []string{"b"}}, {Target: "unnamed"}}
+		version.Networks = map[string]string{"old-a": "a", "old-b": "b"}
+		before := copyOf(version.Spec)
+		spec := Restore(version, map[string]string{"a": "new-a", "c": "new-c"})
+		Convey("each network is named by its id of now, and one that is gone as it was", func() {
+			So(spec.TaskTemplate.Networks, ShouldResemble, []swarm.NetworkAttachmentConfig{{Target: "new-a"}, {Target: "old-b", Aliases: []string{"b"}}, {Target: "unnamed"}})
+		})
+		Convey("all the rest is as it ran, changes made by hand included", func() {
+			spec.TaskTemplate.Networks = before.TaskTemplate.Networks
+			So(spec, ShouldResemble, version.Spec)
+			So(spec.TaskTemplate.ContainerSpec.User, ShouldEqual, "0")
+		})
+		Convey("and the version itself is not changed", func() { So(copyOf(version.Spec), ShouldResemble, before) })
+	})
+	Convey("The changes of a rollback are named against what runs, networks by name", t, func() {
+		version, current := deployed(wanted(), alone), deployed(wanted(func(w *Wanted) { w.Image = imageV2 }), alone)
+		current.Spec.TaskTemplate.Networks[0].Target = "new-id"
+		current.Networks = map[string]string{"new-id": "net"}
+		current.Spec.Labels[journal.LabelDeploy] = "d2"
+		So(texts(Changes(version, current), false), ShouldResemble, []string{"image: sha256:222222222222 → sha256:111111111111"})
+	})
+	Convey("A Spec with another image is a copy", t, func() {
+		original := wanted().Spec
+		original.TaskTemplate.ContainerSpec.Image = imageV1
+		other := WithImage(original, imageV2)
+		other.Labels["tier"] = "back"
+		So(other.TaskTemplate.ContainerSpec.Image, ShouldEqual, imageV2)
+		So(original.TaskTemplate.ContainerSpec.Image, ShouldEqual, imageV1)
+		So(original.Labels["tier"], ShouldEqual, "front")
+	})
+}

@@ -1,0 +1,132 @@
+package prove
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/moby/moby/api/types/swarm"
+
+	"goblog/deploy/stack"
+	engine "goblog/deploy/swarm"
+)
+
+// look is how often the engine is asked: its history of tasks is short.
+const look = 100 * time.Millisecond
+
+// patience is how long a healthy service may answer with something else than it should.
+const patience = 10 * time.Second
+
+// A Failure says why a service does not do what it should.
+type Failure struct {
+	Reason string
+	Lines  []string // the evidence, for people
+	// Healthy tells that all tasks run, and it is the answer that is not right.
+	Healthy bool
+}
+
+func (f *Failure) Error() string { return f.Reason }
+
+// Await waits until a service has reached its goal and each of its URLs answers, and
+// returns these URLs. ctx bounds it. An error is a Failure, or tells that ctx was cancelled.
+func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verify, addresses Addresses, hosts map[string]string, say func(format string, arguments ...any)) ([]string, error) {
+	watch := NewWatch(goal, time.Now())
+	var url string
+	var answer Answer
+	var ingress bool
+	var wrong time.Time // since when the answer is another than it should be
+	for {
+		service, tasks, err := state(ctx, e, goal.Service)
+		if err != nil {
+			return nil, watch.timeout(ctx, e, err, hosts)
+		}
+		verdict := watch.Look(service, tasks, hosts, time.Now())
+		for _, event := range watch.Events {
+			say("%s", event)
+		}
+		switch verdict {
+		case Bad:
+			return nil, watch.failure(ctx, e, tasks, hosts)
+		case Well:
+			url = ""
+			urls := URLs(service.Spec, tasks, verify, addresses)
+			for _, one := range urls {
+				if answer = Ask(ctx, one, verify); !answer.Right {
+					url, ingress = one, service.Spec.EndpointSpec != nil && len(service.Spec.EndpointSpec.Ports) > 0 &&
+						service.Spec.EndpointSpec.Ports[0].PublishMode != swarm.PortConfigPublishModeHost
+					break
+				}
+			}
+			if url == "" || answer.Silent {
+				wrong = time.Time{}
+			} else if wrong.IsZero() {
+				wrong = time.Now()
+			} else if time.Since(wrong) > patience {
+				return nil, answerFailure(goal.Service, url, answer, verify, ingress)
+			}
+			if url == "" && (verify == nil || len(urls) > 0) {
+				for _, one := range urls {
+					say("%s answers: %s", goal.Service, one)
+				}
+				return urls, nil
+			}
+		case Wait:
+			url = ""
+		}
+		select {
+		case <-ctx.Done():
+			if ctx.Err() == context.DeadlineExceeded && url != "" {
+				return nil, answerFailure(goal.Service, url, answer, verify, ingress)
+			}
+			return nil, watch.timeout(ctx, e, ctx.Err(), hosts, tasks...)
+		case <-time.After(look):
+		}
+	}
+}
+
+func answerFailure(service, url string, answer Answer, verify *stack.Verify, ingress bool) *Failure {
+	lines := ExplainAnswer(service, url, answer, verify, ingress)
+	return &Failure{Reason: lines[0], Lines: lines[1:], Healthy: true}
+}
+
+func state(ctx context.Context, e *engine.Engine, name string) (*swarm.Service, []engine.Task, error) {
+	service, err := e.Service(ctx, name)
+	if err != nil || service == nil {
+		return nil, nil, err
+	}
+	tasks, err := e.Tasks(ctx, service.ID)
+	return service, tasks, err
+}
+
+// failure explains a bad verdict by the task that failed last.
+func (w *Watch) failure(ctx context.Context, e *engine.Engine, tasks []engine.Task, hosts map[string]string) *Failure {
+	f := &Failure{Reason: w.Reason}
+	task := w.Failed
+	for i := range tasks {
+		if task == nil && tasks[i].UpToDate && tasks[i].Status.State != swarm.TaskStateRunning {
+			task = &tasks[i]
+		}
+	}
+	if task != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		f.Lines = Explain(ctx, e, *task, w.goal.Service, hosts)
+	}
+	return f
+}
+
+// timeout is the end of a wait: time is up, or somebody interrupted, or the engine fails.
+func (w *Watch) timeout(ctx context.Context, e *engine.Engine, err error, hosts map[string]string, tasks ...engine.Task) error {
+	switch {
+	case ctx.Err() == context.Canceled:
+		return context.Canceled
+	case ctx.Err() == nil:
+		return err
+	}
+	f := w.failure(ctx, e, tasks, hosts)
+	f.Reason = "time is up"
+	if w.Reason != "" {
+		f.Reason = fmt.Sprintf("time is up: %s", w.Reason)
+	}
+	return f
+}

@@ -1,0 +1,76 @@
+package prove
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/swarm"
+
+	"goblog/deploy/stack"
+	engine "goblog/deploy/swarm"
+)
+
+// Explain says why a task failed or does not get on, in the engine's own words: its
+// error, how its container ended, its last health checks, its last log lines.
+func Explain(ctx context.Context, e *engine.Engine, task engine.Task, service string, hosts map[string]string) []string {
+	lines := []string{fmt.Sprintf("%s: %s%s", TaskName(task, service, hosts), task.Status.State, prefixed(": ", task.Status.Err))}
+	if task.Status.ContainerStatus != nil && task.Status.ContainerStatus.ContainerID != "" {
+		lines = append(lines, ending(e.State(ctx, task.Status.ContainerStatus.ContainerID), task.Spec.Resources)...)
+	}
+	if said := e.Logs(ctx, task.ID, 10); len(said) > 0 {
+		lines = append(lines, "its last log lines:")
+		for _, line := range said {
+			lines = append(lines, "    "+line)
+		}
+	}
+	return lines
+}
+
+// ending is how a container ended. A task that never was healthy and ends in order is
+// complete, without an error: only its health checks tell.
+func ending(state *container.State, resources *swarm.ResourceRequirements) []string {
+	if state == nil {
+		return nil
+	}
+	var lines []string
+	if state.OOMKilled {
+		limit := ""
+		if resources != nil && resources.Limits != nil && resources.Limits.MemoryBytes > 0 {
+			limit = fmt.Sprintf(" (its limit is %d MiB)", resources.Limits.MemoryBytes>>20)
+		}
+		lines = append(lines, "it was killed as it used more memory than it may"+limit)
+	}
+	if health := state.Health; health != nil && health.Status != container.Healthy {
+		for i := max(0, len(health.Log)-2); i < len(health.Log); i++ {
+			if health.Log[i].ExitCode == 0 {
+				continue // A container that ends counts as unhealthy, too.
+			}
+			lines = append(lines, fmt.Sprintf("%s; health check: exit code %d%s", health.Status, health.Log[i].ExitCode, prefixed(": ", shorten(health.Log[i].Output))))
+		}
+	}
+	if !state.Running && state.Status != "created" {
+		lines = append(lines, fmt.Sprintf("exit code %d%s", state.ExitCode, prefixed(", ", strings.TrimSpace(state.Error))))
+	}
+	return lines
+}
+
+// ExplainAnswer says what may be wrong where all tasks are healthy, but a URL does not
+// answer as it should.
+func ExplainAnswer(service, url string, answer Answer, verify *stack.Verify, ingress bool) []string {
+	lines := []string{fmt.Sprintf("The tasks of %s are healthy, but %s does not answer as it should. It last said: %s", service, url, answer.Said)}
+	switch {
+	case !answer.Silent:
+		wanted := fmt.Sprintf("status %d", verify.Status)
+		if verify.Body != "" {
+			wanted += " and the body " + verify.Body
+		}
+		lines = append(lines, "Wanted was "+wanted+". If something else answers there, set ManagerIP to an address of the swarm that this machine reaches")
+	case ingress:
+		lines = append(lines, "The kernel most likely has no IPVS, which the routing mesh needs: deploy with PUBLISH_MODE=host. Or a firewall is on the way")
+	default:
+		lines = append(lines, "A firewall may be on the way, or ManagerIP is to be set to an address of the swarm that this machine reaches")
+	}
+	return lines
+}

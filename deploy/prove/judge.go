@@ -1,0 +1,218 @@
+// Package prove finds out whether a deploy worked: whether its tasks run, and whether
+// each address answers as it should; and where not, why.
+package prove
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/moby/moby/api/types/swarm"
+
+	"goblog/deploy/journal"
+	engine "goblog/deploy/swarm"
+)
+
+// A Goal is what has to be seen for a service to count as deployed.
+type Goal struct {
+	Service string
+	// Deploy is the label that the Spec must bear: the engine puts an older Spec back by
+	// itself where an update fails, and that one runs well.
+	Deploy string
+	// Failures is how many tasks may not fail: the first of them in a rolling update ends
+	// it, while a service created anew gets some tries.
+	Failures int
+	// Rolling waits until the engine says that the update is complete.
+	Rolling bool
+	// Settled is how long each task must have run.
+	Settled time.Duration
+	// NoRoom gives up where no node may run a task; else that is waited for, as a port may
+	// get free.
+	NoRoom bool
+	// Known are the tasks from before the change, by id.
+	Known map[string]bool
+}
+
+// A Verdict is what a look at the tasks says.
+type Verdict int
+
+const (
+	Wait Verdict = iota // it may still come
+	Well                // the tasks run as they should
+	Bad                 // it will not come
+)
+
+// A Watch remembers what a series of looks has seen: the swarm forgets old tasks soon.
+type Watch struct {
+	goal    Goal
+	began   time.Time
+	started map[string]time.Time   // when a task was first seen to have started
+	running map[string]time.Time   // when it was first seen running
+	failed  map[string]engine.Task // those that failed since
+	stuck   time.Time              // since when no node may run a task
+
+	// Events tells what has changed since the last look, for people.
+	Events []string
+	// Reason says what is waited for, or what is bad.
+	Reason string
+	// Failed is the task that failed last; nil: none did.
+	Failed *engine.Task
+}
+
+// NewWatch begins a series of looks.
+func NewWatch(goal Goal, now time.Time) *Watch {
+	return &Watch{goal: goal, began: now, started: map[string]time.Time{}, running: map[string]time.Time{}, failed: map[string]engine.Task{}}
+}
+
+// Look judges what the engine says now. service is nil where it is gone.
+func (w *Watch) Look(service *swarm.Service, tasks []engine.Task, hosts map[string]string, now time.Time) Verdict {
+	w.Events, w.Reason = nil, ""
+	if service == nil {
+		w.Reason = fmt.Sprintf("somebody removed service %s meanwhile", w.goal.Service)
+		return Bad
+	}
+	mine := service.Spec.Labels[journal.LabelDeploy] == w.goal.Deploy
+	for _, task := range tasks {
+		w.note(task, hosts, mine, now)
+	}
+	state := swarm.UpdateState("")
+	if service.UpdateStatus != nil {
+		state = service.UpdateStatus.State
+	}
+	switch {
+	case !mine && gaveUp(state):
+		w.Reason = fmt.Sprintf("the swarm gave the update up (%s)", state)
+		return Bad
+	case !mine:
+		w.Reason = fmt.Sprintf("somebody else changed service %s meanwhile", w.goal.Service)
+		return Bad
+	case w.goal.Rolling && (state == swarm.UpdateStatePaused || gaveUp(state)):
+		w.Reason = fmt.Sprintf("the swarm gave the update up (%s)", state)
+		return Bad
+	case len(w.failed) >= w.goal.Failures:
+		w.Reason = fmt.Sprintf("a task of %s failed", w.goal.Service)
+		if len(w.failed) > 1 {
+			w.Reason = fmt.Sprintf("%d tasks of %s failed", len(w.failed), w.goal.Service)
+		}
+		return Bad
+	}
+	return w.count(service, tasks, hosts, state, now)
+}
+
+// gaveUp tells whether the engine goes back, or went back, by itself.
+func gaveUp(state swarm.UpdateState) bool {
+	return state == swarm.UpdateStateRollbackStarted || state == swarm.UpdateStateRollbackCompleted || state == swarm.UpdateStateRollbackPaused
+}
+
+// afterFailure is how long a task must run where another has failed before.
+const afterFailure = 5 * time.Second
+
+// settled tells whether a task has run for long enough to be believed.
+func (w *Watch) settled(task string, now time.Time) bool {
+	switch {
+	case w.goal.Known[task]:
+		return true
+	case len(w.failed) > 0:
+		return now.Sub(w.running[task]) >= max(afterFailure, w.goal.Settled)
+	}
+	return now.Sub(w.started[task]) >= w.goal.Settled
+}
+
+// note remembers what is new of a task.
+func (w *Watch) note(task engine.Task, hosts map[string]string, mine bool, now time.Time) {
+	if w.goal.Known[task.ID] || (mine && !task.UpToDate) {
+		return
+	}
+	switch task.Status.State {
+	case swarm.TaskStateStarting, swarm.TaskStateRunning:
+		if w.started[task.ID].IsZero() {
+			w.started[task.ID] = now
+		}
+		if task.Status.State == swarm.TaskStateRunning && w.running[task.ID].IsZero() {
+			w.running[task.ID] = now
+			w.Events = append(w.Events, fmt.Sprintf("%s: running, after %.1f s", TaskName(task, w.goal.Service, hosts), now.Sub(w.began).Seconds()))
+		}
+	case swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateComplete, swarm.TaskStateOrphaned:
+		if _, known := w.failed[task.ID]; !known {
+			w.failed[task.ID] = task
+			w.Failed = &task
+			w.Events = append(w.Events, fmt.Sprintf("%s: %s, after %.1f s%s", TaskName(task, w.goal.Service, hosts), task.Status.State,
+				now.Sub(w.began).Seconds(), prefixed(": ", task.Status.Err)))
+		}
+	}
+}
+
+// count tells whether as many tasks run as are wanted, and none of another Spec.
+func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[string]string, state swarm.UpdateState, now time.Time) Verdict {
+	var wanted, running, settled, others int
+	var waiting *engine.Task
+	for i, task := range tasks {
+		if task.DesiredState != swarm.TaskStateRunning && task.DesiredState != swarm.TaskStateReady {
+			continue
+		}
+		if !task.UpToDate {
+			others++
+			continue
+		}
+		wanted++
+		if task.Status.State != swarm.TaskStateRunning {
+			waiting = &tasks[i]
+			continue
+		}
+		running++
+		if w.settled(task.ID, now) {
+			settled++
+		}
+	}
+	if mode := service.Spec.Mode.Replicated; mode != nil {
+		wanted = 1
+		if mode.Replicas != nil {
+			wanted = int(*mode.Replicas)
+		}
+	}
+	w.Reason = fmt.Sprintf("%d of %d tasks of %s run", running, wanted, w.goal.Service)
+	if waiting != nil {
+		w.Reason += fmt.Sprintf("; %s is %s%s", TaskName(*waiting, w.goal.Service, hosts), waiting.Status.State, prefixed(": ", waiting.Status.Err))
+	}
+	if waiting == nil || waiting.Status.State != swarm.TaskStatePending || waiting.Status.Err == "" {
+		w.stuck = time.Time{}
+	} else if w.stuck.IsZero() {
+		w.stuck = now
+	} else if w.goal.NoRoom && now.Sub(w.stuck) >= 2*time.Second {
+		return Bad
+	}
+	switch {
+	case running < wanted || wanted == 0 && service.Spec.Mode.Global != nil:
+		return Wait
+	case others > 0:
+		w.Reason = fmt.Sprintf("%d tasks of %s are of another version still", others, w.goal.Service)
+		return Wait
+	case settled < running:
+		w.Reason = fmt.Sprintf("%s has just started", w.goal.Service)
+		return Wait
+	case w.goal.Rolling && state != swarm.UpdateStateCompleted && (state != "" || now.Sub(w.began) < 2*time.Second):
+		// An update that replaces no task has no state.
+		w.Reason = fmt.Sprintf("the update of %s is not complete", w.goal.Service)
+		return Wait
+	}
+	w.Reason = ""
+	return Well
+}
+
+// TaskName names a task for people.
+func TaskName(task engine.Task, service string, hosts map[string]string) string {
+	name := fmt.Sprintf("%s.%d", service, task.Slot)
+	if task.Slot == 0 { // One of a global service.
+		name = service
+	}
+	if host := hosts[task.NodeID]; host != "" {
+		name += " on " + host
+	}
+	return name
+}
+
+func prefixed(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}

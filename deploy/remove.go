@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"goblog/deploy/journal"
+	"goblog/deploy/progress"
+	"goblog/deploy/stack"
+)
+
+// removeTimeout bounds the removal of one service or network.
+const removeTimeout = time.Minute
+
+// remove removes services and their history, and then networks of the files that nobody
+// else uses. Named volumes and images stay.
+func remove(ctx context.Context, o *options, out *progress.Printer) error {
+	loaded, services, err := o.services()
+	if err != nil {
+		return err
+	}
+	s, err := open(ctx, o, out)
+	if err == nil {
+		err = s.needManager(false)
+	}
+	if err != nil {
+		return err
+	}
+	var bad []string
+	for _, service := range slices.Backward(services) {
+		if err := s.removeService(ctx, service); err != nil {
+			if !o.keepGoing || ctx.Err() != nil {
+				return s.outcome(s.orInterrupted(ctx, err))
+			}
+			s.tell(err)
+			bad = append(bad, service.Name)
+		}
+	}
+	for _, network := range loaded.Networks {
+		if err := s.removeNetwork(ctx, network); err != nil {
+			return err
+		}
+	}
+	if len(bad) > 0 {
+		return failed("these could not be removed, for the reasons above: " + strings.Join(bad, " "))
+	}
+	return nil
+}
+
+func (s *session) removeService(ctx context.Context, service stack.Service) error {
+	d := s.deployment(service)
+	all := []*deployment{d}
+	defer func() { s.release(ctx, all) }()
+	if err := s.lock(ctx, all); err != nil {
+		return err
+	}
+	if err := d.read(ctx); err != nil {
+		return err
+	}
+	if d.running == nil {
+		s.out.Step("There is no service %s", service.Name)
+	} else {
+		s.out.Step("Removing %s", service.Name)
+		if err := d.endTrial(ctx, service.Name+"-trial"); err != nil {
+			return err
+		}
+		if err := s.removeWhole(ctx, d.running.ID, killable(d.running.Spec)); err != nil {
+			return err
+		}
+	}
+	return journal.Forget(ctx, s.engine, d.history)
+}
+
+// removeWhole removes a service, and waits until its tasks, and its containers on this
+// engine, are gone: a network can be removed then. Containers are killed, where they may
+// be, and their removal is left to the engine, which otherwise keeps its part of the
+// network for good. One that it created but never started it may forget.
+func (s *session) removeWhole(ctx context.Context, id string, kill bool) error {
+	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	defer cancel()
+	if err := s.engine.Remove(ctx, id); err != nil {
+		return err
+	}
+	began := time.Now()
+	for {
+		containers, err := s.engine.Containers(ctx, id)
+		if err != nil {
+			return err
+		}
+		gone, err := s.gone(ctx, id)
+		if err != nil || gone && len(containers) == 0 {
+			return err
+		}
+		forgotten := gone && time.Since(began) > 10*time.Second
+		for _, container := range containers {
+			if forgotten {
+				err = errors.Join(err, s.engine.RemoveContainer(ctx, container))
+			} else if kill {
+				err = errors.Join(err, s.engine.KillContainer(ctx, container))
+			}
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("a service is removed, but tasks of it are still there: %w; look at the nodes that run them: docker node ls", ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// removeNetwork removes a network of the stack file that no service uses any more.
+func (s *session) removeNetwork(ctx context.Context, network stack.Network) error {
+	if network.External {
+		return nil
+	}
+	networks, err := s.engine.Networks(ctx)
+	if err != nil {
+		return err
+	}
+	var id, driver string
+	for _, one := range networks {
+		if one.Name == network.Name {
+			id, driver = one.ID, one.Driver
+		}
+	}
+	switch {
+	case id == "":
+		s.out.Step("There is no network %s", network.Name)
+		return nil
+	case driver != "overlay":
+		s.out.Step("Network %s stays: it is of driver %s, and was not made by a deploy", network.Name, driver)
+		return nil
+	}
+	services, err := s.engine.Services(ctx)
+	if err != nil {
+		return err
+	}
+	var users []string
+	for _, service := range services {
+		for _, attached := range service.Spec.TaskTemplate.Networks {
+			if attached.Target == id {
+				users = append(users, service.Spec.Name)
+			}
+		}
+	}
+	if len(users) > 0 {
+		s.out.Step("Network %s stays, as other services use it: %s", network.Name, strings.Join(users, ", "))
+		return nil
+	}
+	s.out.Step("Removing network %s", network.Name)
+	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	defer cancel()
+	for { // It is in use until the last task's end has come through.
+		err := s.engine.RemoveNetwork(ctx, network.Name)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}

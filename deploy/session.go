@@ -1,0 +1,241 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/api/types/system"
+	"github.com/moby/moby/client"
+
+	"goblog/deploy/build"
+	"goblog/deploy/journal"
+	"goblog/deploy/plan"
+	"goblog/deploy/progress"
+	"goblog/deploy/prove"
+	"goblog/deploy/stack"
+	engine "goblog/deploy/swarm"
+)
+
+// A session is what the steps of one command share: the engine, its swarm as it was found,
+// and where to tell how it goes.
+type session struct {
+	*options
+	out    *progress.Printer
+	engine *engine.Engine
+	info   system.Info
+	began  time.Time
+	built  *build.Builder
+}
+
+// open connects to the engine, which may be in no swarm yet.
+func open(ctx context.Context, o *options, out *progress.Printer) (*session, error) {
+	connected, err := engine.Connect()
+	if err != nil {
+		return nil, failed(err.Error(), "nothing was changed")
+	}
+	s := &session{options: o, out: out, engine: connected, began: time.Now()}
+	if s.info, err = connected.Info(ctx); err != nil {
+		return nil, s.orInterrupted(ctx, failed(err.Error(), "start it, or point DOCKER_HOST or the docker context to one", "nothing was changed"))
+	}
+	return s, nil
+}
+
+// orInterrupted is the error of a step before the first change.
+func (s *session) orInterrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Canceled
+	}
+	return err
+}
+
+func (s *session) inSwarm() bool { return s.info.Swarm.LocalNodeState == swarm.LocalNodeStateActive }
+
+// needManager: the engine takes commands for a swarm, or is in none and can be made to.
+func (s *session) needManager(orNone bool) error {
+	switch state := s.info.Swarm.LocalNodeState; {
+	case state == swarm.LocalNodeStateInactive && orNone:
+		return nil
+	case state == swarm.LocalNodeStateInactive:
+		return failed("this engine is not part of a swarm, so there is nothing deployed", "scripts/copyall.sh makes it the manager of a new one, and deploys")
+	case state != swarm.LocalNodeStateActive:
+		return failed(fmt.Sprintf("this engine's part in its swarm is %s", state), "docker info says more; a locked one wants docker swarm unlock", "nothing was changed")
+	case !s.info.Swarm.ControlAvailable:
+		return failed("this engine is a worker of its swarm, not a manager", "point DOCKER_HOST or the docker context to a manager", "nothing was changed")
+	}
+	return nil
+}
+
+// makeSwarm makes the engine the manager of a new swarm.
+func (s *session) makeSwarm(ctx context.Context) error {
+	s.out.Step("Making this engine the manager of a new swarm")
+	if err := s.engine.InitSwarm(ctx, s.env["ADVERTISE_ADDR"]); err != nil {
+		// The engine names the addresses where it cannot choose between several.
+		return s.orInterrupted(ctx, failed(err.Error(), "choose the address that other nodes reach this one at: ADVERTISE_ADDR=...", "nothing was changed"))
+	}
+	var err error
+	if s.info, err = s.engine.Info(ctx); err != nil {
+		return err
+	}
+	s.out.Detail("its manager is at %s", s.info.Swarm.NodeAddr)
+	return nil
+}
+
+func (s *session) builder() *build.Builder {
+	if s.built == nil {
+		s.built = &build.Builder{
+			Engine: s.engine, Root: s.root, Version: s.env["VERSION"], CPU: s.env["GOARCH"], BaseImage: s.env["BASE_IMAGE"], Say: s.out.Step,
+		}
+	}
+	return s.built
+}
+
+// situation is the swarm as a plan has to know it.
+func (s *session) situation(ctx context.Context) (plan.Situation, error) {
+	here := plan.Situation{Node: s.info.Swarm.NodeID, Networks: map[string]string{}, StartInterval: atLeast(s.engine.APIVersion(), 44)}
+	networks, err := s.engine.Networks(ctx)
+	if err != nil {
+		return here, err
+	}
+	for _, network := range networks {
+		here.Networks[network.Name] = network.Driver
+	}
+	if !s.inSwarm() {
+		return here, nil
+	}
+	if here.Nodes, err = s.engine.Nodes(ctx); err == nil {
+		here.Others, err = s.engine.Services(ctx)
+	}
+	return here, err
+}
+
+// atLeast tells whether an API version is 1.MINOR or newer.
+func atLeast(version string, minor int) bool {
+	_, after, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(after)
+	return err == nil && n >= minor
+}
+
+// networkNames are the names of all networks, by id.
+func (s *session) networkNames(ctx context.Context) (map[string]string, error) {
+	networks, err := s.engine.Networks(ctx)
+	names := map[string]string{}
+	for id, network := range networks {
+		names[id] = network.Name
+	}
+	return names, err
+}
+
+// networkIDs are the ids of the swarm's networks of these names; those that are missing
+// are created.
+func (s *session) networkIDs(ctx context.Context, wanted []stack.Network) (map[string]string, error) {
+	networks, err := s.engine.Networks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ids := map[string]string{}
+	for id, network := range networks {
+		if network.Scope == "swarm" {
+			ids[network.Name] = id
+		}
+	}
+	created := false
+	for _, one := range wanted {
+		if ids[one.Name] != "" {
+			continue
+		}
+		if one.External {
+			return nil, failed(fmt.Sprintf("there is no network %s, which the stack file says is external", one.Name), "create it: docker network create --driver overlay "+one.Name)
+		}
+		s.out.Step("Creating network %s", one.Name)
+		err := s.engine.CreateNetwork(ctx, one.Name, client.NetworkCreateOptions{
+			Driver: cmp.Or(one.Spec.Driver, "overlay"), Options: one.Spec.DriverOpts, Labels: one.Spec.Labels, Internal: one.Spec.Internal, Attachable: one.Spec.Attachable,
+		})
+		if err != nil {
+			return nil, err
+		}
+		created = true
+	}
+	if created {
+		return s.networkIDs(ctx, wanted)
+	}
+	return ids, nil
+}
+
+// where finds out where nodes can be reached, and how they are called.
+func (s *session) where(ctx context.Context) (prove.Addresses, map[string]string, error) {
+	nodes, err := s.engine.Nodes(ctx)
+	hosts := map[string]string{}
+	for _, node := range nodes {
+		hosts[node.ID] = node.Description.Hostname
+	}
+	return prove.Find(s.env["ManagerIP"], s.engine.RemoteHost(), s.info, nodes), hosts, err
+}
+
+// await waits until a service has reached a goal, and returns where it answers.
+func (s *session) await(ctx context.Context, goal prove.Goal, verify *stack.Verify) ([]string, error) {
+	addresses, hosts, err := s.where(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return prove.Await(ctx, s.engine, goal, verify, addresses, hosts, s.out.Detail)
+}
+
+// tasksNow are the tasks of a service, by id, to be told from those that follow.
+func (s *session) tasksNow(ctx context.Context, service string) (map[string]bool, error) {
+	known := map[string]bool{}
+	tasks, err := s.engine.Tasks(ctx, service)
+	for _, task := range tasks {
+		known[task.ID] = true
+	}
+	return known, err
+}
+
+// serves says in a sentence what serves now, asked in this moment: for the last line.
+func (s *session) serves(ctx context.Context, service string, version *journal.Snapshot) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	found, err := s.engine.Service(ctx, service)
+	if err != nil {
+		return fmt.Sprintf("what serves now cannot be told: %v", err)
+	}
+	if found == nil {
+		return fmt.Sprintf("there is no service %s", service)
+	}
+	tasks, err := s.engine.Tasks(ctx, found.ID)
+	if err != nil {
+		return fmt.Sprintf("what serves now cannot be told: %v", err)
+	}
+	running := 0
+	for _, task := range tasks {
+		if task.UpToDate && task.Status.State == swarm.TaskStateRunning && task.DesiredState == swarm.TaskStateRunning {
+			running++
+		}
+	}
+	name := strings.TrimSpace(service + " " + cmp.Or(found.Spec.Labels[journal.LabelVersion], found.Spec.Labels[labelOldVersion]))
+	if running == 0 {
+		return fmt.Sprintf("no task of %s runs", name)
+	}
+	var verify *stack.Verify
+	if version != nil {
+		verify = version.Verify
+	}
+	addresses, _, err := s.where(ctx)
+	if err != nil {
+		return fmt.Sprintf("what serves now cannot be told: %v", err)
+	}
+	urls := prove.URLs(found.Spec, tasks, verify, addresses)
+	for _, url := range urls {
+		if answer := prove.Ask(ctx, url, verify); !answer.Right {
+			return fmt.Sprintf("%s runs, but %s does not answer as it should: %s", name, url, answer.Said)
+		}
+	}
+	if len(urls) == 0 {
+		return fmt.Sprintf("%s serves: its tasks are healthy", name)
+	}
+	return fmt.Sprintf("%s serves at %s", name, strings.Join(urls, " "))
+}

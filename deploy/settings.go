@@ -1,0 +1,125 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"goblog/deploy/build"
+)
+
+// A setting is an environment variable; an empty one counts as unset.
+type setting struct{ name, fallback, meaning string }
+
+// Settings of the stack files: there each stands as ${NAME:-default}.
+var fileSettings = []setting{
+	{"IMAGE_PREFIX", "someprefix", "the image is tagged IMAGE_PREFIX/SERVICE:latest and :VERSION"},
+	{"VERSION", "", "version that is built in; default from git describe"},
+	{"NETWORK", "my_network", "overlay network of the services"},
+	{"REPLICAS", "1", "how many tasks run the service"},
+	{"PORT", "6767", "port published to the outside"},
+	{"TARGET_PORT", "6767", "port the service listens on in its container"},
+	{"LIMIT_MEMORY", "128m", "memory limit of a task"},
+	{"LIMIT_CPU", "", "CPU limit of a task, as in 0.5; default none"},
+	{"VERIFY_PATH", "/accounts/10000", "path that must answer with status 200"},
+	{"TRIAL_SECONDS", "3", "seconds for which the trial must stay healthy; 0: no trial"},
+	{"DEPLOY_TIMEOUT", "60", "seconds from the first change to the swarm to the proven answer; undoing gets as many"},
+	{"QUOTES_IMAGE", "eriklupander/quotes-service", "image of the quotes-service"},
+	{"VISUALIZER_IMAGE", "dockersamples/visualizer", "image of the visualizer"},
+	{"VISUALIZER_PORT", "8080", "port of its page, published to the outside"},
+	{"DVIZZ_IMAGE", "eriklupander/dvizz", "image of dvizz"},
+	{"DVIZZ_PORT", "6969", "port of its page, published to the outside"},
+	{"DOCKER_SOCK", "/var/run/docker.sock", "socket of the manager's engine, on the manager; the visualizers get it"},
+}
+
+// Settings of this program.
+var ownSettings = []setting{
+	{"STACK_FILE", "stack.yml", "stack file to read where -f names none"},
+	{"ManagerIP", "", "address to reach the swarm at; default from the docker context or the engine"},
+	{"ADVERTISE_ADDR", "", "address for a new swarm's manager; default the engine's choice"},
+	{"BASE_IMAGE", "iron/base", "image to build on; scratch where it cannot be had"},
+	{"GOARCH", "amd64", "processor that binary and image are for"},
+	{"REGISTRY", "", "host:port of a registry that all nodes pull from; needed on a swarm of several nodes"},
+	{"PUBLISH_MODE", "", "ingress: every node answers, through the routing mesh; host: the tasks' nodes do; default as the file says"},
+	{"SERVICE_ENV", "", "more environment of the one service that is built: NAME=value NAME=value ..."},
+	{"VERIFY_BODY", "", "body that the one service that is built must answer with; default as the file says, any for another VERIFY_PATH"},
+}
+
+// retired are settings that are lines of the stack file now.
+var retired = map[string]string{
+	"SERVICE":     "the service's key below services:",
+	"PACKAGE":     "x-deploy.package",
+	"DOCKERFILE":  "build.dockerfile",
+	"DATA_VOLUME": "volumes",
+	"TMPFS_SIZE":  "volumes, at tmpfs.size",
+}
+
+// Shapes of the values that neither the stack file's loader nor the engine checks.
+var shapes = []struct{ name, pattern, wanted string }{
+	{"IMAGE_PREFIX", `^[a-z0-9]([a-z0-9._/:-]*[a-z0-9])?$`, "the first part of an image name, as in someprefix"},
+	{"VERSION", `^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`, "an image tag: letters, digits, dots, dashes and underscores"},
+	{"NETWORK", `^[A-Za-z0-9][A-Za-z0-9_.-]*$`, "the name of a network"},
+	{"REPLICAS", `^[1-9][0-9]{0,3}$`, "a number from 1 to 9999"},
+	{"TRIAL_SECONDS", `^[0-9]{1,3}$`, "a number of seconds"},
+	{"DEPLOY_TIMEOUT", `^[1-9][0-9]{0,4}$`, "a number of seconds"},
+	{"LIMIT_MEMORY", `^[1-9][0-9]*[bkmg]?$`, "a size, as in 128m"},
+	{"LIMIT_CPU", `^[0-9]+(\.[0-9]+)?$`, "a number, as in 0.5"},
+	{"VERIFY_PATH", `^/\S*$`, "a path, as in /accounts/10000"},
+	{"DOCKER_SOCK", `^/[^,:\s]+$`, "a path, as in /var/run/docker.sock"},
+	{"ManagerIP", `^[A-Za-z0-9.:-]+$`, "an address or a host name, without port"},
+	{"ADVERTISE_ADDR", `^[A-Za-z0-9_.:-]+$`, "an address or a network interface"},
+	{"BASE_IMAGE", `^[a-z0-9][A-Za-z0-9._/:@-]*$`, "the name of an image"},
+	{"GOARCH", `^[a-z0-9]+$`, "a processor that Go knows, as in amd64 or arm64"},
+	{"REGISTRY", `^[A-Za-z0-9.-]+(:[0-9]+)?$`, "host:port"},
+	{"PUBLISH_MODE", `^(ingress|host)$`, "ingress or host"},
+	{"SERVICE_ENV", `^\s*([A-Za-z_][A-Za-z0-9_]*=\S*\s*)+$`, "NAME=value NAME=value ..."},
+}
+
+// checkSettings refuses what cannot work, before anything is touched.
+func checkSettings(env map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(retired)) {
+		if env[name] != "" {
+			return usage("%s is no setting any more: edit the stack file instead, at %s", name, retired[name])
+		}
+	}
+	for _, shape := range shapes {
+		if value := env[shape.name]; value != "" && !regexp.MustCompile(shape.pattern).MatchString(value) {
+			return usage("%s='%s': want %s", shape.name, value, shape.wanted)
+		}
+	}
+	return nil
+}
+
+// environment is the process's own, with the defaults that a file cannot know.
+func environment(root string) map[string]string {
+	env := map[string]string{}
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		env[name] = value
+	}
+	if env["VERSION"] == "" {
+		env["VERSION"] = build.Version(root)
+	}
+	for _, own := range ownSettings {
+		env[own.name] = cmp.Or(env[own.name], own.fallback)
+	}
+	return env
+}
+
+// printSettings lists the settings as they are now.
+func printSettings(out io.Writer, env map[string]string) {
+	for _, table := range []struct {
+		title    string
+		settings []setting
+	}{{"Settings of the stack files", fileSettings}, {"Settings of this program", ownSettings}} {
+		fmt.Fprintf(out, "\n%s, as they are now; each is an environment variable:\n", table.title)
+		for _, one := range table.settings {
+			fmt.Fprintf(out, "  %s=%s\n      %s\n", one.name, cmp.Or(env[one.name], one.fallback), one.meaning)
+		}
+	}
+}

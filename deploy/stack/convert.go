@@ -1,0 +1,541 @@
+package stack
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/docker/cli/cli/compose/types"
+	"github.com/docker/cli/opts"
+	"github.com/docker/go-units"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/swarm"
+)
+
+// A conversion turns what docker's loader gives into a Stack.
+type conversion struct {
+	name   string // of the files, for messages
+	dir    string // where relative paths start
+	env    map[string]string
+	config *types.Config
+	// What the loader drops: which services have build, the modes of tmpfs mounts, x-deploy.
+	built      map[string]bool
+	modes      map[string]uint32
+	extensions map[string]map[string]any
+}
+
+// mountKey names a mount of a service in conversion.modes.
+func mountKey(service, target string) string { return service + " " + target }
+
+// add takes from one file what the loader would drop.
+func (c *conversion) add(file map[string]any) {
+	services, _ := file["services"].(map[string]any)
+	for name, value := range services {
+		service, _ := value.(map[string]any)
+		c.built[name] = c.built[name] || service["build"] != nil
+		if extension, _ := service["x-deploy"].(map[string]any); extension != nil {
+			c.extensions[name] = override(c.extensions[name], extension)
+		}
+		volumes, _ := service["volumes"].([]any)
+		for _, value := range volumes {
+			volume, _ := value.(map[string]any)
+			target, _ := volume["target"].(string)
+			tmpfs, _ := volume["tmpfs"].(map[string]any)
+			c.modes[mountKey(name, target)], _ = toFileMode(tmpfs["mode"])
+		}
+	}
+}
+
+// stack converts the files.
+func (c *conversion) stack(settings Settings) (*Stack, error) {
+	if len(c.config.Services) == 0 {
+		return nil, errors.New("services: there are none")
+	}
+	services, err := inOrder(c.config.Services)
+	if err != nil {
+		return nil, err
+	}
+	result := &Stack{}
+	for _, from := range services {
+		service, err := c.service(from)
+		if err != nil {
+			return nil, fmt.Errorf("services.%s.%w", from.Name, err)
+		}
+		result.Services = append(result.Services, service)
+	}
+	c.networks(result)
+	if err := result.apply(settings, c.env["VERIFY_PATH"]); err != nil {
+		return nil, err
+	}
+	for _, service := range result.Services {
+		if err := checkPorts(service.Spec.EndpointSpec); err != nil {
+			return nil, fmt.Errorf("services.%s.%w", service.Name, err)
+		}
+	}
+	return result, nil
+}
+
+// service converts one service. An error begins with the key within the service.
+func (c *conversion) service(from types.ServiceConfig) (Service, error) {
+	service := Service{Name: from.Name, Image: from.Image}
+	if from.Image == "" {
+		return service, errors.New("image: there is none")
+	}
+	image, err := reference.ParseNormalizedNamed(from.Image)
+	if err != nil {
+		return service, fmt.Errorf("image: %q: %w", from.Image, err)
+	}
+	if c.built[from.Name] {
+		if _, isDigest := image.(reference.Digested); isDigest {
+			return service, fmt.Errorf("image: %q has a digest, which a build cannot have", from.Image)
+		}
+		if service.Build, err = c.build(from.Build); err != nil {
+			return service, err
+		}
+	}
+	task, err := c.task(from)
+	if err != nil {
+		return service, err
+	}
+	mode, err := mode(from.Deploy)
+	if err != nil {
+		return service, err
+	}
+	service.Spec = swarm.ServiceSpec{
+		Annotations:    swarm.Annotations{Name: from.Name, Labels: from.Deploy.Labels},
+		TaskTemplate:   task,
+		Mode:           mode,
+		UpdateConfig:   update(from.Deploy.UpdateConfig),
+		RollbackConfig: update(from.Deploy.RollbackConfig),
+		EndpointSpec:   endpoint(from),
+	}
+	// The engine's own rollback is the net under the program.
+	if service.Spec.UpdateConfig == nil {
+		service.Spec.UpdateConfig = update(&types.UpdateConfig{})
+	}
+	if service.Spec.UpdateConfig.FailureAction == "" {
+		service.Spec.UpdateConfig.FailureAction = swarm.UpdateFailureActionRollback
+	}
+	if from.HealthCheck != nil && from.HealthCheck.StartInterval != nil {
+		service.Deploy.StartInterval = time.Duration(*from.HealthCheck.StartInterval)
+	}
+	if err := c.extend(&service); err != nil {
+		return service, fmt.Errorf("x-deploy.%w", err)
+	}
+	return service, nil
+}
+
+func (c *conversion) build(from types.BuildConfig) (*Build, error) {
+	if from.Context == "" {
+		return nil, errors.New("build.context: there is none")
+	}
+	build := &Build{Context: c.absolute(from.Context), Target: from.Target}
+	if info, err := os.Stat(build.Context); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("build.context: there is no directory %s", build.Context)
+	}
+	if build.Dockerfile = cmp.Or(from.Dockerfile, "Dockerfile"); !filepath.IsAbs(build.Dockerfile) {
+		build.Dockerfile = filepath.Join(build.Context, build.Dockerfile)
+	}
+	if info, err := os.Stat(build.Dockerfile); err != nil || info.IsDir() {
+		return nil, fmt.Errorf("build.dockerfile: there is no file %s", build.Dockerfile)
+	}
+	for name, value := range from.Args {
+		if value == nil { // As for docker build: the variable's value, if it is set.
+			set, isSet := c.env[name]
+			if !isSet {
+				continue
+			}
+			value = &set
+		}
+		if build.Args == nil {
+			build.Args = map[string]string{}
+		}
+		build.Args[name] = *value
+	}
+	return build, nil
+}
+
+func (c *conversion) task(from types.ServiceConfig) (swarm.TaskSpec, error) {
+	var task swarm.TaskSpec
+	mounts, err := c.mounts(from)
+	if err != nil {
+		return task, err
+	}
+	dns, err := dns(from)
+	if err != nil {
+		return task, err
+	}
+	health, err := health(from.HealthCheck)
+	if err != nil {
+		return task, err
+	}
+	capAdd, capDrop := opts.EffectiveCapAddCapDrop(from.CapAdd, from.CapDrop)
+	task.ContainerSpec = &swarm.ContainerSpec{
+		Command:         from.Entrypoint,
+		Args:            from.Command,
+		Hostname:        from.Hostname,
+		Hosts:           hostLines(from.ExtraHosts),
+		DNSConfig:       dns,
+		Healthcheck:     health,
+		Env:             environment(from.Environment),
+		Labels:          from.Labels,
+		Dir:             from.WorkingDir,
+		User:            from.User,
+		Mounts:          mounts,
+		StopGracePeriod: types.ConvertDurationPtr(from.StopGracePeriod),
+		StopSignal:      from.StopSignal,
+		TTY:             from.Tty,
+		OpenStdin:       from.StdinOpen,
+		ReadOnly:        from.ReadOnly,
+		Init:            from.Init,
+		Sysctls:         from.Sysctls,
+		CapabilityAdd:   capAdd,
+		CapabilityDrop:  capDrop,
+		Ulimits:         ulimits(from.Ulimits),
+	}
+	if from.Logging != nil {
+		task.LogDriver = &swarm.Driver{Name: from.Logging.Driver, Options: from.Logging.Options}
+	}
+	if task.Resources, err = resources(from.Deploy.Resources); err != nil {
+		return task, err
+	}
+	if policy := from.Deploy.RestartPolicy; policy != nil {
+		task.RestartPolicy = &swarm.RestartPolicy{
+			Condition:   swarm.RestartPolicyCondition(policy.Condition),
+			Delay:       types.ConvertDurationPtr(policy.Delay),
+			MaxAttempts: policy.MaxAttempts,
+			Window:      types.ConvertDurationPtr(policy.Window),
+		}
+	}
+	if placement := from.Deploy.Placement; len(placement.Constraints)+len(placement.Preferences) > 0 || placement.MaxReplicas > 0 {
+		task.Placement = &swarm.Placement{Constraints: placement.Constraints, MaxReplicas: placement.MaxReplicas}
+		for _, preference := range placement.Preferences {
+			task.Placement.Preferences = append(task.Placement.Preferences, swarm.PlacementPreference{Spread: &swarm.SpreadOver{SpreadDescriptor: preference.Spread}})
+		}
+	}
+	task.Networks, err = c.attachments(from)
+	return task, err
+}
+
+// networkName is the network's name in the swarm.
+func (c *conversion) networkName(key string) string { return cmp.Or(c.config.Networks[key].Name, key) }
+
+// attachments names the networks by name, as ids are known to the engine only.
+func (c *conversion) attachments(from types.ServiceConfig) ([]swarm.NetworkAttachmentConfig, error) {
+	var list []swarm.NetworkAttachmentConfig
+	for _, key := range slices.Sorted(maps.Keys(from.Networks)) {
+		if _, declared := c.config.Networks[key]; !declared {
+			return nil, fmt.Errorf("networks: %s is not among the networks at the end of the file", key)
+		}
+		attachment := swarm.NetworkAttachmentConfig{Target: c.networkName(key)}
+		if slices.ContainsFunc(list, func(other swarm.NetworkAttachmentConfig) bool { return other.Target == attachment.Target }) {
+			return nil, fmt.Errorf("networks: %s is named twice", attachment.Target)
+		}
+		if options := from.Networks[key]; options != nil {
+			attachment.Aliases = options.Aliases
+		}
+		list = append(list, attachment)
+	}
+	slices.SortFunc(list, func(a, b swarm.NetworkAttachmentConfig) int { return cmp.Compare(a.Target, b.Target) })
+	return list, nil
+}
+
+// networks gives the stack those networks that its services are on.
+func (c *conversion) networks(stack *Stack) {
+	for _, key := range slices.Sorted(maps.Keys(c.config.Networks)) {
+		from, name := c.config.Networks[key], c.networkName(key)
+		used := slices.ContainsFunc(stack.Services, func(s Service) bool {
+			return slices.ContainsFunc(s.Spec.TaskTemplate.Networks, func(n swarm.NetworkAttachmentConfig) bool { return n.Target == name })
+		})
+		if !used {
+			stack.Warnings = append(stack.Warnings, fmt.Sprintf("networks.%s is not used: no service is on it", key))
+			continue
+		}
+		network := Network{Name: name, External: from.External.External}
+		if !network.External {
+			network.Spec = NetworkSpec{Driver: cmp.Or(from.Driver, "overlay"), DriverOpts: from.DriverOpts, Labels: from.Labels, Internal: from.Internal, Attachable: from.Attachable}
+		} else if from.Driver != "" || len(from.DriverOpts)+len(from.Labels) > 0 || from.Internal || from.Attachable {
+			stack.Warnings = append(stack.Warnings, fmt.Sprintf("networks.%s: only the name counts, as the network is external", key))
+		}
+		stack.Networks = append(stack.Networks, network)
+	}
+	slices.SortFunc(stack.Networks, func(a, b Network) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// mounts converts volumes and the short tmpfs.
+func (c *conversion) mounts(from types.ServiceConfig) ([]mount.Mount, error) {
+	var mounts []mount.Mount
+	for _, volume := range from.Volumes {
+		one, err := c.mount(from.Name, volume)
+		if err != nil {
+			return nil, fmt.Errorf("volumes: %w", err)
+		}
+		mounts = append(mounts, one)
+	}
+	for _, text := range from.Tmpfs {
+		one, err := shortTmpfs(text)
+		if err != nil {
+			return nil, fmt.Errorf("tmpfs: %q: %w", text, err)
+		}
+		mounts = append(mounts, one)
+	}
+	for i, one := range mounts {
+		if !path.IsAbs(one.Target) {
+			return nil, fmt.Errorf("volumes: the target %q is not an absolute path", one.Target)
+		}
+		if slices.ContainsFunc(mounts[:i], func(other mount.Mount) bool { return path.Clean(other.Target) == path.Clean(one.Target) }) {
+			return nil, fmt.Errorf("volumes: two have the target %s", one.Target)
+		}
+	}
+	return mounts, nil
+}
+
+func (c *conversion) mount(service string, from types.ServiceVolumeConfig) (mount.Mount, error) {
+	to := mount.Mount{Type: mount.Type(from.Type), Source: from.Source, Target: from.Target, ReadOnly: from.ReadOnly, Consistency: mount.Consistency(from.Consistency)}
+	for _, other := range []struct {
+		kind  mount.Type
+		given bool
+	}{{mount.TypeBind, from.Bind != nil}, {mount.TypeVolume, from.Volume != nil}, {mount.TypeTmpfs, from.Tmpfs != nil}} {
+		if other.given && other.kind != to.Type {
+			return to, fmt.Errorf("options of %s do not fit the type %s of %s", other.kind, from.Type, from.Target)
+		}
+	}
+	switch to.Type {
+	case mount.TypeVolume:
+		return c.volume(to, from)
+	case mount.TypeBind:
+		if from.Bind != nil && from.Bind.Propagation != "" {
+			to.BindOptions = &mount.BindOptions{Propagation: mount.Propagation(from.Bind.Propagation)}
+		}
+	case mount.TypeTmpfs:
+		if from.Source != "" {
+			return to, fmt.Errorf("the tmpfs at %s cannot have a source", from.Target)
+		}
+		if from.Tmpfs != nil {
+			to.TmpfsOptions = &mount.TmpfsOptions{SizeBytes: from.Tmpfs.Size, Mode: os.FileMode(c.modes[mountKey(service, from.Target)])}
+		}
+	default:
+		return to, fmt.Errorf("the type %q is not carried over yet", from.Type)
+	}
+	return to, nil
+}
+
+// volume converts a volume. One without a name is made for each task.
+func (c *conversion) volume(to mount.Mount, from types.ServiceVolumeConfig) (mount.Mount, error) {
+	var options mount.VolumeOptions
+	if from.Source != "" {
+		declared, isDeclared := c.config.Volumes[from.Source]
+		if !isDeclared {
+			return to, fmt.Errorf("%s is not among the volumes at the end of the file", from.Source)
+		}
+		to.Source = cmp.Or(declared.Name, from.Source)
+		options.Labels = declared.Labels
+		if declared.Driver != "" || len(declared.DriverOpts) > 0 {
+			options.DriverConfig = &mount.Driver{Name: declared.Driver, Options: declared.DriverOpts}
+		}
+	}
+	if from.Volume != nil {
+		options.NoCopy = from.Volume.NoCopy
+	}
+	if options.NoCopy || len(options.Labels) > 0 || options.DriverConfig != nil {
+		to.VolumeOptions = &options
+	}
+	return to, nil
+}
+
+// shortTmpfs reads TARGET[:size=64m,mode=1777,ro].
+func shortTmpfs(text string) (mount.Mount, error) {
+	target, list, _ := strings.Cut(text, ":")
+	to := mount.Mount{Type: mount.TypeTmpfs, Target: target}
+	if list == "" {
+		return to, nil
+	}
+	to.TmpfsOptions = &mount.TmpfsOptions{}
+	for option := range strings.SplitSeq(list, ",") {
+		name, value, _ := strings.Cut(option, "=")
+		switch name {
+		case "size":
+			size, err := units.RAMInBytes(value)
+			if err != nil || size < 0 {
+				return to, fmt.Errorf("%q is not a size such as 64m", value)
+			}
+			to.TmpfsOptions.SizeBytes = size
+		case "mode":
+			mode, ok := toFileMode(value)
+			if !ok {
+				return to, fmt.Errorf("%q is not an octal mode such as 1777", value)
+			}
+			to.TmpfsOptions.Mode = os.FileMode(mode)
+		case "ro", "rw":
+			to.ReadOnly = name == "ro"
+		default:
+			return to, fmt.Errorf("the option %s is not carried over yet", name)
+		}
+	}
+	return to, nil
+}
+
+func health(from *types.HealthCheckConfig) (*container.HealthConfig, error) {
+	switch {
+	case from == nil:
+		return nil, nil
+	case from.Disable && len(from.Test) > 0:
+		return nil, errors.New("healthcheck: test and disable exclude each other")
+	case from.Disable:
+		return &container.HealthConfig{Test: []string{"NONE"}}, nil
+	}
+	// The start interval is in Deploy: the plan knows whether the engine has it.
+	to := &container.HealthConfig{Test: from.Test, Interval: since(from.Interval), Timeout: since(from.Timeout), StartPeriod: since(from.StartPeriod)}
+	if from.Retries != nil {
+		to.Retries = int(*from.Retries)
+	}
+	return to, nil
+}
+
+func since(d *types.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	return time.Duration(*d)
+}
+
+func mode(from types.DeployConfig) (swarm.ServiceMode, error) {
+	if from.Mode != "global" {
+		return swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: from.Replicas}}, nil
+	}
+	if from.Replicas != nil {
+		return swarm.ServiceMode{}, errors.New("deploy.replicas: a global service runs once on each node")
+	}
+	return swarm.ServiceMode{Global: &swarm.GlobalService{}}, nil
+}
+
+// update converts how an update or a rollback goes; by one task at a time, if nothing is said.
+func update(from *types.UpdateConfig) *swarm.UpdateConfig {
+	if from == nil {
+		return nil
+	}
+	to := &swarm.UpdateConfig{
+		Parallelism:     1,
+		Delay:           time.Duration(from.Delay),
+		FailureAction:   swarm.FailureAction(from.FailureAction),
+		Monitor:         time.Duration(from.Monitor),
+		MaxFailureRatio: from.MaxFailureRatio,
+		Order:           swarm.UpdateOrder(from.Order),
+	}
+	if from.Parallelism != nil {
+		to.Parallelism = *from.Parallelism
+	}
+	return to
+}
+
+func resources(from types.Resources) (*swarm.ResourceRequirements, error) {
+	if from.Limits == nil && from.Reservations == nil {
+		return nil, nil
+	}
+	to := &swarm.ResourceRequirements{}
+	if limits := from.Limits; limits != nil {
+		cpus, _ := toCPUs(cmp.Or(limits.NanoCPUs, "0"))
+		to.Limits = &swarm.Limit{NanoCPUs: cpus, MemoryBytes: int64(limits.MemoryBytes), Pids: limits.Pids}
+	}
+	if reserved := from.Reservations; reserved != nil {
+		cpus, _ := toCPUs(cmp.Or(reserved.NanoCPUs, "0"))
+		to.Reservations = &swarm.Resources{NanoCPUs: cpus, MemoryBytes: int64(reserved.MemoryBytes)}
+		for _, generic := range reserved.GenericResources {
+			discrete := generic.DiscreteResourceSpec
+			if discrete == nil || discrete.Kind == "" {
+				return nil, errors.New("deploy.resources.reservations.generic_resources: a kind is missing")
+			}
+			to.Reservations.GenericResources = append(to.Reservations.GenericResources, swarm.GenericResource{
+				DiscreteResourceSpec: &swarm.DiscreteGenericResource{Kind: discrete.Kind, Value: discrete.Value},
+			})
+		}
+	}
+	return to, nil
+}
+
+func endpoint(from types.ServiceConfig) *swarm.EndpointSpec {
+	to := &swarm.EndpointSpec{Mode: swarm.ResolutionMode(from.Deploy.EndpointMode)}
+	for _, port := range from.Ports {
+		to.Ports = append(to.Ports, swarm.PortConfig{
+			Protocol:      network.IPProtocol(cmp.Or(port.Protocol, "tcp")),
+			TargetPort:    port.Target,
+			PublishedPort: port.Published,
+			PublishMode:   swarm.PortConfigPublishMode(cmp.Or(port.Mode, "ingress")),
+		})
+	}
+	slices.SortFunc(to.Ports, swarm.PortConfig.Compare)
+	return to
+}
+
+// checkPorts finds what the engine would refuse only when the old service is gone.
+func checkPorts(endpoint *swarm.EndpointSpec) error {
+	for i, port := range endpoint.Ports {
+		if endpoint.Mode == swarm.ResolutionModeDNSRR && port.PublishMode == swarm.PortConfigPublishModeIngress {
+			return fmt.Errorf("deploy.endpoint_mode: dnsrr cannot publish port %d in mode ingress, only in mode host", port.TargetPort)
+		}
+		if port.PublishedPort != 0 && slices.ContainsFunc(endpoint.Ports[:i], func(other swarm.PortConfig) bool {
+			return other.PublishedPort == port.PublishedPort && other.Protocol == port.Protocol
+		}) {
+			return fmt.Errorf("ports: port %d is published twice", port.PublishedPort)
+		}
+	}
+	return nil
+}
+
+func dns(from types.ServiceConfig) (*swarm.DNSConfig, error) {
+	if len(from.DNS)+len(from.DNSSearch) == 0 {
+		return nil, nil
+	}
+	to := &swarm.DNSConfig{Search: from.DNSSearch}
+	for _, text := range from.DNS {
+		address, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("dns: %s is not an IP address", strconv.Quote(text))
+		}
+		to.Nameservers = append(to.Nameservers, address)
+	}
+	return to, nil
+}
+
+// hostLines turns HOST:ADDRESS into lines of /etc/hosts.
+func hostLines(from types.HostsList) []string {
+	var lines []string
+	for _, text := range from {
+		host, address, _ := strings.Cut(text, ":")
+		lines = append(lines, address+" "+host)
+	}
+	return lines
+}
+
+// environment sorts the variables. A name without a value takes away what the image sets.
+func environment(from types.MappingWithEquals) []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		if value := from[name]; value != nil {
+			name += "=" + *value
+		}
+		list = append(list, name)
+	}
+	return list
+}
+
+func ulimits(from map[string]*types.UlimitsConfig) []*container.Ulimit {
+	var list []*container.Ulimit
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		limit := from[name]
+		list = append(list, &container.Ulimit{Name: name, Soft: int64(cmp.Or(limit.Single, limit.Soft)), Hard: int64(cmp.Or(limit.Single, limit.Hard))})
+	}
+	return list
+}

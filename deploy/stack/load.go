@@ -1,0 +1,295 @@
+package stack
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/docker/cli/cli/compose/interpolation"
+	"github.com/docker/cli/cli/compose/loader"
+	"github.com/docker/cli/cli/compose/template"
+	"github.com/docker/cli/cli/compose/types"
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/sirupsen/logrus"
+	"go.yaml.in/yaml/v3"
+)
+
+// Options say what to load.
+type Options struct {
+	// Files are merged in this order, as docker stack deploy -c FILE -c FILE does: a later
+	// one adds and overrides. Relative paths in all of them start at the first one's directory.
+	Files []string
+	// Env has the variables for ${NAME:-default}. An empty one counts as unset.
+	Env map[string]string
+	// Settings change what the files say.
+	Settings Settings
+}
+
+// Settings are the program's own, for what no variable of a file can say. An empty one
+// changes nothing.
+type Settings struct {
+	// PublishMode is ingress or host, for all ports of all services. Host sets the endpoint
+	// mode dnsrr, as a virtual IP needs IPVS; ingress sets vip.
+	PublishMode string
+	// ServiceEnv is NAME=value NAME=value ..., for the one service that is built.
+	ServiceEnv string
+	// VerifyBody is the answer that must come from the one service that is built.
+	VerifyBody string
+}
+
+// Load reads stack files. Each error is for the user to mend, and names the file and, where
+// it is known, the key; one error may have several lines. Nothing in a file is dropped in
+// silence: what is not carried over is an error, or a warning where docker stack deploy
+// ignores it too.
+func Load(options Options) (*Stack, error) {
+	if len(options.Files) == 0 {
+		return nil, errors.New("no stack file is given")
+	}
+	env := map[string]string{}
+	for name, value := range options.Env {
+		if value != "" {
+			env[name] = value
+		}
+	}
+	dir, err := filepath.Abs(filepath.Dir(options.Files[0]))
+	if err != nil {
+		return nil, located(options.Files[0], err.Error())
+	}
+
+	// The loader warns through a logger of its own. What matters of it is in Stack.Warnings.
+	defer logrus.SetOutput(logrus.StandardLogger().Out)
+	logrus.SetOutput(io.Discard)
+
+	details := types.ConfigDetails{WorkingDir: dir, Environment: env}
+	c := conversion{name: strings.Join(options.Files, ", "), dir: dir, env: env, built: map[string]bool{}, modes: map[string]uint32{}, extensions: map[string]map[string]any{}}
+	var warnings []string
+	earlier := map[string]any{}
+	for _, file := range options.Files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			var path *fs.PathError
+			if errors.As(err, &path) {
+				err = path.Err
+			}
+			return nil, located(file, err.Error())
+		}
+		raw, err := parse(source)
+		if err != nil {
+			return nil, located(file, err.Error())
+		}
+		filled, err := interpolation.Interpolate(raw, interpolation.Options{LookupValue: details.LookupEnv, Substitute: substitute})
+		if err != nil {
+			return nil, located(file, plain(err))
+		}
+		w := walk{env: env, earlier: earlier}
+		w.value("", filled, stackFile)
+		if len(w.faults) > 0 {
+			return nil, located(file, w.faults...)
+		}
+		for _, warning := range w.warnings {
+			warnings = append(warnings, file+": "+warning)
+		}
+		// Each file on its own first, so that an error names the file.
+		config := types.ConfigFile{Filename: file, Config: raw}
+		if _, err := load(types.ConfigDetails{WorkingDir: dir, Environment: env, ConfigFiles: []types.ConfigFile{config}}); err != nil {
+			return nil, located(file, plain(err))
+		}
+		details.ConfigFiles = append(details.ConfigFiles, config)
+		c.add(filled)
+	}
+	if c.config, err = load(details); err != nil {
+		return nil, located(c.name, plain(err))
+	}
+	stack, err := c.stack(options.Settings)
+	if err != nil {
+		return nil, located(c.name, err.Error())
+	}
+	for i, warning := range stack.Warnings {
+		stack.Warnings[i] = c.name + ": " + warning
+	}
+	stack.Warnings = append(warnings, stack.Warnings...)
+	return stack, nil
+}
+
+// load has docker's loader check and merge files.
+func load(details types.ConfigDetails) (*types.Config, error) {
+	return loader.Load(details, func(o *loader.Options) { o.Interpolate.Substitute = substitute })
+}
+
+// parse reads the one document of a file.
+func parse(source []byte) (map[string]any, error) {
+	var document any
+	decoder := yaml.NewDecoder(bytes.NewReader(source))
+	if err := decoder.Decode(&document); err != nil && err != io.EOF {
+		if strings.Contains(err.Error(), "invalid map key") {
+			return nil, errors.New("a mapping has a key that is a list or a mapping, not text")
+		}
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if document == nil {
+		return nil, errors.New("the file is empty")
+	}
+	if err := decoder.Decode(new(any)); err != io.EOF {
+		return nil, errors.New("only the first YAML document of a file would count: remove what follows the line ---")
+	}
+	if _, isMapping := document.(map[string]any); !isMapping {
+		return nil, errors.New("this is not a mapping with keys such as services and networks")
+	}
+	return loader.ParseYAML(source)
+}
+
+var (
+	// variable is what docker takes for a variable, or a $ that is none.
+	variable = regexp.MustCompile(`(?i)\$(\$|[_a-z][_a-z0-9]*(:?[-?][^}]*)?|\{[_a-z][_a-z0-9]*(:?[-?][^}]*)?\}|)`)
+	required = regexp.MustCompile(`(?i)^\$\{?([_a-z][_a-z0-9]*):?\?([^}]*)`)
+)
+
+// substitute puts in the variables, as docker does, one by one: docker's own forgets that
+// one is required when another follows, or when its message has a hyphen.
+func substitute(text string, lookup template.Mapping) (string, error) {
+	var fault error
+	result := variable.ReplaceAllStringFunc(text, func(one string) string {
+		if match := required.FindStringSubmatch(one); match != nil {
+			value, _ := lookup(match[1])
+			if value == "" && fault == nil {
+				fault = fmt.Errorf("the variable %s is not set: %s", match[1], match[2])
+			}
+			return value
+		}
+		value, err := template.Substitute(one, lookup)
+		if err != nil && fault == nil {
+			fault = fmt.Errorf("%q has a $ that begins no variable such as ${NAME:-default}: write $$ for a plain $", text)
+		}
+		return value
+	})
+	return result, fault
+}
+
+// plain takes out of an error of the loader what only its makers understand.
+func plain(err error) string {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	return strings.NewReplacer("error while interpolating ", "", "failed to cast to expected type: ", "", ".[]", "",
+		"<nil>", "nothing", "decoding failed due to the following error(s): ", "").Replace(text)
+}
+
+// located puts the file's name in front of each message.
+func located(file string, messages ...string) error {
+	var lines []error
+	for _, message := range messages {
+		lines = append(lines, errors.New(file+": "+message))
+	}
+	return errors.Join(lines...)
+}
+
+// inOrder sorts services so that each comes after those that it depends on, else by name.
+func inOrder(services []types.ServiceConfig) ([]types.ServiceConfig, error) {
+	waiting := slices.SortedFunc(slices.Values(services), func(a, b types.ServiceConfig) int { return cmp.Compare(a.Name, b.Name) })
+	named := func(list []types.ServiceConfig, name string) bool {
+		return slices.ContainsFunc(list, func(s types.ServiceConfig) bool { return s.Name == name })
+	}
+	for _, service := range waiting {
+		for _, name := range service.DependsOn {
+			if !named(waiting, name) {
+				return nil, fmt.Errorf("services.%s.depends_on: there is no service %s", service.Name, name)
+			}
+		}
+	}
+	var sorted []types.ServiceConfig
+	for len(waiting) > 0 {
+		next := slices.IndexFunc(waiting, func(s types.ServiceConfig) bool {
+			return !slices.ContainsFunc(s.DependsOn, func(name string) bool { return !named(sorted, name) })
+		})
+		if next < 0 {
+			return nil, fmt.Errorf("services.%s.depends_on: these services wait for each other", waiting[0].Name)
+		}
+		sorted = append(sorted, waiting[next])
+		waiting = slices.Delete(waiting, next, next+1)
+	}
+	return sorted, nil
+}
+
+// apply changes the services as the settings say.
+func (s *Stack) apply(settings Settings, verifyPath string) error {
+	switch mode := swarm.PortConfigPublishMode(settings.PublishMode); mode {
+	case "":
+	case swarm.PortConfigPublishModeHost, swarm.PortConfigPublishModeIngress:
+		for _, service := range s.Services {
+			endpoint := service.Spec.EndpointSpec
+			endpoint.Mode = swarm.ResolutionModeVIP
+			if mode == swarm.PortConfigPublishModeHost {
+				endpoint.Mode = swarm.ResolutionModeDNSRR
+			}
+			for i := range endpoint.Ports {
+				endpoint.Ports[i].PublishMode = mode
+			}
+		}
+	default:
+		return fmt.Errorf("PUBLISH_MODE: %q is not ingress or host", mode)
+	}
+
+	var built []*Service
+	for i := range s.Services {
+		if s.Services[i].Build != nil {
+			built = append(built, &s.Services[i])
+		}
+	}
+	if len(built) != 1 {
+		if settings.ServiceEnv != "" || settings.VerifyBody != "" {
+			return fmt.Errorf("SERVICE_ENV and VERIFY_BODY are for the one service that is built, and here %d are: edit the file instead", len(built))
+		}
+		return nil
+	}
+	one := built[0]
+	container := one.Spec.TaskTemplate.ContainerSpec
+	for _, pair := range strings.Fields(settings.ServiceEnv) {
+		name, _, found := strings.Cut(pair, "=")
+		if !found || name == "" {
+			return fmt.Errorf("SERVICE_ENV: %q is not NAME=value", pair)
+		}
+		container.Env = slices.DeleteFunc(container.Env, func(old string) bool {
+			oldName, _, _ := strings.Cut(old, "=")
+			return oldName == name
+		})
+		container.Env = append(container.Env, pair)
+	}
+	slices.Sort(container.Env)
+	switch verify := one.Deploy.Verify; {
+	case verify == nil && settings.VerifyBody != "":
+		return fmt.Errorf("VERIFY_BODY: services.%s has no x-deploy.verify", one.Name)
+	case settings.VerifyBody != "":
+		verify.Body = settings.VerifyBody
+	case verify != nil && verifyPath != "":
+		verify.Body = "" // The file's is the answer of the file's path.
+	}
+	return nil
+}
+
+// Select gives the named services in the order in which they are deployed, and all of them
+// where no name is given.
+func (s *Stack) Select(names []string) ([]Service, error) {
+	if len(names) == 0 {
+		return slices.Clone(s.Services), nil
+	}
+	var known []string
+	var selected []Service
+	for _, service := range s.Services {
+		known = append(known, service.Name)
+		if slices.Contains(names, service.Name) {
+			selected = append(selected, service)
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("there is no service %q: there are %s", name, strings.Join(known, ", "))
+		}
+	}
+	return selected, nil
+}

@@ -1,0 +1,30 @@
+package stack
+
+import (
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/docker/cli/cli/compose/loader"
+)
+
+// Names returns the names of the services in stack files, sorted. It interpolates nothing,
+// so it works where variables of the files are not set.
+func Names(files []string) ([]string, error) {
+	found := map[string]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		parsed, err := loader.ParseYAML(text)
+		if err != nil {
+			return nil, err
+		}
+		services, _ := parsed["services"].(map[string]any)
+		for name := range services {
+			found[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}

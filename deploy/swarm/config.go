@@ -1,0 +1,60 @@
+package swarm
+
+import (
+	"context"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
+)
+
+// Configs returns the swarm's configs whose names begin with prefix, with their data.
+func (e *Engine) Configs(ctx context.Context, prefix string) ([]swarm.Config, error) {
+	found, err := e.api.ConfigList(ctx, client.ConfigListOptions{Filters: make(client.Filters).Add("name", prefix)})
+	var configs []swarm.Config
+	for _, one := range found.Items {
+		if strings.HasPrefix(one.Spec.Name, prefix) {
+			configs = append(configs, one)
+		}
+	}
+	return configs, wrap(err, "list the configs of the swarm")
+}
+
+// CreateConfig stores data in the swarm, and returns the config's id. IsTaken recognises
+// the error of a name that is taken.
+func (e *Engine) CreateConfig(ctx context.Context, name string, labels map[string]string, data []byte) (string, error) {
+	made, err := e.api.ConfigCreate(ctx, client.ConfigCreateOptions{Spec: swarm.ConfigSpec{
+		Annotations: swarm.Annotations{Name: name, Labels: labels}, Data: data,
+	}})
+	return made.ID, wrap(err, "create config %s", name)
+}
+
+// IsTaken tells whether an error of CreateConfig means that the name is taken.
+func IsTaken(err error) bool { return errdefs.IsConflict(err) }
+
+// LabelConfig changes labels of a config; its data can never change.
+func (e *Engine) LabelConfig(ctx context.Context, id string, labels map[string]string) error {
+	found, err := e.api.ConfigInspect(ctx, id, client.ConfigInspectOptions{})
+	if err != nil {
+		return wrap(err, "look at config %s", id)
+	}
+	spec := found.Config.Spec
+	if spec.Labels == nil {
+		spec.Labels = map[string]string{}
+	}
+	for name, value := range labels {
+		spec.Labels[name] = value
+	}
+	_, err = e.api.ConfigUpdate(ctx, id, client.ConfigUpdateOptions{Version: found.Config.Version, Spec: spec})
+	return wrap(err, "label config %s", spec.Name)
+}
+
+// RemoveConfig removes the config of an id. One that is gone already is no error.
+func (e *Engine) RemoveConfig(ctx context.Context, id string) error {
+	_, err := e.api.ConfigRemove(ctx, id, client.ConfigRemoveOptions{})
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return wrap(err, "remove config %s", id)
+}

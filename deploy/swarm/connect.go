@@ -1,0 +1,157 @@
+// Package swarm talks to the engine and its swarm. It is the one place that calls the
+// engine's API. Each method tries one thing; an error says what was tried, on what, and
+// why it failed, in the engine's words.
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/docker/cli/cli/config"
+	"github.com/docker/cli/cli/config/configfile"
+	"github.com/docker/cli/cli/connhelper"
+	dockercontext "github.com/docker/cli/cli/context/docker"
+	"github.com/docker/cli/cli/context/store"
+	"github.com/moby/moby/api/pkg/authconfig"
+	"github.com/moby/moby/api/types/registry"
+	"github.com/moby/moby/client"
+)
+
+// callTimeout bounds each call. A swarm without a leader answers only after the election
+// of a new one, which takes 10.5 s.
+const callTimeout = 20 * time.Second
+
+// An Engine is the docker engine that the user's docker client talks to.
+type Engine struct {
+	// Host is where the engine listens, as in unix:///var/run/docker.sock.
+	Host   string
+	api    *client.Client
+	config *configfile.ConfigFile
+}
+
+// Connect finds the engine as the docker client does: by DOCKER_HOST, by DOCKER_CONTEXT,
+// or by the current context of the client's configuration. It does not call the engine.
+func Connect() (*Engine, error) {
+	file, err := config.Load(config.Dir())
+	if err != nil {
+		return nil, fmt.Errorf("read the docker client's configuration: %w", err)
+	}
+	host, options, err := endpoint(file)
+	if err != nil {
+		return nil, err
+	}
+	api, err := client.New(append(options, client.WithTimeout(callTimeout), client.WithUserAgent("accountservice-deploy"))...)
+	if err != nil {
+		return nil, fmt.Errorf("the engine's address %s cannot be used: %w", host, err)
+	}
+	return &Engine{Host: host, api: api, config: file}, nil
+}
+
+// endpoint is the engine's address, and how to reach it.
+func endpoint(file *configfile.ConfigFile) (string, []client.Opt, error) {
+	host, name := os.Getenv("DOCKER_HOST"), os.Getenv("DOCKER_CONTEXT")
+	if name == "" {
+		name = file.CurrentContext
+	}
+	switch {
+	case host != "":
+		if strings.HasPrefix(host, "ssh://") {
+			options, err := overSSH(host)
+			return host, options, err
+		}
+		return host, []client.Opt{client.FromEnv}, nil
+	case name == "" || name == "default":
+		return client.DefaultDockerHost, []client.Opt{client.FromEnv}, nil
+	}
+	contexts := store.New(config.ContextStoreDir(), store.NewConfig(
+		func() any { return &map[string]any{} },
+		store.EndpointTypeGetter(dockercontext.DockerEndpoint, func() any { return &dockercontext.EndpointMeta{} }),
+	))
+	metadata, err := contexts.GetMetadata(name)
+	if err != nil {
+		return "", nil, fmt.Errorf("the docker context %s cannot be read: %w", name, err)
+	}
+	meta, err := dockercontext.EndpointFromContext(metadata)
+	if err != nil {
+		return "", nil, fmt.Errorf("the docker context %s names no engine: %w", name, err)
+	}
+	if strings.HasPrefix(meta.Host, "ssh://") {
+		options, err := overSSH(meta.Host)
+		return meta.Host, options, err
+	}
+	withTLS, err := dockercontext.WithTLSData(contexts, name, meta)
+	if err != nil {
+		return "", nil, fmt.Errorf("the certificates of docker context %s cannot be read: %w", name, err)
+	}
+	options, err := withTLS.ClientOpts()
+	if err != nil {
+		return "", nil, fmt.Errorf("the docker context %s cannot be used: %w", name, err)
+	}
+	return meta.Host, options, nil
+}
+
+// overSSH reaches the engine through ssh, which may not ask anything: nobody may be there
+// to answer.
+func overSSH(host string) ([]client.Opt, error) {
+	helper, err := connhelper.GetConnectionHelperWithSSHOpts(host, []string{"-o", "BatchMode=yes"})
+	if err != nil {
+		return nil, fmt.Errorf("the engine's address %s cannot be used: %w", host, err)
+	}
+	return []client.Opt{client.WithHost(helper.Host), client.WithDialContext(helper.Dialer)}, nil
+}
+
+// RemoteHost is the host name or address in the engine's address, without brackets, or ""
+// where the engine listens on a local socket.
+func (e *Engine) RemoteHost() string {
+	parsed, err := url.Parse(e.Host)
+	if err != nil {
+		return ""
+	}
+	switch parsed.Scheme {
+	case "tcp", "ssh", "http", "https":
+		return parsed.Hostname()
+	}
+	return ""
+}
+
+// credentials are those that the user's docker client has for an image's registry,
+// encoded for the engine; "" where there are none.
+func (e *Engine) credentials(image string) string {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return ""
+	}
+	host := reference.Domain(named)
+	if host == "docker.io" {
+		host = "https://index.docker.io/v1/" // The name under which docker login keeps Docker Hub.
+	}
+	found, err := e.config.GetAuthConfig(host)
+	if err != nil || (found.Username == "" && found.IdentityToken == "" && found.RegistryToken == "") {
+		return ""
+	}
+	encoded, err := authconfig.Encode(registry.AuthConfig{
+		Username: found.Username, Password: found.Password, Auth: found.Auth,
+		ServerAddress: found.ServerAddress, IdentityToken: found.IdentityToken, RegistryToken: found.RegistryToken,
+	})
+	if err != nil {
+		return ""
+	}
+	return encoded
+}
+
+// wrap says what was tried. An interruption stays recognisable.
+func wrap(err error, format string, arguments ...any) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf(format+": %w", append(arguments, context.Canceled)...)
+	}
+	return fmt.Errorf(format+": %w", append(arguments, err)...)
+}

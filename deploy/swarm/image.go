@@ -1,0 +1,88 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+)
+
+// An Image is one that the engine has.
+type Image struct {
+	// ID names the image's bytes: the one name by which both image stores start it.
+	ID      string
+	Tags    []string
+	Digests []string // repository@digest, as registries know it
+	OS      string
+	CPU     string // amd64, arm64 and the like
+	// Probed tells whether the image brings a health check.
+	Probed bool
+}
+
+// Image returns the image of a name, tag or id, or nil where the engine has none.
+func (e *Engine) Image(ctx context.Context, name string) (*Image, error) {
+	found, err := e.api.ImageInspect(ctx, name)
+	if errdefs.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, wrap(err, "look at image %s", name)
+	}
+	image := &Image{ID: found.ID, Tags: found.RepoTags, Digests: found.RepoDigests, OS: found.Os, CPU: found.Architecture}
+	if found.Config != nil && found.Config.Healthcheck != nil {
+		test := found.Config.Healthcheck.Test
+		image.Probed = len(test) > 0 && test[0] != "NONE"
+	}
+	return image, nil
+}
+
+// InRegistry returns an error where the image's registry does not have it, or cannot be asked.
+func (e *Engine) InRegistry(ctx context.Context, image string) error {
+	_, err := e.api.DistributionInspect(ctx, image, client.DistributionInspectOptions{EncodedRegistryAuth: e.credentials(image)})
+	return wrap(err, "ask the registry for image %s", image)
+}
+
+// TagImage gives an image one more name.
+func (e *Engine) TagImage(ctx context.Context, image, tag string) error {
+	_, err := e.api.ImageTag(ctx, client.ImageTagOptions{Source: image, Target: tag})
+	return wrap(err, "tag image %s as %s", image, tag)
+}
+
+// RemoveTag takes a name away from an image, and with the last name the image. One that
+// a container uses stays, as does what is gone already.
+func (e *Engine) RemoveTag(ctx context.Context, tag string) error {
+	_, err := e.api.ImageRemove(ctx, tag, client.ImageRemoveOptions{PruneChildren: true})
+	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
+		return nil
+	}
+	return wrap(err, "remove image %s", tag)
+}
+
+// ImagesOf returns the ids of a repository's images, and the names of each.
+func (e *Engine) ImagesOf(ctx context.Context, repository string) (map[string][]string, error) {
+	found, err := e.api.ImageList(ctx, client.ImageListOptions{Filters: make(client.Filters).Add("reference", repository)})
+	if err != nil {
+		return nil, wrap(err, "list the images of %s", repository)
+	}
+	images := map[string][]string{}
+	for _, image := range found.Items {
+		images[image.ID] = slices.DeleteFunc(image.RepoTags, func(tag string) bool { return !strings.HasPrefix(tag, repository+":") })
+	}
+	return images, nil
+}
+
+// Missing explains why tasks could not be started with an image: nil where the engine
+// has it or, for one that a registry knows by digest, the registry does.
+func (e *Engine) Missing(ctx context.Context, image string) error {
+	found, err := e.Image(ctx, image)
+	if err != nil || found != nil {
+		return err
+	}
+	if !strings.Contains(image, "/") && strings.HasPrefix(image, "sha256:") {
+		return fmt.Errorf("this engine no longer has the image %s", image)
+	}
+	return e.InRegistry(ctx, image)
+}

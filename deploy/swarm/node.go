@@ -1,0 +1,54 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/api/types/system"
+	"github.com/moby/moby/client"
+)
+
+// Info is what the engine says of itself and of its part in a swarm.
+func (e *Engine) Info(ctx context.Context) (system.Info, error) {
+	found, err := e.api.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return system.Info{}, fmt.Errorf("the docker engine at %s does not answer: %w", e.Host, err)
+	}
+	return found.Info, nil
+}
+
+// APIVersion is the version of the engine's API that this client and the engine share.
+// It is known only after the first call.
+func (e *Engine) APIVersion() string { return e.api.ClientVersion() }
+
+// InitSwarm makes the engine the manager of a new swarm. advertise is its address for
+// other nodes; "" leaves the choice to the engine.
+func (e *Engine) InitSwarm(ctx context.Context, advertise string) error {
+	_, err := e.api.SwarmInit(ctx, client.SwarmInitOptions{ListenAddr: "0.0.0.0:2377", AdvertiseAddr: advertise})
+	return wrap(err, "make the engine the manager of a new swarm")
+}
+
+// Nodes returns the nodes of the swarm.
+func (e *Engine) Nodes(ctx context.Context) ([]swarm.Node, error) {
+	found, err := e.api.NodeList(ctx, client.NodeListOptions{})
+	return found.Items, wrap(err, "list the nodes")
+}
+
+// NodeAddress is where a node can be reached. After its manager failed over, a node's
+// status may say 0.0.0.0; what other managers know of it is right then.
+func NodeAddress(node swarm.Node) string {
+	address := node.Status.Addr
+	if (address == "" || address == "0.0.0.0") && node.ManagerStatus != nil {
+		if host, _, err := net.SplitHostPort(node.ManagerStatus.Addr); err == nil {
+			return host
+		}
+	}
+	return address
+}
+
+// Usable tells whether a node can be given tasks.
+func Usable(node swarm.Node) bool {
+	return node.Status.State == swarm.NodeStateReady && node.Spec.Availability == swarm.NodeAvailabilityActive
+}

@@ -1,0 +1,113 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
+)
+
+// Service returns the service of a name or id, or nil where there is none.
+func (e *Engine) Service(ctx context.Context, name string) (*swarm.Service, error) {
+	found, err := e.api.ServiceInspect(ctx, name, client.ServiceInspectOptions{})
+	if errdefs.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, wrap(err, "look at service %s", name)
+	}
+	return &found.Service, nil
+}
+
+// Services returns all services of the swarm, by name.
+func (e *Engine) Services(ctx context.Context) ([]swarm.Service, error) {
+	found, err := e.api.ServiceList(ctx, client.ServiceListOptions{})
+	slices.SortFunc(found.Items, func(a, b swarm.Service) int { return strings.Compare(a.Spec.Name, b.Spec.Name) })
+	return found.Items, wrap(err, "list the services")
+}
+
+// Create creates a service and returns its id. Other nodes get this user's credentials
+// for the image's registry.
+func (e *Engine) Create(ctx context.Context, spec swarm.ServiceSpec) (string, error) {
+	made, err := e.api.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: spec, EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image)})
+	return made.ID, wrap(err, "create service %s", spec.Name)
+}
+
+// Update changes a service that was read before: with over, whatever others have made of
+// it since; else only where nobody has changed its Spec. The engine itself changes a
+// service, too, while it updates it, so its version alone tells nothing. Without fresh
+// credentials the engine keeps those that it has.
+func (e *Engine) Update(ctx context.Context, service *swarm.Service, spec swarm.ServiceSpec, over bool) error {
+	for range 10 {
+		_, err := e.api.ServiceUpdate(ctx, service.ID, client.ServiceUpdateOptions{
+			Version: service.Version, Spec: spec,
+			EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image),
+			RegistryAuthFrom:    swarm.RegistryAuthFromSpec,
+		})
+		// The engine has no class of its own for this error.
+		if err == nil || !strings.Contains(err.Error(), "update out of sequence") {
+			return wrap(err, "update service %s", spec.Name)
+		}
+		again, err := e.Service(ctx, service.ID)
+		if err != nil {
+			return err
+		}
+		if again == nil {
+			return fmt.Errorf("update service %s: somebody removed it meanwhile", spec.Name)
+		}
+		if !over && !reflect.DeepEqual(again.Spec, service.Spec) {
+			return fmt.Errorf("update service %s: somebody changed it meanwhile", spec.Name)
+		}
+		service = again
+	}
+	return fmt.Errorf("update service %s: somebody else goes on changing it", spec.Name)
+}
+
+// Remove removes the service of an id. One that is gone already is no error.
+func (e *Engine) Remove(ctx context.Context, id string) error {
+	_, err := e.api.ServiceRemove(ctx, id, client.ServiceRemoveOptions{})
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return wrap(err, "remove service %s", id)
+}
+
+// A Task is one task of a service.
+type Task struct {
+	swarm.Task
+	// UpToDate tells whether the task is of the service's present Spec.
+	UpToDate bool
+}
+
+// Tasks returns the tasks of a service that exists, the youngest first. The swarm
+// forgets old ones.
+func (e *Engine) Tasks(ctx context.Context, service string) ([]Task, error) {
+	filters := make(client.Filters).Add("service", service)
+	all, err := e.api.TaskList(ctx, client.TaskListOptions{Filters: filters})
+	if err != nil {
+		return nil, wrap(err, "list the tasks of service %s", service)
+	}
+	// The engine itself knows best: labels and the number of replicas do not matter to it.
+	current, err := e.api.TaskList(ctx, client.TaskListOptions{Filters: filters.Add("_up-to-date", "true")})
+	if err != nil {
+		return nil, wrap(err, "list the tasks of service %s", service)
+	}
+	var tasks []Task
+	for _, task := range all.Items {
+		upToDate := slices.ContainsFunc(current.Items, func(other swarm.Task) bool { return other.ID == task.ID })
+		tasks = append(tasks, Task{task, upToDate})
+	}
+	slices.SortFunc(tasks, func(a, b Task) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return tasks, nil
+}
+
+// TasksOfID returns the tasks that bear a service's id, whether that service exists or not.
+func (e *Engine) TasksOfID(ctx context.Context, id string) ([]swarm.Task, error) {
+	all, err := e.api.TaskList(ctx, client.TaskListOptions{})
+	return slices.DeleteFunc(all.Items, func(task swarm.Task) bool { return task.ServiceID != id }), wrap(err, "list the tasks of service %s", id)
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/swarm"
+
+	"goblog/deploy/build"
+	"goblog/deploy/journal"
+	"goblog/deploy/plan"
+	"goblog/deploy/prove"
+	"goblog/deploy/stack"
+)
+
+// undo says why a change failed, puts back what ran before, and returns the outcome. An
+// interruption is undone as a failure is.
+func (d *deployment) undo(ctx context.Context, cause error) error {
+	exit, problem := exitFailed, fmt.Sprintf("the deploy of %s %s failed", d.service.Name, d.entry.After.Version)
+	var failure *prove.Failure
+	switch {
+	case ctx.Err() != nil:
+		exit, problem = exitInterrupted, fmt.Sprintf("the deploy of %s %s was interrupted", d.service.Name, d.entry.After.Version)
+	case errors.As(cause, &failure):
+		d.out.Explain(failure.Reason, failure.Lines...)
+	case errors.Is(cause, context.DeadlineExceeded):
+		d.out.Explain("time is up: the swarm does not answer")
+	default:
+		d.out.Explain(cause.Error())
+	}
+	ctx = context.WithoutCancel(ctx)
+	told := d.putBack(ctx)
+	if err := d.end(ctx, journal.Failed); err != nil {
+		d.out.Warn(err.Error())
+	}
+	return &outcome{exit, problem + "; " + told, nil}
+}
+
+// goBack undoes a change that had worked, as another service of the same deploy failed.
+func (d *deployment) goBack(ctx context.Context) {
+	if d.entry == nil {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	told := d.putBack(ctx)
+	if err := d.end(ctx, journal.Failed); err != nil {
+		d.out.Warn(err.Error())
+	}
+	d.out.Step("%s went back as well: %s", d.service.Name, told)
+}
+
+// putBack puts back what ran before, proves it, and says what serves now. It has a
+// deadline of its own.
+func (d *deployment) putBack(ctx context.Context) string {
+	timeout := d.entry.After.Timeout
+	if d.current != nil {
+		timeout = cmp.Or(d.current.Timeout, timeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	now, err := d.engine.Service(ctx, d.service.Name)
+	if err != nil {
+		return fmt.Sprintf("going back failed as well: %v", err)
+	}
+	ours := now != nil && now.Spec.Labels[journal.LabelDeploy] == d.id
+	if d.current == nil {
+		return d.takeAway(ctx, now, ours)
+	}
+	if now != nil && !ours && now.ID != d.running.ID {
+		return "a service of that name that is there now is somebody else's, and was left alone"
+	}
+	d.out.Step("Going back to %s %s", d.service.Name, d.current.Version)
+	spec, err := d.restorable(ctx, d.current)
+	if err == nil {
+		err = d.restore(ctx, now, spec)
+	}
+	goal := prove.Goal{Service: d.service.Name, Deploy: spec.Labels[journal.LabelDeploy], Failures: 3}
+	if err == nil {
+		// A swarm can block itself: a task that waits to be started anew has the
+		// host-mode port that the old one needs. So the first try gets half the time.
+		half, cancel := context.WithTimeout(ctx, timeout/2)
+		_, err = d.await(half, goal, d.current.Verify)
+		cancel()
+		var failure *prove.Failure
+		if errors.As(err, &failure) && !failure.Healthy && now != nil && now.ID == d.running.ID {
+			d.out.Step("No task of it gets to run: creating %s %s anew", d.service.Name, d.current.Version)
+			if err = d.removeAtOnce(ctx, now.ID, true); err == nil {
+				_, err = d.engine.Create(ctx, spec)
+			}
+			if err == nil {
+				_, err = d.await(ctx, goal, d.current.Verify)
+			}
+		}
+	}
+	if err != nil {
+		var failure *prove.Failure
+		if errors.As(err, &failure) {
+			d.out.Explain(failure.Reason, failure.Lines...)
+		} else {
+			d.out.Explain(err.Error())
+		}
+		return fmt.Sprintf("version %s does not do what it should, either: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current))
+	}
+	return fmt.Sprintf("version %s is back: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current))
+}
+
+// takeAway removes what a first deploy has created, and nothing that somebody else has.
+func (d *deployment) takeAway(ctx context.Context, now *swarm.Service, ours bool) string {
+	switch {
+	case now == nil:
+		return "nothing of it is left"
+	case !ours:
+		return "the service of that name that is there now is somebody else's, and was left alone"
+	}
+	d.out.Step("Removing %s again: nothing ran before", d.service.Name)
+	if err := d.removeAtOnce(ctx, now.ID, true); err != nil {
+		return fmt.Sprintf("removing it failed as well: %v", err)
+	}
+	return "nothing of it is left"
+}
+
+// restorable is the Spec of a version that ran before, on the networks as they are now.
+func (d *deployment) restorable(ctx context.Context, version *journal.Snapshot) (swarm.ServiceSpec, error) {
+	var wanted []stack.Network
+	for _, network := range version.Spec.TaskTemplate.Networks {
+		wanted = append(wanted, stack.Network{Name: cmp.Or(version.Networks[network.Target], network.Target)})
+	}
+	ids, err := d.networkIDs(ctx, wanted)
+	return plan.Restore(version, ids), err
+}
+
+// restore puts a Spec back: by an update wherever the service still exists, which keeps the
+// registry's credentials. Where the engine has gone back by itself, nothing is to be done.
+func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm.ServiceSpec) error {
+	if now != nil && now.ID != d.running.ID { // The new version, created anew.
+		if err := d.removeAtOnce(ctx, now.ID, true); err != nil {
+			return err
+		}
+		now = nil
+	}
+	if now == nil {
+		_, err := d.engine.Create(ctx, spec)
+		return err
+	}
+	if now.Spec.Labels[journal.LabelDeploy] == spec.Labels[journal.LabelDeploy] {
+		return nil
+	}
+	return d.engine.Update(ctx, now, spec, true)
+}
+
+// killable tells whether tasks can be killed without a grace period: none of their data
+// outlives them.
+func killable(spec swarm.ServiceSpec) bool {
+	for _, one := range spec.TaskTemplate.ContainerSpec.Mounts {
+		if one.Type == mount.TypeBind || one.Type == mount.TypeVolume && one.Source != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// removeAtOnce removes a service. Nobody waits for requests in flight: its containers on
+// this engine are killed, where they may be. Then it waits until the swarm has no task
+// of it any more, where somebody else has to end them.
+func (d *session) removeAtOnce(ctx context.Context, id string, kill bool) error {
+	if err := d.engine.Remove(ctx, id); err != nil {
+		return err
+	}
+	alone := false
+	if kill {
+		containers, err := d.engine.Containers(ctx, id)
+		for _, container := range containers {
+			err = errors.Join(err, d.engine.RemoveContainer(ctx, container))
+		}
+		if err != nil {
+			return err
+		}
+		nodes, err := d.engine.Nodes(ctx)
+		if err != nil {
+			return err
+		}
+		alone = len(nodes) == 1
+	}
+	for !alone {
+		gone, err := d.gone(ctx, id)
+		if err != nil || gone {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("a service is removed, but tasks of it are still there: %w; look at the nodes that run them: docker node ls", ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// gone tells whether no node that can still be asked has a task of a removed service.
+func (d *session) gone(ctx context.Context, id string) (bool, error) {
+	nodes, err := d.engine.Nodes(ctx)
+	if err != nil {
+		return false, err
+	}
+	ready := map[string]bool{}
+	for _, node := range nodes {
+		ready[node.ID] = node.Status.State == swarm.NodeStateReady
+	}
+	tasks, err := d.engine.TasksOfID(ctx, id)
+	for _, task := range tasks {
+		if ready[task.NodeID] {
+			return false, err
+		}
+	}
+	return true, err
+}
+
+func asBuildFailure(err error) *build.Failure {
+	var failure *build.Failure
+	if errors.As(err, &failure) {
+		return failure
+	}
+	return nil
+}

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"goblog/deploy/journal"
+	"goblog/deploy/plan"
+	"goblog/deploy/progress"
+	"goblog/deploy/stack"
+)
+
+// up deploys services of the stack files. Whatever can fail without touching what runs
+// comes first; what fails later is undone.
+func up(ctx context.Context, o *options, out *progress.Printer) error {
+	loaded, services, err := o.services()
+	if err != nil {
+		return err
+	}
+	for _, warning := range loaded.Warnings {
+		out.Warn(warning)
+	}
+	s, err := open(ctx, o, out)
+	if err != nil {
+		return err
+	}
+	if err := s.needManager(true); err != nil {
+		return err
+	}
+	if o.keepGoing {
+		return s.deployEach(ctx, loaded, services)
+	}
+	return s.deploy(ctx, loaded, services)
+}
+
+// services are those of the stack files that the arguments name: all, if none.
+func (o *options) services() (*stack.Stack, []stack.Service, error) {
+	loaded, err := o.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	services, err := loaded.Select(o.arguments)
+	if err != nil {
+		return nil, nil, &usageError{err.Error()}
+	}
+	return loaded, services, nil
+}
+
+// deployEach deploys one service after the other, and goes on where one fails.
+func (s *session) deployEach(ctx context.Context, loaded *stack.Stack, services []stack.Service) error {
+	var bad []string
+	for _, service := range services {
+		err := s.deploy(ctx, loaded, []stack.Service{service})
+		if ctx.Err() != nil {
+			return err // Ctrl-C is meant for all of it.
+		}
+		if err != nil {
+			s.tell(err)
+			bad = append(bad, service.Name)
+		}
+	}
+	if len(bad) > 0 {
+		return failed("failed, for the reasons above: "+strings.Join(bad, " "), "mend what they say, and deploy those alone; the other services are done")
+	}
+	return nil
+}
+
+// deploy deploys services as one deploy: when one fails, those that were changed before it
+// go back too.
+func (s *session) deploy(ctx context.Context, loaded *stack.Stack, services []stack.Service) (err error) {
+	var all []*deployment
+	for _, service := range services {
+		all = append(all, s.deployment(service))
+	}
+	defer func() { s.release(ctx, all) }()
+	prepare := []func(context.Context, []*deployment) error{s.build, s.makeManager, s.lock}
+	if s.inSwarm() {
+		prepare = []func(context.Context, []*deployment) error{s.lock, s.build}
+	}
+	if s.plan {
+		prepare = []func(context.Context, []*deployment) error{s.build}
+	}
+	for _, step := range append(prepare, s.planAll) {
+		if err := step(ctx, all); err != nil {
+			return s.untouched(ctx, all, err)
+		}
+	}
+	if s.plan {
+		return nil
+	}
+	if _, err := s.networkIDs(ctx, s.networksOf(loaded, all)); err != nil {
+		return s.untouched(ctx, all, err)
+	}
+	for _, d := range all {
+		if err := d.try(ctx); err != nil {
+			return s.untouched(ctx, all, err)
+		}
+	}
+	for i, d := range all {
+		err := d.change(ctx)
+		if err == nil {
+			continue
+		}
+		for _, before := range slices.Backward(all[:i]) {
+			before.goBack(ctx)
+		}
+		return err
+	}
+	for _, d := range all {
+		d.finish(ctx)
+	}
+	return nil
+}
+
+// build makes or finds the image of each service.
+func (s *session) build(ctx context.Context, all []*deployment) error {
+	for _, d := range all {
+		if err := d.findImage(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeManager makes a swarm where the engine is in none.
+func (s *session) makeManager(ctx context.Context, _ []*deployment) error {
+	return s.makeSwarm(ctx)
+}
+
+// lock takes the lock of each service, in the order of names, so that two deploys never
+// wait for each other's.
+func (s *session) lock(ctx context.Context, all []*deployment) error {
+	sorted := slices.Clone(all)
+	slices.SortFunc(sorted, func(a, b *deployment) int { return strings.Compare(a.service.Name, b.service.Name) })
+	for _, d := range sorted {
+		if err := d.takeLock(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// release frees the locks, whatever else has happened.
+func (s *session) release(ctx context.Context, all []*deployment) {
+	ctx = context.WithoutCancel(ctx)
+	for _, d := range all {
+		if d.held == nil {
+			continue
+		}
+		if err := d.held.Free(ctx); err != nil {
+			s.out.Warn(err.Error())
+		}
+	}
+}
+
+// planAll reads what runs, plans each service, and says what would be done.
+func (s *session) planAll(ctx context.Context, all []*deployment) error {
+	here, err := s.situation(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		if err := d.read(ctx); err != nil {
+			return err
+		}
+		if err := d.makePlan(ctx, here); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// networksOf are the networks that the services of a deploy are on.
+func (s *session) networksOf(loaded *stack.Stack, all []*deployment) []stack.Network {
+	return slices.DeleteFunc(slices.Clone(loaded.Networks), func(network stack.Network) bool {
+		return !slices.ContainsFunc(all, func(d *deployment) bool { return d.uses(network.Name) })
+	})
+}
+
+// untouched is the error of a step before the first change: its last line says what serves.
+func (s *session) untouched(ctx context.Context, all []*deployment, err error) error {
+	if ctx.Err() != nil {
+		err = &outcome{exit: exitInterrupted, problem: "interrupted; nothing was changed"}
+	}
+	told := s.outcome(err)
+	firm := context.WithoutCancel(ctx)
+	for _, d := range all {
+		if d.running == nil {
+			_ = d.read(firm) // It failed before, or was not its turn yet; the error is told already.
+		}
+		if d.running != nil {
+			told.lines = append(told.lines, d.service.Name+" was not touched: "+s.serves(ctx, d.service.Name, d.current))
+		} else {
+			told.lines = append(told.lines, d.service.Name+" was not touched")
+		}
+	}
+	return told
+}
+
+// outcome gives any error its lines.
+func (s *session) outcome(err error) *outcome {
+	var told *outcome
+	var obstacle *plan.Obstacle
+	var held *journal.HeldError
+	switch {
+	case errors.As(err, &told):
+		return told
+	case errors.As(err, &obstacle):
+		return failed(obstacle.Problem, obstacle.Advice)
+	case errors.As(err, &held):
+		return failed(held.Error(), held.Advice())
+	}
+	if failure := asBuildFailure(err); failure != nil {
+		return failed(failure.What, failure.Said, failure.Advice)
+	}
+	return failed(err.Error())
+}
+
+// tell prints an error in the middle of a command.
+func (s *session) tell(err error) {
+	told := s.outcome(err)
+	s.out.Fail(told.problem, told.lines...)
+}
+
+// buildOnly compiles, and builds the images, without looking at the swarm.
+func buildOnly(ctx context.Context, o *options, out *progress.Printer) error {
+	_, services, err := o.services()
+	if err != nil {
+		return err
+	}
+	services = slices.DeleteFunc(services, func(service stack.Service) bool { return service.Build == nil })
+	s := &session{options: o, out: out}
+	if !o.binary {
+		if s, err = open(ctx, o, out); err != nil {
+			return err
+		}
+	}
+	for _, service := range services {
+		builder := s.builder()
+		if service.Build.Package != "" {
+			if err := builder.Compile(ctx, service); err != nil {
+				return err
+			}
+		}
+		if o.binary {
+			continue
+		}
+		tag, err := builder.Image(ctx, service)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(out.Out, tag)
+	}
+	return nil
+}
