@@ -177,8 +177,22 @@ func runBesideEngine() int {
 	return 1
 }
 
-// removeCgroups removes the engine's control groups, deepest first.
+// removeCgroups removes the engine's control groups. One can be removed only when its last
+// process has gone, which takes a moment where the engine was killed.
 func removeCgroups(name string) {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		found := cgroups(name)
+		for i := len(found) - 1; i >= 0; i-- { // The deepest first.
+			os.Remove(found[i])
+		}
+		if len(cgroups(name)) == 0 || time.Now().After(deadline) {
+			return
+		}
+	}
+}
+
+// cgroups returns the directories of the engine's control groups, each before what is in it.
+func cgroups(name string) []string {
 	var found []string
 	for _, pattern := range []string{"/sys/fs/cgroup/" + name, "/sys/fs/cgroup/*/" + name} {
 		roots, _ := filepath.Glob(pattern)
@@ -191,9 +205,7 @@ func removeCgroups(name string) {
 			})
 		}
 	}
-	for i := len(found) - 1; i >= 0; i-- {
-		os.Remove(found[i])
-	}
+	return found
 }
 
 // repository returns the path of a file of the project.
