@@ -13,10 +13,10 @@ run: ## serve on http://127.0.0.1:6767, from build/accounts.db
 	exec build/accountservice -addr 127.0.0.1:6767 -db build/accounts.db
 
 build: ## compile the linux binary that goes into the image
-	scripts/build.sh
+	scripts/deploy.sh build --binary
 
-image: build ## wrap the binary in an image
-	scripts/image.sh
+image: ## wrap the binary in an image
+	scripts/deploy.sh build
 
 deploy: ## build, deploy to the swarm, and prove that it answers
 	scripts/copyall.sh
@@ -25,10 +25,10 @@ lint: lint-shell lint-go ## shellcheck, gofmt, go vet, staticcheck
 
 lint-shell:
 	@command -v shellcheck >/dev/null || { echo "error: shellcheck is not installed: see https://www.shellcheck.net"; exit 1; }
-	shellcheck -x -a scripts/*.sh scripts/testdata/fake e2e/*.sh .ci/install .ci/run .ci/test
+	shellcheck scripts/*.sh e2e/*.sh .ci/install .ci/run .ci/test
 
 lint-go:
-	@unformatted=$$(gofmt -l accountservice bench deploy e2e gatling scripts); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l accountservice bench deploy e2e gatling); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
 	go build -modfile=.ci/tools.mod -o build/staticcheck honnef.co/go/tools/cmd/staticcheck
 	go vet ./... && build/staticcheck ./...
 	cd deploy && go vet ./... && ../build/staticcheck ./...
@@ -47,7 +47,7 @@ pgo: bench-build ## renew the profile that the compiler optimises the service fo
 	build/bench -service $(SERVICE_BINARY) -profile accountservice/default.pgo -duration 60s
 
 bench-build:
-	GOARCH=$(HOST_ARCH) scripts/build.sh
+	GOARCH=$(HOST_ARCH) scripts/deploy.sh build --binary
 	go build -o build/bench ./bench
 	go build -pgo=off -o build/bench-bare ./bench/bare
 

@@ -78,9 +78,15 @@ func (d *deployment) findImage(ctx context.Context) error {
 	}
 	d.describe(image)
 	d.wanted.Image = image.ID
-	if registry := d.env["REGISTRY"]; registry != "" && !d.options.plan {
-		d.wanted.Image, err = builder.Push(ctx, registry, d.service, d.tag)
+	registry := d.env["REGISTRY"]
+	switch {
+	case registry == "":
+		return nil
+	case d.options.plan:
+		d.wanted.Image = cmp.Or(image.DigestOf(registry+"/"+build.Repository(d.service)), d.tag+", still to be pushed")
+		return nil
 	}
+	d.wanted.Image, err = builder.Push(ctx, registry, d.service, d.tag)
 	return err
 }
 
@@ -326,9 +332,10 @@ func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action 
 	}
 	if err != nil {
 		err = d.undo(ctx, err)
-	} else if d.entry.Outcome = journal.Done; true {
+	} else {
 		err = d.end(context.WithoutCancel(ctx), journal.Done)
 	}
+	d.trim(ctx)
 	d.saySilence(listening)
 	return err
 }
@@ -408,6 +415,7 @@ func (d *deployment) end(ctx context.Context, outcome string) error {
 			returned = d.entry.After.Returned // A rollback: changes made by hand stay known as such.
 		}
 	}
+	d.entry.Outcome = outcome
 	return journal.End(ctx, d.engine, d.entry, outcome, returned)
 }
 

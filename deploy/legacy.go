@@ -26,6 +26,7 @@ func foundEntry(current *journal.Snapshot, n int) *journal.Entry {
 	}
 	entry := &journal.Entry{N: n, Outcome: journal.Found, By: "scripts of an older version", At: time.Now(), After: *current}
 	entry.After.Entry, entry.After.Version, entry.After.Timeout, entry.After.Trial = n, labels[labelOldVersion], time.Minute, 3*time.Second
+	entry.After.Keep = 3
 	if image := labels[labelOldPreviousImage]; image != "" {
 		before := entry.After
 		before.Entry, before.Version = 0, labels[labelOldPreviousVersion]

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"goblog/deploy/journal"
+	"goblog/deploy/plan"
 	"goblog/deploy/progress"
 	"goblog/deploy/stack"
 )
@@ -65,12 +66,12 @@ func (s *session) removeService(ctx context.Context, service stack.Service) erro
 		s.out.Step("There is no service %s", service.Name)
 	} else {
 		s.out.Step("Removing %s", service.Name)
-		if err := d.endTrial(ctx, service.Name+"-trial"); err != nil {
-			return err
-		}
 		if err := s.removeWhole(ctx, d.running.ID, killable(d.running.Spec)); err != nil {
 			return err
 		}
+	}
+	if err := d.endTrial(ctx, plan.TrialOf(service.Name)); err != nil {
+		return err
 	}
 	return journal.Forget(ctx, s.engine, d.history)
 }

@@ -49,9 +49,6 @@ func rollback(ctx context.Context, o *options, out *progress.Printer) error {
 	if err := d.rollBackTo(ctx, version); err != nil {
 		return err
 	}
-	if err := journal.Trim(context.WithoutCancel(ctx), d.engine, d.history); err != nil {
-		out.Warn(err.Error())
-	}
 	at := ""
 	if len(d.urls) > 0 {
 		at = "; it serves at " + strings.Join(d.urls, " ")

@@ -102,7 +102,11 @@ func (s *session) situation(ctx context.Context) (plan.Situation, error) {
 		return here, err
 	}
 	for _, network := range networks {
-		here.Networks[network.Name] = network.Driver
+		if network.Scope == "swarm" { // A local one of the same name does not matter then.
+			here.Networks[network.Name] = "overlay"
+		} else if here.Networks[network.Name] == "" {
+			here.Networks[network.Name] = network.Driver
+		}
 	}
 	if !s.inSwarm() {
 		return here, nil

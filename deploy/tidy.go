@@ -9,29 +9,47 @@ import (
 	"goblog/deploy/journal"
 )
 
-// tidy removes what neither the service nor a version that can be gone back to needs.
-// What cannot be removed is said, and does not matter.
-func (d *deployment) tidy(ctx context.Context) {
-	err := d.tidyImages(ctx)
+// trim takes old entries out of the history.
+func (d *deployment) trim(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	now, err := d.snapshot(ctx)
 	if err == nil {
-		err = journal.Trim(ctx, d.engine, d.history)
+		err = journal.Trim(ctx, d.engine, d.history, now)
 	}
 	if err != nil {
-		d.out.Warn(fmt.Sprintf("%s runs and answers; only what is old was not tidied away: %v", d.service.Name, err))
+		d.out.Warn(fmt.Sprintf("the history of %s was not trimmed: %v", d.service.Name, err))
+	}
+}
+
+// snapshot is what runs now; nil where nothing does.
+func (d *deployment) snapshot(ctx context.Context) (*journal.Snapshot, error) {
+	now, err := d.engine.Service(ctx, d.service.Name)
+	if err != nil {
+		return nil, err
+	}
+	names, err := d.networkNames(ctx)
+	return d.history.Current(now, names), err
+}
+
+// tidy removes images that neither the service nor a version that can be gone back to
+// needs. What cannot be removed is said, and does not matter.
+func (d *deployment) tidy(ctx context.Context) {
+	if d.tag == "" {
+		return
+	}
+	if err := d.tidyImages(ctx); err != nil {
+		d.out.Warn(fmt.Sprintf("%s runs and answers; only old images were not tidied away: %v", d.service.Name, err))
 	}
 }
 
 // tidyImages takes away the names of images that nobody needs. Only names that builds of
 // this service gave are looked at.
 func (d *deployment) tidyImages(ctx context.Context) error {
-	if d.tag == "" {
-		return nil
-	}
 	now, err := d.engine.Service(ctx, d.service.Name)
 	if err != nil || now == nil {
 		return err
 	}
-	names, err := d.networkNames(ctx)
+	current, err := d.snapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -39,7 +57,7 @@ func (d *deployment) tidyImages(ctx context.Context) error {
 	if now.PreviousSpec != nil {
 		needed = append(needed, now.PreviousSpec.TaskTemplate.ContainerSpec.Image)
 	}
-	for _, version := range d.history.Reachable(d.history.Current(now, names), d.service.Deploy.Keep) {
+	for _, version := range d.history.Reachable(current, d.service.Deploy.Keep) {
 		needed = append(needed, version.Image())
 	}
 	repository, _, _ := strings.Cut(d.tag, ":sha-")

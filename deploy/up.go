@@ -27,6 +27,7 @@ func up(ctx context.Context, o *options, out *progress.Printer) error {
 	if err != nil {
 		return err
 	}
+	defer s.builder().Close()
 	if err := s.needManager(true); err != nil {
 		return err
 	}
@@ -238,8 +239,9 @@ func buildOnly(ctx context.Context, o *options, out *progress.Printer) error {
 			return err
 		}
 	}
+	builder := s.builder()
+	defer builder.Close()
 	for _, service := range services {
-		builder := s.builder()
 		if service.Build.Package != "" {
 			if err := builder.Compile(ctx, service); err != nil {
 				return err

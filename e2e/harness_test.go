@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	. "github.com/smartystreets/goconvey/convey"
 )
 
 // A result is how a command ended.
@@ -43,9 +45,11 @@ func run(environment []string, name string, arguments ...string) result {
 	return r
 }
 
-// script runs one of the project's scripts, from a directory that is not the project's.
-func script(name string, environment ...string) result {
-	return run(environment, "bash", "-c", `cd / && exec "$0"`, repository("scripts", name))
+// script runs one of the project's scripts, with flags, from a directory that is not the
+// project's.
+func script(command string, environment ...string) result {
+	name, flags, _ := strings.Cut(command, " ")
+	return run(environment, "bash", "-c", `cd / && exec "$0" `+flags, repository("scripts", name))
 }
 
 // docker returns what a docker command prints, and fails the test if it fails.
@@ -78,19 +82,30 @@ func answeringURL(r result) string {
 	return found[1]
 }
 
-// wipe removes every service and its containers, and the network.
+// wipe removes every service with its containers, every config, and the network.
 func wipe(t *testing.T) {
+	t.Helper()
 	if run(nil, "docker", "node", "ls").exit != 0 {
 		return // Not a swarm yet.
 	}
 	for _, name := range lines(docker(t, "service", "ls", "--format", "{{.Name}}")) {
-		if name != "accountservice" {
-			docker(t, "service", "rm", name)
-			eventually(30*time.Second, func() bool { return len(containers(t, name)) == 0 })
+		docker(t, "service", "rm", name)
+		for _, container := range containers(t, name) {
+			run(nil, "docker", "kill", container)
+		}
+		if !eventually(30*time.Second, func() bool { return len(containers(t, name)) == 0 }) {
+			t.Errorf("containers of %s are left", name)
 		}
 	}
-	if r := script("remove.sh"); r.exit != 0 {
-		t.Errorf("remove.sh: exit %d\n%s", r.exit, r)
+	for _, config := range lines(docker(t, "config", "ls", "--quiet")) {
+		docker(t, "config", "rm", config)
+	}
+	for _, network := range []string{"my_network", "other_network"} {
+		if !eventually(30*time.Second, func() bool {
+			return run(nil, "docker", "network", "inspect", network).exit != 0 || run(nil, "docker", "network", "rm", network).exit == 0
+		}) {
+			t.Errorf("network %s cannot be removed", network)
+		}
 	}
 }
 
@@ -132,19 +147,56 @@ func modernEngine() bool {
 	return strings.HasPrefix(os.Getenv(engineName), "modern")
 }
 
-// faultOfTheScripts tells whether this engine brings out a known fault of the scripts. A
-// part of a test that would fail of it leaves itself out, and is named at the end.
-func faultOfTheScripts(t *testing.T, fault string) bool {
-	t.Helper()
-	if os.Getenv(engineName) != "modern" {
-		return false
-	}
-	notRun("a part of "+t.Name()+" on the engine \"modern\"", "the scripts have a fault there: "+fault)
-	return true
-}
-
 // containers returns the ids of a service's running containers on the engine.
 func containers(t *testing.T, service string) []string {
 	t.Helper()
 	return lines(docker(t, "ps", "--quiet", "--no-trunc", "--filter", "label=com.docker.swarm.service.name="+service))
+}
+
+// moody are the flags that deploy moody as accountservice; its version is its mood.
+func moody(flags string) string {
+	return "copyall.sh " + flags + " -f " + repository("stack.yml") + " -f " + repository("e2e", "testdata", "moody", "stack.yml")
+}
+
+// version is that which the running accountservice was deployed as.
+func version(t *testing.T) string {
+	t.Helper()
+	return docker(t, "service", "inspect", "--format", `{{index .Spec.Labels "deploy.version"}}`, "accountservice")
+}
+
+// image is that of the running accountservice, as its Spec names it.
+func image(t *testing.T) string {
+	t.Helper()
+	return docker(t, "service", "inspect", "--format", "{{.Spec.TaskTemplate.ContainerSpec.Image}}", "accountservice")
+}
+
+// mustServe asserts that a version of accountservice runs and answers, and that no lock and
+// no trial is left.
+func mustServe(t *testing.T, url, wanted string) {
+	t.Helper()
+	So(get(url), ShouldEqual, firstAccount)
+	So(version(t), ShouldEqual, wanted)
+	So(docker(t, "config", "ls", "--quiet", "--filter", "name=accountservice.deploy.lock"), ShouldBeEmpty)
+	So(docker(t, "service", "ls", "--quiet", "--filter", "name=accountservice-trial"), ShouldBeEmpty)
+}
+
+// lastLine is the last that a command said on stderr.
+func lastLine(r result) string {
+	all := lines(r.stderr)
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1]
+}
+
+// comesBack kills the container of accountservice, and tells whether it answers again
+// within 10 seconds, from the same image.
+func comesBack(t *testing.T, url string) bool {
+	t.Helper()
+	before, killed := image(t), containers(t, "accountservice")[0]
+	docker(t, "rm", "--force", killed)
+	return eventually(10*time.Second, func() bool {
+		now := containers(t, "accountservice")
+		return len(now) == 1 && now[0] != killed && get(url) == firstAccount
+	}) && docker(t, "inspect", "--format", "{{.Image}}", containers(t, "accountservice")[0]) == before
 }

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -67,19 +68,20 @@ func notRun(what, why string) {
 	fmt.Printf("\nnot run: %s, as %s\n", what, why)
 }
 
-// unsetSettings keeps the caller's settings of the scripts out of the tests, but for
-// how the port is published and what the image is built on.
+// unsetSettings builds the deploy program, and keeps the caller's settings of it out of the
+// tests, but for how the port is published and what the image is built on. Trials are short.
 func unsetSettings() {
-	table, err := exec.Command("bash", "-c", "source ../scripts/settings.sh && settings_table").Output()
+	help, err := exec.Command("../scripts/deploy.sh", "--help").CombinedOutput()
 	if err != nil {
-		panic(err)
+		fmt.Printf("e2e: scripts/deploy.sh --help: %v\n%s", err, help)
+		os.Exit(1)
 	}
-	for _, line := range lines(string(table)) {
-		name := strings.Fields(line)[0]
-		if name != "PUBLISH_MODE" && name != "BASE_IMAGE" {
-			os.Unsetenv(name)
+	for _, setting := range regexp.MustCompile(`(?m)^  (\w+)=`).FindAllStringSubmatch(string(help), -1) {
+		if setting[1] != "PUBLISH_MODE" && setting[1] != "BASE_IMAGE" {
+			os.Unsetenv(setting[1])
 		}
 	}
+	os.Setenv("TRIAL_SECONDS", "1")
 }
 
 // whatAnEngineLacks returns what is missing for starting an engine, or "". It fetches the

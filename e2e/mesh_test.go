@@ -30,16 +30,16 @@ func TestMesh(t *testing.T) {
 
 	Convey("Given a service behind the routing mesh", t, func() {
 		defer wipe(t)
-		first := copyall("", "VERSION=v0")
-		So(first.String(), ShouldContainSubstring, "Deployed accountservice v0")
+		first := script("copyall.sh", "VERSION=v0")
+		So(first.String(), ShouldContainSubstring, "==> Deployed accountservice v0 in ")
 		url := answeringURL(first)
 
 		for n, replicas := range []string{"1", "1", "1", "3"} {
 			docker(t, "service", "scale", "--detach=false", "accountservice="+replicas)
 			report, took := underLoad(t, url, func() {
-				r := copyall("--rolling", fmt.Sprintf("VERSION=v%d", n+1))
+				r := script("copyall.sh --rolling", fmt.Sprintf("VERSION=v%d", n+1))
 				So(r.String(), ShouldContainSubstring, "start-first")
-				So(r.String(), ShouldContainSubstring, "==> Deployed accountservice v")
+				So(r.String(), ShouldContainSubstring, fmt.Sprintf("==> Deployed accountservice v%d in ", n+1))
 			})
 			fmt.Printf("\nmesh: rolling update, replicas=%s: %.0f s, %v\n", replicas, took.Seconds(), report)
 			So(report.Requests, ShouldBeGreaterThanOrEqualTo, enough)
@@ -47,7 +47,7 @@ func TestMesh(t *testing.T) {
 		}
 
 		report, took := underLoad(t, url, func() {
-			So(copyall("", "VERSION=plain").String(), ShouldContainSubstring, "==> Deployed accountservice plain")
+			So(script("copyall.sh", "VERSION=plain").String(), ShouldContainSubstring, "==> Deployed accountservice plain in ")
 		})
 		fmt.Printf("\nmesh: plain deploy: %.0f s, %v\n", took.Seconds(), report)
 		So(report.Failures, ShouldNotBeEmpty)
@@ -59,7 +59,7 @@ func TestMeshLandscape(t *testing.T) {
 
 	Convey("Given the landscape behind the routing mesh", t, func() {
 		defer wipe(t)
-		up := scriptWith("up", "landscape.sh", standins(t)...)
+		up := script("landscape.sh up", standins(t)...)
 		So(up.String(), ShouldContainSubstring, "==> The landscape is up\n")
 		thisNode := "node " + docker(t, "info", "--format", "{{.Swarm.NodeID}}")
 

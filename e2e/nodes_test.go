@@ -14,11 +14,7 @@ import (
 	"goblog/e2e/prober"
 )
 
-const (
-	registry = "192.168.99.100:5000"
-	// It keeps quotes-service on one node.
-	faultOfPulled = "an image pulled from a registry without TLS counts as one that only this engine has"
-)
+const registry = "192.168.99.100:5000"
 
 // address of each node, by its name; node1 is the manager.
 var address = map[string]string{"node1": "192.168.99.100", "node2": "192.168.99.102", "node3": "192.168.99.103"}
@@ -44,10 +40,11 @@ func threeNodes(t *testing.T) {
 			t.Errorf("nodes.sh down: %s", r)
 		}
 	})
-	for _, r := range []result{run(nil, "./nodes.sh", "up"), script("swarm.sh")} {
-		if r.exit != 0 {
-			t.Fatalf("exit %d: %s", r.exit, r)
-		}
+	if r := run(nil, "./nodes.sh", "up"); r.exit != 0 {
+		t.Fatalf("nodes.sh up: exit %d: %s", r.exit, r)
+	}
+	if run(nil, "docker", "node", "ls").exit != 0 {
+		docker(t, "swarm", "init", "--advertise-addr", address["node1"])
 	}
 	token := docker(t, "swarm", "join-token", "--quiet", "worker")
 	for _, node := range []string{"node2", "node3"} {
@@ -90,47 +87,51 @@ func TestThreeNodes(t *testing.T) {
 	threeNodes(t)
 
 	Convey("Given a swarm of three nodes", t, func() {
-		Convey("a deploy without a registry is refused before anything is built", func() {
-			r := copyall("")
+		Convey("a deploy without a registry is refused before anything is tried or changed", func() {
+			r := script("copyall.sh")
 			So(r.exit, ShouldEqual, 1)
 			So(r.stderr, ShouldContainSubstring, "REGISTRY=host:port")
-			So(r.stdout, ShouldNotContainSubstring, "Building")
+			So(r.stdout, ShouldNotContainSubstring, "Trying")
+			So(docker(t, "service", "ls", "--quiet"), ShouldBeEmpty)
 		})
 
-		Convey("with one, three replicas run the same bytes on three nodes, and each node answers", func() {
+		Convey("with one, three replicas run the same bytes on three nodes, and each node answers; the one here can be measured", func() {
 			defer wipe(t)
-			r := copyall("", "REGISTRY="+registry, "REPLICAS=3", "VERSION=one")
-			So(r.String(), ShouldContainSubstring, "Deployed accountservice one")
+			settings := []string{"REGISTRY=" + registry, "REPLICAS=3", "SERVICE_ENV=ACCOUNTSERVICE_DRAIN=0s"} // Each task in turn would drain.
+			r := script("copyall.sh", append(settings, "VERSION=one")...)
+			So(r.String(), ShouldContainSubstring, "==> Deployed accountservice one in ")
 			So(r.exit, ShouldEqual, 0)
 			for node := range address {
 				So(r.stdout, ShouldContainSubstring, accountsAt(node))
 				So(get(accountsAt(node)), ShouldEqual, firstAccount)
 			}
-			So(label(t, "image"), ShouldStartWith, registry+"/someprefix/accountservice@sha256:")
+			So(image(t), ShouldStartWith, registry+"/someprefix/accountservice@sha256:")
+			So(script("loadtest.sh", withoutFigures(t)).stdout, ShouldContainSubstring, "Measuring accountservice at "+strings.TrimSuffix(accountsAt("node1"), "/accounts/10000")+":")
 
 			Convey("and --rolling updates them one by one, to a version that rollback.sh takes back", func() {
-				r := copyall("--rolling", "REGISTRY="+registry, "VERSION=two")
+				r := script("copyall.sh --rolling", append(settings, "VERSION=two")...)
 				So(r.String(), ShouldContainSubstring, "stop-first")
 				So(r.exit, ShouldEqual, 0)
-				So(label(t, "version"), ShouldEqual, "two")
+				So(version(t), ShouldEqual, "two")
 				So(docker(t, "service", "ls", "--format", "{{.Replicas}}"), ShouldEqual, "3/3")
-				back := script("rollback.sh", "REGISTRY="+registry)
+				back := script("rollback.sh")
 				So(back.String(), ShouldContainSubstring, "back to one")
 				So(back.exit, ShouldEqual, 0)
+				So(docker(t, "service", "ls", "--format", "{{.Replicas}}"), ShouldEqual, "3/3")
 			})
 		})
 
 		Convey("with one replica, a version that never becomes healthy is rolled back and costs no request", func() {
 			defer wipe(t)
-			first := copyall("", "REGISTRY="+registry, "VERSION=good")
+			first := script("copyall.sh", "REGISTRY="+registry, "VERSION=good")
 			So(first.exit, ShouldEqual, 0)
 			p, err := prober.Start(answeringURL(first), firstAccount)
 			So(err, ShouldBeNil)
-			r := copyall("--rolling", append(moody("sick"), "REGISTRY="+registry)...)
+			r := script(moody("--rolling"), "VERSION=sick", "REGISTRY="+registry)
 			So(eventually(time.Minute, func() bool { return !drains(t) }), ShouldBeTrue)
 			report := p.Stop()
 			So(r.stdout, ShouldContainSubstring, "start-first")
-			So(r.stderr, ShouldContainSubstring, "version good serves again")
+			So(lastLine(r), ShouldContainSubstring, "version good is back: accountservice good serves at ")
 			So(r.String(), ShouldContainSubstring, "moody")
 			So(r.exit, ShouldEqual, 1)
 			So(report.String(), ShouldStartWith, "0 of ")
@@ -143,7 +144,7 @@ func TestNodesThatFail(t *testing.T) {
 	threeNodes(t)
 	manager := docker(t, "node", "ls", "--filter", "role=manager", "--format", "{{.Hostname}}")
 	docker(t, "node", "update", "--availability", "drain", "node3")
-	deploy := copyall("", "REGISTRY="+registry, "REPLICAS=2")
+	deploy := script("copyall.sh", "REGISTRY="+registry, "REPLICAS=2")
 	docker(t, "node", "update", "--availability", "active", "node3")
 
 	Convey("Given a task on the manager, one on node2, and none on node3", t, func() {
@@ -191,17 +192,26 @@ func TestNodesThatFail(t *testing.T) {
 			}
 			So(runsOn(t, "accountservice", manager, "node2", "node3"), ShouldBeTrue)
 		})
+
+		Convey("a load test says where tasks run when none runs on the manager", func() {
+			docker(t, "node", "update", "--availability", "drain", manager)
+			defer docker(t, "node", "update", "--availability", "active", manager)
+			So(runsOn(t, "accountservice", "node2", "node3"), ShouldBeTrue)
+			r := script("loadtest.sh", withoutFigures(t))
+			So(r.stderr, ShouldContainSubstring, "error: no task of accountservice runs on this engine, only on: node2 node3\n")
+			So(r.stderr, ShouldContainSubstring, "point DOCKER_HOST")
+		})
 	})
 }
 
 func TestLandscapeOnThreeNodes(t *testing.T) {
 	threeNodes(t)
 	// Every node can pull the quotes; the visualizers are this engine's only.
-	quotes := standin(t, "quotes", "8080")
+	quotes := standin(t, "8080")
 	docker(t, "tag", quotes, registry+"/quotes")
 	docker(t, "push", registry+"/quotes")
-	docker(t, "rmi", quotes, "someprefix/quotes:latest", registry+"/quotes")
-	up := scriptWith("up", "landscape.sh", append(standins(t), "QUOTES_IMAGE="+registry+"/quotes", "REGISTRY="+registry, "REPLICAS=3")...)
+	docker(t, "rmi", registry+"/quotes")
+	up := script("landscape.sh up", append(standins(t), "QUOTES_IMAGE="+registry+"/quotes", "REGISTRY="+registry, "REPLICAS=3", "TRIAL_SECONDS=0")...)
 
 	Convey("Given the landscape on three nodes", t, func() {
 		So(up.String(), ShouldContainSubstring, "==> The landscape is up\n")
@@ -224,9 +234,6 @@ func TestLandscapeOnThreeNodes(t *testing.T) {
 		})
 
 		Convey("an image that was pulled runs by its digest, on any node", func() {
-			if faultOfTheScripts(t, faultOfPulled) {
-				return
-			}
 			So(up.stdout, ShouldContainSubstring, "==> Pulling "+registry+"/quotes\n")
 			So(docker(t, "service", "inspect", "--format", "{{.Spec.TaskTemplate.ContainerSpec.Image}} {{.Spec.TaskTemplate.Placement.Constraints}}", "quotes-service"),
 				ShouldStartWith, registry+"/quotes@sha256:")
@@ -235,9 +242,6 @@ func TestLandscapeOnThreeNodes(t *testing.T) {
 		})
 
 		Convey("the name of a service leads from each node to its tasks on all of them", func() {
-			if faultOfTheScripts(t, faultOfPulled) {
-				return
-			}
 			for _, host := range []string{"unix:///var/run/docker.sock", socketOf("node2"), socketOf("node3")} {
 				task := docker(t, "--host", host, "ps", "--quiet", "--filter", "label=com.docker.swarm.service.name=quotes-service")
 				inside := func(url string) string {
@@ -274,7 +278,7 @@ func TestLandscapeOnThreeNodes(t *testing.T) {
 		})
 
 		Convey("landscape.sh down leaves nothing", func() {
-			r := scriptWith("down", "landscape.sh")
+			r := script("landscape.sh down")
 			So(r.String(), ShouldContainSubstring, "==> The landscape is down\n")
 			So(docker(t, "service", "ls", "--quiet"), ShouldBeEmpty)
 			So(docker(t, "network", "ls", "--format", "{{.Name}}"), ShouldNotContainSubstring, "my_network")

@@ -5,38 +5,70 @@
 # Gatling's report and all samples. Memory is given back slowly after a load: for figures
 # after start-up, deploy anew just before.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-
-users=1000 duration=30
-if (($# > 0)) && [[ $1 != -* ]]; then users=$1; shift; fi
-if (($# > 0)) && [[ $1 != -* ]]; then duration=$1; shift; fi
-begin "$0" "$@"
-check users '^[1-9][0-9]{0,4}$' 'a number from 1 to 99999'
-check duration '^[1-9][0-9]{0,4}$' 'a number of seconds from 1 to 99999'
+unset CDPATH # It would make cd print where it went.
+scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$scripts")
+service=accountservice
 idle_samples=30
+newline=$'\n' # Inside an expansion, old versions of bash take no $'\n'.
+
+say() { printf '==> %s\n' "$*"; }
+
+# fail MESSAGE...: says what went wrong and what to do, a line each.
+fail() {
+  printf 'error: %s\n' "$1" >&2
+  shift
+  if (($# > 0)); then printf '       %s\n' "$@" >&2; fi
+  exit 1
+}
+
+usage() {
+  printf 'error: %s\n       usage: loadtest.sh [USERS] [SECONDS]\n' "$1" >&2
+  exit 2
+}
+
+# check NAME VALUE: a number from 1 to 99999.
+check() { [[ $2 =~ ^[1-9][0-9]{0,4}$ ]] || usage "$1='$2': want a number from 1 to 99999"; }
+
+need_command() { command -v "$1" >/dev/null || fail "$1 is not installed" "$2"; }
+
+users=${1-1000} duration=${2-30}
+if [[ $users = -h || $users = --help ]]; then
+  sed -n -e '2,/^[^#]/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+  exit
+fi
+(($# <= 2)) || usage "unknown argument '$3'"
+check USERS "$users"
+check SECONDS "$duration"
+cd "$root"
 
 # running_containers: those of its running tasks on this engine; one that drains is none.
 running_containers() {
   local tasks task
-  tasks=$(running_tasks "$SERVICE") || return
+  tasks=$(docker service ps --no-trunc --filter desired-state=running --quiet "$service") || return
   for task in $tasks; do docker ps --quiet --filter "label=com.docker.swarm.task.id=$task"; done
 }
 
 # find_containers: sets containers to those of the service that docker stats can see.
 find_containers() {
+  local nodes
   containers=$(running_containers)
-  [[ -n $containers ]] || fail "no task of $SERVICE runs on this engine, only on: $(
-    docker service ps --filter desired-state=running --format '{{.Node}}' "$SERVICE" | sort -u | paste -s -d ' ' -
-  )" 'docker stats sees only its own containers: point DOCKER_HOST or the docker context to a manager that runs a task'
+  if [[ -n $containers ]]; then return; fi
+  nodes=$(docker service ps --filter desired-state=running --format '{{.Node}}' "$service" | sort -u | xargs)
+  [[ -n $nodes ]] || fail "$service has no running task" 'see why: scripts/status.sh'
+  fail "no task of $service runs on this engine, only on: $nodes" \
+    'docker stats sees only its own containers: point DOCKER_HOST or the docker context to a manager that runs a task'
 }
 
-# find_url: sets base_url to where the service answers on this engine.
+# find_url: sets base_url to where the service answers: on this engine, if it does there.
 find_url() {
   local urls here
-  urls=$(service_urls "$SERVICE" '') || fail "where $SERVICE answers cannot be told: no task of it runs any more" 'see why: scripts/verify.sh'
-  here=$(url "$(manager_ip)" '' '')
-  base_url=$(grep -F "$here" <<<"$urls" | sed -n 1p) || fail "$SERVICE publishes no port on this engine" \
-    'deploy it with one: scripts/copyall.sh'
+  urls=$("$scripts/status.sh" | awk -v service="$service" '$1 == service { for (i = 2; i <= NF; i++) if ($i ~ /^http:/) print $i }')
+  here=${ManagerIP:-$(docker info --format '{{.Swarm.NodeAddr}}')}
+  base_url=$({ grep -F "//$here:" <<<"$urls" || echo "$urls"; } | sed -n 1p)
+  [[ -n $base_url ]] || fail "$service publishes no port" 'deploy it with one: scripts/copyall.sh'
+  curl --silent --show-error --fail --globoff --noproxy '*' --max-time 5 "$base_url/accounts/10000" >/dev/null ||
+    fail "$service does not answer at $base_url" 'see why: scripts/status.sh'
 }
 
 # sample: writes what docker stats says of the containers, a line each, after the Unix
@@ -91,7 +123,7 @@ simulate() {
 # conditions: what was measured, when, and on what.
 conditions() {
   echo "Measured on $(date '+%Y-%m-%d %H:%M %Z') with \`scripts/loadtest.sh $users $duration\`:" \
-    "$SERVICE $(docker service inspect --format '{{index .Spec.Labels "copyall.version"}}' "$SERVICE")," \
+    "$service $(docker service inspect --format '{{index .Spec.Labels "deploy.version"}}' "$service")," \
     "$(docker info --format 'docker engine {{.ServerVersion}}, {{.NCPU}} cores, {{.OperatingSystem}}, kernel {{.KernelVersion}}')," \
     "Gatling $(sed -n '/gatling-charts/,/version/s/.*<version>\(.*\)<.*/\1/p' gatling/pom.xml)."
 }
@@ -105,10 +137,10 @@ draw() {
 }
 
 trap 'echo "Interrupted: nothing was changed" >&2; exit 130' INT TERM HUP
-need_manager
+need_command docker 'install docker: https://docs.docker.com/engine/install/'
 need_command javac 'install a JDK, 17 or newer (Debian: default-jdk-headless)'
 need_command mvn 'install Maven (Debian: maven): https://maven.apache.org/install.html'
-"$scripts/verify.sh"
+docker service inspect "$service" >/dev/null || fail "there is no service $service to measure" 'deploy it: scripts/copyall.sh'
 find_containers
 find_url
 say 'Compiling the simulation (the first time, Maven fetches what it needs)'
@@ -116,7 +148,7 @@ gatling test-compile || fail 'the simulation cannot be compiled' 'mend what Mave
 results=build/loadtest/$(date +%Y%m%d-%H%M%S)
 mkdir -p "$results"
 
-say "Measuring $SERVICE at $base_url: at rest first, $idle_samples samples, one a second"
+say "Measuring $service at $base_url: at rest first, $idle_samples samples, one a second"
 start_sampling
 wait_for_samples
 say "Simulating $users users for $duration s"
@@ -139,5 +171,5 @@ cat "$results/summary.md"
 echo
 say "All of it is in $results; Gatling's report: $(ls "$results"/gatling/*/index.html)"
 [[ $containers = "$(running_containers)" ]] ||
-  fail "other tasks of $SERVICE run now than at the start: the figures are not of one and the same" 'see why: docker service ps --no-trunc '"$SERVICE"
+  fail "other tasks of $service run now than at the start: the figures are not of one and the same" 'see why: docker service ps --no-trunc '"$service"
 [[ -z $failed ]] || fail 'the load test failed:' "$(grep ' : false (actual' "$results/simulation.txt" || tail -n 3 "$results/simulation.txt")"

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	engine "goblog/deploy/swarm"
 
@@ -27,7 +28,8 @@ type Builder struct {
 	BaseImage string // that the Dockerfile builds on
 	Say       func(format string, arguments ...any)
 
-	found *base
+	found  *base
+	copies string // directory of this process's own copies of binaries, by service
 }
 
 // base is the image to build on, as it was found.
@@ -80,16 +82,54 @@ func (b *Builder) Compile(ctx context.Context, service stack.Service) error {
 	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
 		return err
 	}
-	fresh := fmt.Sprintf("%s.%d", binary, os.Getpid()) // Somebody else may be building, too.
-	defer os.Remove(fresh)
+	// Others may be building here, too: what this process takes is what it has compiled.
+	free, err := b.alone()
+	if err != nil {
+		return err
+	}
+	defer free()
 	command := exec.CommandContext(ctx, "go", "build", "-C", source, "-trimpath", "-buildvcs=false",
-		"-ldflags", "-s -w -X main.version="+b.Version+" -X main.commit="+commit, "-o", fresh, ".")
+		"-ldflags", "-s -w -X main.version="+b.Version+" -X main.commit="+commit, "-o", binary, ".")
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+b.CPU)
 	if said, err := command.CombinedOutput(); err != nil {
 		os.Remove(binary) // Nothing stale is left to ship.
 		return failed(ctx, err, "go build of "+source+" failed", said, "mend what the compiler says above")
 	}
-	return os.Rename(fresh, binary)
+	if b.copies == "" {
+		if b.copies, err = os.MkdirTemp(filepath.Dir(binary), "compiled."); err != nil {
+			return err
+		}
+	}
+	return copyFile(binary, filepath.Join(b.copies, service.Name))
+}
+
+// alone waits until nobody else compiles in this checkout, until the returned function is called.
+func (b *Builder) alone() (func(), error) {
+	file, err := os.OpenFile(filepath.Join(b.Root, "build", "compile.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("wait for others who compile in %s: %w", b.Root, err)
+	}
+	return func() { file.Close() }, nil
+}
+
+// compiled is the binary that this process has compiled last.
+func (b *Builder) compiled(service string) string {
+	if b.copies == "" {
+		return b.Binary(service)
+	}
+	return filepath.Join(b.copies, service)
+}
+
+// Close removes what only this process needed.
+func (b *Builder) Close() {
+	if b.copies != "" {
+		os.RemoveAll(b.copies)
+		b.copies = ""
+	}
 }
 
 // Tag is the lasting tag of a service's image, REPOSITORY:sha-<12 digits of the hash of
@@ -103,7 +143,7 @@ func (b *Builder) Tag(ctx context.Context, service stack.Service) (string, error
 	if err != nil {
 		return "", err
 	}
-	sum, err := hash(service, b.Binary(service.Name), on.name+" "+on.id, b.CPU, b.Version)
+	sum, err := hash(service, b.compiled(service.Name), filepath.Join(b.Root, "build"), on.name+" "+on.id, b.CPU, b.Version)
 	if err != nil {
 		return "", fmt.Errorf("read what goes into the image of %s: %w", service.Name, err)
 	}
@@ -224,12 +264,8 @@ func (b *Builder) Push(ctx context.Context, registry string, service stack.Servi
 	if err != nil {
 		return "", err
 	}
-	if image != nil {
-		for _, digest := range image.Digests {
-			if strings.HasPrefix(digest, repository+"@") {
-				return digest, nil
-			}
-		}
+	if image != nil && image.DigestOf(repository) != "" {
+		return image.DigestOf(repository), nil
 	}
 	return "", fmt.Errorf("%s was pushed, but the engine does not know its digest", repository)
 }

@@ -75,7 +75,7 @@ func TestHash(t *testing.T) {
 		b, service, _ := checkout(t)
 		conf := filepath.Join(service.Build.Context, "conf", "web.conf")
 		sum := func(more ...string) string {
-			got, err := hash(service, b.Binary("web"), more...)
+			got, err := hash(service, b.Binary("web"), filepath.Join(b.Root, "build"), more...)
 			So(err, ShouldBeNil)
 			return got
 		}
@@ -113,7 +113,7 @@ func TestHash(t *testing.T) {
 			Convey("it is another one after a change of "+what, func() {
 				binary := b.Binary("web")
 				change()
-				got, err := hash(service, binary, "base", "amd64")
+				got, err := hash(service, binary, filepath.Join(b.Root, "build"), "base", "amd64")
 				So(err, ShouldBeNil)
 				So(got, ShouldNotEqual, was)
 			})
@@ -126,7 +126,7 @@ func TestHash(t *testing.T) {
 		for what, path := range map[string]string{"binary": b.Binary("web"), "Dockerfile": service.Build.Dockerfile, "context": service.Build.Context} {
 			Convey("a "+what+" that is not there is an error", func() {
 				So(os.RemoveAll(path), ShouldBeNil)
-				_, err := hash(service, b.Binary("web"))
+				_, err := hash(service, b.Binary("web"), filepath.Join(b.Root, "build"))
 				So(errors.Is(err, os.ErrNotExist), ShouldBeTrue)
 			})
 		}
@@ -213,10 +213,12 @@ func TestCompile(t *testing.T) {
 	Convey("Given the package of a service", t, func() {
 		b, service, said := checkout(t)
 		binary := b.Binary("web")
+		So(os.Remove(binary), ShouldBeNil)
 		left := func() []string {
+			b.Close()
 			found, err := filepath.Glob(filepath.Join(b.Root, "build", "*"))
 			So(err, ShouldBeNil)
-			return found
+			return slices.DeleteFunc(found, func(path string) bool { return filepath.Base(path) == "compile.lock" })
 		}
 		Convey("it is compiled to a binary that knows its version, and to the same bytes each time", func() {
 			So(b.Compile(ctx, service), ShouldBeNil)
@@ -229,13 +231,13 @@ func TestCompile(t *testing.T) {
 				So(err, ShouldBeNil)
 				So(string(out), ShouldEqual, "v1 unknown\n")
 			}
-			So(os.Remove(binary), ShouldBeNil)
 			So(b.Compile(ctx, service), ShouldBeNil)
 			second, err := os.ReadFile(binary)
 			So(err, ShouldBeNil)
 			So(string(second) == string(first), ShouldBeTrue)
 			Convey("and in whichever directory", func() {
 				other, service, _ := checkout(t)
+				So(os.Remove(other.Binary("web")), ShouldBeNil)
 				So(other.Compile(ctx, service), ShouldBeNil)
 				elsewhere, err := os.ReadFile(other.Binary("web"))
 				So(err, ShouldBeNil)

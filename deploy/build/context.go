@@ -37,7 +37,7 @@ func (b *Builder) context(service stack.Service) (string, error) {
 	if err != nil {
 		return dir, err
 	}
-	if err := copyFile(b.Binary(service.Name), filepath.Join(dir, "service")); err != nil {
+	if err := copyFile(b.compiled(service.Name), filepath.Join(dir, "service")); err != nil {
 		return dir, err
 	}
 	data := filepath.Join(dir, "rootfs", "data")
@@ -93,7 +93,7 @@ func copyFile(from, to string) error {
 
 // hash is 12 hex digits of all that goes into an image. An image's own id tells less: it
 // changes with the builder's cache and with time stamps.
-func hash(service stack.Service, binary string, more ...string) (string, error) {
+func hash(service stack.Service, binary, builds string, more ...string) (string, error) {
 	sum := sha256.New()
 	for _, text := range append(more, service.Name, service.Build.Target) {
 		fmt.Fprintf(sum, "%q\n", text)
@@ -121,7 +121,7 @@ func hash(service stack.Service, binary string, more ...string) (string, error) 
 	if err := add("Dockerfile", service.Build.Dockerfile); err != nil {
 		return "", err
 	}
-	err := eachFile(service.Build.Context, filepath.Dir(binary), func(path string, entry fs.DirEntry) error {
+	err := eachFile(service.Build.Context, builds, func(path string, entry fs.DirEntry) error {
 		switch {
 		case entry.IsDir():
 			return nil

@@ -70,13 +70,25 @@ func End(ctx context.Context, engine Engine, entry *Entry, outcome string, retur
 	return engine.LabelConfig(ctx, entry.config, labels)
 }
 
-// Trim removes entries from the old end until Length are left.
-func Trim(ctx context.Context, engine Engine, history History) error {
-	for len(history) > Length {
-		if err := engine.RemoveConfig(ctx, history[0].config); err != nil {
+// Trim removes entries from the old end until Length are left, but for what runs and what
+// can be gone back to.
+func Trim(ctx context.Context, engine Engine, history History, current *Snapshot) error {
+	needed := map[int]bool{}
+	if current != nil {
+		needed[current.Entry] = true
+		for _, version := range history.Reachable(current, current.Keep) {
+			needed[version.Entry] = true
+		}
+	}
+	left := len(history)
+	for _, entry := range history {
+		if left <= Length || needed[entry.N] {
+			continue
+		}
+		if err := engine.RemoveConfig(ctx, entry.config); err != nil {
 			return err
 		}
-		history = history[1:]
+		left--
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func TestHistoryIsKept(t *testing.T) {
 		})
 		Convey("only the last ten stay, and those of the other service do", func() {
 			history, _ := Read(ctx, m, "web")
-			So(Trim(ctx, m, history), ShouldBeNil)
+			So(Trim(ctx, m, history, nil), ShouldBeNil)
 			history, err := Read(ctx, m, "web")
 			So(err, ShouldBeNil)
 			So(history, ShouldHaveLength, Length)
@@ -64,8 +64,26 @@ func TestHistoryIsKept(t *testing.T) {
 			So(history.Next(), ShouldEqual, 12)
 			others, _ := Read(ctx, m, "web2")
 			So(others, ShouldHaveLength, 11)
+			Convey("but what runs and what can be gone back to stay, however old they are", func() {
+				old := &past{}
+				old.deploys("a", "b")
+				for range 12 {
+					old.ends("bad", Failed)
+				}
+				for _, entry := range old.history {
+					So(Begin(ctx, m, "old", entry), ShouldBeNil)
+				}
+				current := old.now()
+				current.Keep = 1
+				So(Trim(ctx, m, old.history, current), ShouldBeNil)
+				left, err := Read(ctx, m, "old")
+				So(err, ShouldBeNil)
+				So(left, ShouldHaveLength, Length)
+				So(left[0].N, ShouldEqual, 1)
+				So(left[1].N, ShouldEqual, 2)
+			})
 			Convey("and a short history stays whole", func() {
-				So(Trim(ctx, m, history), ShouldBeNil)
+				So(Trim(ctx, m, history, nil), ShouldBeNil)
 				history, _ := Read(ctx, m, "web")
 				So(history, ShouldHaveLength, Length)
 			})
@@ -83,7 +101,7 @@ func TestHistoryIsKept(t *testing.T) {
 			_, err = Read(ctx, m, "web")
 			So(err, ShouldBeError, "no quorum")
 			history := (&past{}).deploys("1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11").history
-			So(Trim(ctx, m, history), ShouldBeError, "no quorum")
+			So(Trim(ctx, m, history, nil), ShouldBeError, "no quorum")
 			So(Forget(ctx, m, history), ShouldBeError, "no quorum")
 		})
 		Convey("an entry that cannot be read is an error", func() {

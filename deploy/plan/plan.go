@@ -33,7 +33,7 @@ type Situation struct {
 	Node     string            // id of the node that the deploy talks to
 	Nodes    []swarm.Node      // all of the swarm
 	Others   []swarm.Service   // the services, this one may be among them
-	Networks map[string]string // drivers by name
+	Networks map[string]string // drivers of the networks that there are, by name; those of the swarm count as overlays
 	// StartInterval tells whether the engine knows a start interval of health checks.
 	StartInterval bool
 }
@@ -84,6 +84,10 @@ func Make(wanted Wanted, current *journal.Snapshot, here Situation, options Opti
 		p.Action = Replace
 		if options.Rolling {
 			p.Action = Update
+		}
+		if p.Action == Update && (p.Sent.Mode.Global == nil) != (current.Spec.Mode.Global == nil) {
+			p.Action = Replace
+			p.Notes = append(p.Notes, "A service that changes its mode cannot be updated, so "+p.Service+" is removed and created anew: expect an outage")
 		}
 		p.keepReplicas(current)
 		p.Lines = changes(p.Sent, current)

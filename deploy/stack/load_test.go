@@ -307,7 +307,7 @@ func TestProjectFiles(t *testing.T) {
 		Convey("quotes-service is published nowhere", func() {
 			So(quotes.Image, ShouldEqual, "eriklupander/quotes-service")
 			So(quotes.Spec.EndpointSpec.Ports, ShouldBeEmpty)
-			So(quotes.Deploy, ShouldResemble, Deploy{Timeout: time.Minute, Keep: 3})
+			So(quotes.Deploy, ShouldResemble, Deploy{Trial: 3 * time.Second, Timeout: time.Minute, Keep: 3})
 			So(*quotes.Spec.TaskTemplate.ContainerSpec.StopGracePeriod, ShouldEqual, 20*time.Second)
 		})
 		Convey("viz and dvizz are on a manager, with its socket", func() {

@@ -1,11 +1,11 @@
 package stack
 
 import (
+	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
-
-	"github.com/docker/cli/cli/compose/loader"
 )
 
 // Names returns the names of the services in stack files, sorted. It interpolates nothing,
@@ -15,11 +15,15 @@ func Names(files []string) ([]string, error) {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			return nil, err
+			var path *fs.PathError
+			if errors.As(err, &path) {
+				err = path.Err
+			}
+			return nil, located(file, err.Error())
 		}
-		parsed, err := loader.ParseYAML(text)
+		parsed, err := parse(text)
 		if err != nil {
-			return nil, err
+			return nil, located(file, err.Error())
 		}
 		services, _ := parsed["services"].(map[string]any)
 		for name := range services {

@@ -22,6 +22,16 @@ type Image struct {
 	Probed bool
 }
 
+// DigestOf is the image's name by its digest in a repository, or "".
+func (i *Image) DigestOf(repository string) string {
+	for _, digest := range i.Digests {
+		if strings.HasPrefix(digest, repository+"@") {
+			return digest
+		}
+	}
+	return ""
+}
+
 // Image returns the image of a name, tag or id, or nil where the engine has none.
 func (e *Engine) Image(ctx context.Context, name string) (*Image, error) {
 	found, err := e.api.ImageInspect(ctx, name)

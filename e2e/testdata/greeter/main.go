@@ -1,5 +1,5 @@
 // Command greeter is another service than this project's, as small as one can be that
-// these scripts deploy: it answers /hello, and "greeter healthcheck" asks itself.
+// the deploy program deploys: it answers /hello, and "greeter healthcheck" asks itself.
 package main
 
 import (

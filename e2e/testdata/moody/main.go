@@ -1,17 +1,20 @@
-// Command moody is a service that is well in its trial, which has no network, and not
-// in the swarm: what it does there is its version's name.
+// Command moody is a service with moods: the first word of its version says how it
+// behaves. Most moods come only in service, not in the trial, which its environment tells.
 package main
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 )
 
-var version string // Set when it is built, by scripts/build.sh.
+var version string // Set when it is built.
+
+const account = `{"id":"10000","name":"Person_0"}`
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "healthcheck" {
@@ -23,42 +26,74 @@ func main() {
 		return
 	}
 	fmt.Println("Starting moody", version)
-	inSwarm := hasNetwork()
-	is := func(mood string) bool { return inSwarm && strings.HasPrefix(version, mood) }
+	mood, _, _ := strings.Cut(version, ".")
+	inService := !strings.HasSuffix(os.Getenv("SERVICE"), "-trial")
+	healthy := func() bool { return true }
+	body, status := account, http.StatusOK
 	switch {
-	case strings.HasPrefix(version, "dead-at-start"):
+	// These fail in the trial already.
+	case mood == "dead-at-start":
 		fmt.Println("moody does not want to live")
 		os.Exit(3)
-	case strings.HasPrefix(version, "sick-soon"):
-		sickFrom = time.Now().Add(time.Second)
-	case is("sick"):
-		sickFrom = time.Now()
-	case is("dies"):
-		time.AfterFunc(3*time.Second, func() {
-			fmt.Println("moody has had enough")
-			os.Exit(4)
-		})
+	case mood == "dies-soon":
+		dieAfter(time.Second)
+	case mood == "hangs":
+		time.Sleep(time.Hour)
+	case mood == "needs-secret":
+		fmt.Println("moody needs a secret")
+		os.Exit(5)
+	// These fail in service only.
+	case !inService:
+	case mood == "crashes":
+		fmt.Println("moody crashes")
+		os.Exit(3)
+	case mood == "dies":
+		dieAfter(time.Second)
+	case mood == "sick": // It is never healthy, and ends in order.
+		healthy = func() bool { return false }
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGTERM)
+		go func() {
+			<-signals
+			fmt.Println("moody ends in order")
+			os.Exit(0)
+		}()
+	case mood == "wrong":
+		body = "moody says no"
+	case mood == "error":
+		body, status = "moody is at odds", http.StatusInternalServerError
+	case mood == "greedy":
+		time.AfterFunc(time.Second, eat)
 	}
 	http.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {
-		if !sickFrom.IsZero() && time.Now().After(sickFrom) {
+		if !healthy() {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
 	http.HandleFunc("/accounts/10000", func(w http.ResponseWriter, _ *http.Request) {
-		if is("wrong") {
-			fmt.Fprint(w, "moody says no")
-			return
-		}
-		fmt.Fprint(w, `{"id":"10000","name":"Person_0"}`)
+		w.WriteHeader(status)
+		fmt.Fprint(w, body)
 	})
 	fmt.Println(http.ListenAndServe(":6767", nil))
 	os.Exit(1)
 }
 
-var sickFrom time.Time
+func dieAfter(delay time.Duration) {
+	time.AfterFunc(delay, func() {
+		fmt.Println("moody has had enough")
+		os.Exit(4)
+	})
+}
 
-// hasNetwork tells whether there is more than the loopback interface.
-func hasNetwork() bool {
-	interfaces, err := net.Interfaces()
-	return err == nil && len(interfaces) > 1
+// eat takes memory until there is none.
+func eat() {
+	fmt.Println("moody is hungry")
+	var eaten [][]byte
+	for {
+		piece := make([]byte, 8<<20)
+		for i := range piece {
+			piece[i] = 1
+		}
+		eaten = append(eaten, piece)
+	}
 }

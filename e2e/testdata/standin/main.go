@@ -17,7 +17,7 @@ import (
 
 const dockerSocket = "/var/run/docker.sock"
 
-var version string // Set when it is built, by scripts/build.sh.
+var version string // Set when it is built.
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == "get" {
