@@ -126,7 +126,7 @@ func (d *deployment) findFinished(ctx context.Context, builder *build.Builder) e
 }
 
 func (d *deployment) describe(image *engine.Image) {
-	d.wanted.Probed = image.Probed
+	d.wanted.Probed, d.wanted.Starts = image.Probed, image.Starts
 	d.wanted.Platform = swarm.Platform{OS: image.OS, Architecture: image.CPU}
 	if image.CPU == "arm" { // Nodes tell their processors as armv7l and the like.
 		d.wanted.Platform.Architecture = ""
@@ -427,7 +427,7 @@ func (d *deployment) verify(ctx context.Context) error {
 	var urls []string
 	var err error
 	if goal.Known, err = d.tasksNow(ctx, d.running.ID); err == nil {
-		urls, err = d.await(within, goal, d.current.Verify)
+		urls, err = d.await(within, goal, d.service.Deploy.Verify)
 	}
 	if err != nil {
 		var failure *prove.Failure

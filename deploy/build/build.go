@@ -273,7 +273,7 @@ func (b *Builder) Push(ctx context.Context, registry string, service stack.Servi
 // Pull fetches a finished image that the engine lacks.
 func (b *Builder) Pull(ctx context.Context, service stack.Service) error {
 	b.Say("Pulling %s", service.Image)
-	_, err := docker(ctx, "docker pull of "+service.Image+", the image of "+service.Name+",", "name another image; one that only this engine has will do", "pull", "--quiet", service.Image)
+	_, err := docker(ctx, "docker pull of "+service.Image+", the image of "+service.Name+",", "name another image, by its setting or in the stack file; one that only this engine has will do", "pull", "--quiet", service.Image)
 	return err
 }
 

@@ -45,6 +45,7 @@ type Wanted struct {
 	Image    string // as tasks name it: by id or by digest
 	Platform swarm.Platform
 	Probed   bool // the image brings a health check
+	Starts   bool // that health check has a start period
 	Bound    bool // only this node has the image
 }
 
@@ -96,7 +97,7 @@ func Make(wanted Wanted, current *journal.Snapshot, here Situation, options Opti
 			p.Action = Nothing
 		}
 	}
-	p.chooseOrder(here)
+	p.chooseOrder(current, here)
 	if p.Action == Update {
 		p.Spec.TaskTemplate.ForceUpdate = current.Spec.TaskTemplate.ForceUpdate
 		if options.Force && p.Same {
@@ -134,6 +135,9 @@ func (w Wanted) spec(here Situation) swarm.ServiceSpec {
 		check := healthcheck(&spec)
 		if here.StartInterval {
 			check.StartInterval = w.Deploy.StartInterval
+			if check.StartPeriod == 0 && !w.Starts {
+				check.StartPeriod = startPeriod // The engine uses the start interval within it only.
+			}
 		} else if check.Interval == 0 || check.Interval > oldInterval {
 			check.Interval = oldInterval
 		}
@@ -209,7 +213,7 @@ func number(spec swarm.ServiceSpec) uint64 {
 }
 
 // chooseOrder has the new task start first, where the file does not choose and it can be.
-func (p *Plan) chooseOrder(here Situation) {
+func (p *Plan) chooseOrder(current *journal.Snapshot, here Situation) {
 	update := p.Spec.UpdateConfig
 	if update == nil {
 		update = &swarm.UpdateConfig{Parallelism: 1, FailureAction: swarm.UpdateFailureActionRollback}
@@ -217,7 +221,7 @@ func (p *Plan) chooseOrder(here Situation) {
 	}
 	if update.Order == "" {
 		update.Order = swarm.UpdateOrderStartFirst
-		if why := p.whyStopFirst(here); why != "" {
+		if why := p.whyStopFirst(current, here); why != "" {
 			update.Order = swarm.UpdateOrderStopFirst
 			if p.Action == Update {
 				p.Notes = append(p.Notes, fmt.Sprintf("The old task of %s stops before the new one starts (stop-first), as %s: expect an outage", p.Service, why))
@@ -235,12 +239,16 @@ func (p *Plan) chooseOrder(here Situation) {
 }
 
 // whyStopFirst is the reason for which a new task cannot run beside the old one, or "".
-func (p *Plan) whyStopFirst(here Situation) string {
+func (p *Plan) whyStopFirst(current *journal.Snapshot, here Situation) string {
+	tasks := number(p.Spec)
+	if current != nil {
+		tasks = max(tasks, number(current.Spec)) // The old tasks have the port until it is their turn.
+	}
 	nodes := len(usable(here.Nodes))
 	if boundTo(p.Spec, here.Node) {
 		nodes = min(nodes, 1)
 	}
-	if ports := hostPorts(p.Spec); len(ports) > 0 && (p.Spec.Mode.Global != nil || number(p.Spec) >= uint64(nodes)) {
+	if ports := hostPorts(p.Spec); len(ports) > 0 && (p.Spec.Mode.Global != nil || tasks >= uint64(nodes)) {
 		return fmt.Sprintf("port %d is published in host mode and no node is to spare", ports[0].PublishedPort)
 	}
 	for _, one := range p.Spec.TaskTemplate.ContainerSpec.Mounts {

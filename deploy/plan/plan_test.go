@@ -193,6 +193,12 @@ func TestUpdateOrder(t *testing.T) {
 			So(p.Sent.RollbackConfig, ShouldBeNil)
 		})
 	}
+	Convey("With a host-mode port, fewer tasks than before are no reason for start-first: the old ones have the port until it is their turn", t, func() {
+		here := swarmOf(n1, n2, n3)
+		p, err := Make(wanted(byDigest, hostMode), deployed(wanted(byDigest, hostMode, tasks(3)), here), here, Options{Rolling: true})
+		So(err, ShouldBeNil)
+		So(p.Spec.UpdateConfig.Order, ShouldEqual, swarm.UpdateOrderStopFirst)
+	})
 	Convey("A plain deploy has no outage to explain by the order, but the Spec has it for later", t, func() {
 		p, err := Make(wanted(hostMode), deployed(wanted(), alone), alone, Options{})
 		So(err, ShouldBeNil)

@@ -15,6 +15,8 @@ const (
 	// oldInterval is how often an engine without start interval probes: each probe starts
 	// a process, and this one does not end with the start.
 	oldInterval = time.Second
+	// startPeriod is for health checks with a start interval that name no period for it.
+	startPeriod = 10 * time.Second
 	// LabelTrial marks the service of a trial, so that one that was cut off can be tidied away.
 	LabelTrial = "deploy.trial"
 )

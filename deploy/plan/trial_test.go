@@ -93,7 +93,7 @@ func TestTrialsOfOtherServices(t *testing.T) {
 		So(trialOf(alone, global).Mode.Global, ShouldBeNil)
 	})
 	Convey("The image's own check is probed often, and is still the image's", t, func() {
-		So(*trialOf(alone, image).TaskTemplate.ContainerSpec.Healthcheck, ShouldResemble, container.HealthConfig{Interval: 200 * time.Millisecond, StartInterval: 200 * time.Millisecond})
+		So(*trialOf(alone, image).TaskTemplate.ContainerSpec.Healthcheck, ShouldResemble, container.HealthConfig{Interval: 200 * time.Millisecond, StartInterval: 200 * time.Millisecond, StartPeriod: 10 * time.Second})
 	})
 	Convey("An older engine is not told of a start interval", t, func() {
 		here := alone

@@ -20,6 +20,8 @@ type Image struct {
 	CPU     string // amd64, arm64 and the like
 	// Probed tells whether the image brings a health check.
 	Probed bool
+	// Starts tells whether that health check has a start period.
+	Starts bool
 }
 
 // DigestOf is the image's name by its digest in a repository, or "".
@@ -45,6 +47,7 @@ func (e *Engine) Image(ctx context.Context, name string) (*Image, error) {
 	if found.Config != nil && found.Config.Healthcheck != nil {
 		test := found.Config.Healthcheck.Test
 		image.Probed = len(test) > 0 && test[0] != "NONE"
+		image.Starts = found.Config.Healthcheck.StartPeriod > 0
 	}
 	return image, nil
 }
