@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +37,9 @@ type deployment struct {
 	planned *plan.Plan
 	entry   *journal.Entry // nil until something is to be changed
 	urls    []string       // where the new version was proven
+	back    bool           // it goes back to a version of the history
+
+	returned *swarm.ServiceSpec // what the engine made of the Spec that was sent
 }
 
 func (s *session) deployment(service stack.Service) *deployment {
@@ -236,7 +240,8 @@ func (d *deployment) try(ctx context.Context) error {
 	if err := d.endTrial(ctx, spec.Name); err != nil { // Of a deploy that was cut off.
 		return err
 	}
-	id, err := d.engine.Create(ctx, spec)
+	// Not interrupted: nobody would know whether it is there.
+	id, err := d.engine.Create(context.WithoutCancel(ctx), spec)
 	if err != nil {
 		return err
 	}
@@ -286,8 +291,9 @@ func (d *deployment) sendable(ctx context.Context, spec swarm.ServiceSpec) (swar
 	return spec, nil
 }
 
-// settle is how long a version that was never proven must have run to be believed.
-const settle = 2 * time.Second
+// settle is how long a version that was never proven must have run to be believed. With a
+// health check, a task runs once it is healthy.
+const settle = 1500 * time.Millisecond
 
 // change stores what runs, changes the swarm, and proves that the new version works. What
 // fails is undone. Its error is an outcome.
@@ -297,6 +303,9 @@ func (d *deployment) change(ctx context.Context) error {
 	}
 	if ctx.Err() != nil {
 		return d.untouched(ctx, []*deployment{d}, ctx.Err())
+	}
+	if err := d.unchanged(ctx); err != nil {
+		return d.untouched(ctx, []*deployment{d}, err)
 	}
 	spec, err := d.sendable(ctx, d.planned.Spec)
 	if err != nil {
@@ -316,11 +325,33 @@ func (d *deployment) change(ctx context.Context) error {
 	return d.deploy(ctx, after, d.planned.Action, goal)
 }
 
+// unchanged makes sure that nobody has changed the service since it was read: such a change
+// would be lost.
+func (d *deployment) unchanged(ctx context.Context) error {
+	now, err := d.engine.Service(ctx, d.service.Name)
+	switch {
+	case err != nil:
+		return err
+	case (now == nil) != (d.running == nil):
+		return failed(fmt.Sprintf("somebody created or removed %s meanwhile", d.service.Name), "look at it, and deploy again")
+	case now != nil && (now.ID != d.running.ID || !reflect.DeepEqual(now.Spec, d.running.Spec)):
+		return failed(fmt.Sprintf("somebody changed %s meanwhile", d.service.Name), "look at it, and deploy again")
+	}
+	return nil
+}
+
 // deploy brings a snapshot to the swarm by an action, from the entry in the history to the
 // proof. What fails is undone. Its error is an outcome.
 func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action plan.Action, goal prove.Goal) error {
 	if err := d.begin(ctx, &after); err != nil {
 		return d.untouched(ctx, []*deployment{d}, err)
+	}
+	if ctx.Err() != nil { // Nothing is changed yet.
+		err := d.untouched(ctx, []*deployment{d}, ctx.Err())
+		if noted := d.end(context.WithoutCancel(ctx), journal.Failed); noted != nil {
+			d.out.Warn(noted.Error())
+		}
+		return err
 	}
 	listening := d.listen(ctx)
 	within, cancel := context.WithTimeout(ctx, after.Timeout)
@@ -344,7 +375,7 @@ func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action 
 func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 	for _, entry := range d.history {
 		if entry.New() {
-			if err := journal.Begin(ctx, d.engine, d.service.Name, entry); err != nil {
+			if err := journal.Begin(context.WithoutCancel(ctx), d.engine, d.service.Name, entry); err != nil {
 				return err
 			}
 		}
@@ -368,7 +399,7 @@ func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 			d.entry.Lines = append(d.entry.Lines, line.Text(false))
 		}
 	}
-	if err := journal.Begin(ctx, d.engine, d.service.Name, d.entry); err != nil {
+	if err := journal.Begin(context.WithoutCancel(ctx), d.engine, d.service.Name, d.entry); err != nil {
 		return err
 	}
 	d.history = append(d.history, d.entry)
@@ -388,7 +419,10 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 		}
 		goal.Known, goal.Rolling, goal.Failures = known, true, 1
 		d.out.Step("Updating %s to %s, one task at a time, %s", d.service.Name, d.entry.After.Version, spec.UpdateConfig.Order)
-		return d.engine.Update(ctx, d.running, spec, false)
+		if err := d.engine.Update(ctx, d.running, spec, false); err != nil {
+			return err
+		}
+		return d.readReturned(ctx)
 	case plan.Replace:
 		d.out.Step("Removing %s %s", d.service.Name, d.current.Version)
 		if err := d.removeAtOnce(ctx, d.running.ID, killable(d.current.Spec)); err != nil {
@@ -396,7 +430,18 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 		}
 	}
 	d.out.Step("Creating %s %s", d.service.Name, d.entry.After.Version)
-	_, err := d.engine.Create(ctx, spec)
+	if _, err := d.engine.Create(ctx, spec); err != nil {
+		return err
+	}
+	return d.readReturned(ctx)
+}
+
+// readReturned reads what the engine makes of the Spec, before anybody else changes it.
+func (d *deployment) readReturned(ctx context.Context) error {
+	now, err := d.engine.Service(ctx, d.service.Name)
+	if now != nil && now.Spec.Labels[journal.LabelDeploy] == d.id {
+		d.returned = &now.Spec
+	}
 	return err
 }
 
@@ -404,13 +449,7 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 func (d *deployment) end(ctx context.Context, outcome string) error {
 	var returned *swarm.ServiceSpec
 	if outcome == journal.Done {
-		now, err := d.engine.Service(ctx, d.service.Name)
-		if err != nil {
-			return err
-		}
-		if now != nil {
-			returned = &now.Spec
-		}
+		returned = d.returned
 		if d.entry.After.Returned != nil {
 			returned = d.entry.After.Returned // A rollback: changes made by hand stay known as such.
 		}
@@ -484,13 +523,10 @@ func (d *deployment) finish(ctx context.Context) {
 		}
 		d.tidy(ctx)
 	}
-	at := ""
-	if len(d.urls) > 0 {
-		at = "; it serves at " + strings.Join(d.urls, " ")
-	}
+	serves := d.serves(ctx, d.service.Name, d.service.Deploy.Verify)
 	if d.planned.Action == plan.Nothing {
-		d.out.Step("%s runs already%s", d.service.Name+" "+d.current.Version, at)
+		d.out.Step("Nothing to deploy: %s", serves)
 		return
 	}
-	d.out.Step("Deployed %s in %.1f s%s", d.version(), time.Since(d.began).Seconds(), at)
+	d.out.Step("Deployed %s in %.1f s: %s", d.version(), time.Since(d.began).Seconds(), serves)
 }

@@ -8,9 +8,8 @@ import (
 	"goblog/deploy/plan"
 )
 
-// Labels of services that shell scripts deployed before there was this program.
+// More labels of services that shell scripts deployed; see journal.LabelScripts.
 const (
-	labelOldArguments       = "copyall.arguments"
 	labelOldVersion         = "copyall.version"
 	labelOldPreviousImage   = "copyall.previous-image"
 	labelOldPreviousVersion = "copyall.previous-version"
@@ -21,7 +20,7 @@ const (
 // health has to do.
 func foundEntry(current *journal.Snapshot, n int) *journal.Entry {
 	labels := current.Spec.Labels
-	if labels[labelOldArguments] == "" {
+	if labels[journal.LabelScripts] == "" {
 		return nil
 	}
 	entry := &journal.Entry{N: n, Outcome: journal.Found, By: "scripts of an older version", At: time.Now(), After: *current}

@@ -257,7 +257,7 @@ func TestErrorsHaveTheirLines(t *testing.T) {
 		cancel()
 		So(errors.As(s.untouched(ctx, all, errors.New("no quorum")), &told), ShouldBeTrue)
 		So(told.exit, ShouldEqual, exitInterrupted)
-		So(told.problem, ShouldEqual, "interrupted; nothing was changed")
+		So(told.problem, ShouldEqual, "interrupted; nothing that runs was changed")
 	})
 }
 

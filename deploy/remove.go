@@ -24,10 +24,7 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 	if err != nil {
 		return err
 	}
-	s, err := open(ctx, o, out)
-	if err == nil {
-		err = s.needManager(false)
-	}
+	s, err := openManager(ctx, o, out)
 	if err != nil {
 		return err
 	}
@@ -35,7 +32,7 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 	for _, service := range slices.Backward(services) {
 		if err := s.removeService(ctx, service); err != nil {
 			if !o.keepGoing || ctx.Err() != nil {
-				return s.outcome(s.orInterrupted(ctx, err))
+				return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
 			}
 			s.tell(err)
 			bad = append(bad, service.Name)
@@ -43,13 +40,22 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 	}
 	for _, network := range loaded.Networks {
 		if err := s.removeNetwork(ctx, network); err != nil {
-			return err
+			return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
 		}
 	}
 	if len(bad) > 0 {
 		return failed("these could not be removed, for the reasons above: " + strings.Join(bad, " "))
 	}
 	return nil
+}
+
+// outcomeOfRemoval says which of the services are still there.
+func (s *session) outcomeOfRemoval(ctx context.Context, services []stack.Service, err error) *outcome {
+	told := s.outcome(err)
+	for _, service := range services {
+		told.lines = append(told.lines, s.serves(ctx, service.Name, nil))
+	}
+	return told
 }
 
 func (s *session) removeService(ctx context.Context, service stack.Service) error {
@@ -124,17 +130,17 @@ func (s *session) removeNetwork(ctx context.Context, network stack.Network) erro
 	if err != nil {
 		return err
 	}
-	var id, driver string
+	var id, driver, scope string
 	for _, one := range networks {
-		if one.Name == network.Name {
-			id, driver = one.ID, one.Driver
+		if one.Name == network.Name && (id == "" || one.Scope == "swarm") {
+			id, driver, scope = one.ID, one.Driver, one.Scope
 		}
 	}
 	switch {
 	case id == "":
 		s.out.Step("There is no network %s", network.Name)
 		return nil
-	case driver != "overlay":
+	case scope != "swarm":
 		s.out.Step("Network %s stays: it is of driver %s, and was not made by a deploy", network.Name, driver)
 		return nil
 	}
@@ -158,7 +164,7 @@ func (s *session) removeNetwork(ctx context.Context, network stack.Network) erro
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
 	for { // It is in use until the last task's end has come through.
-		err := s.engine.RemoveNetwork(ctx, network.Name)
+		err := s.engine.RemoveNetwork(ctx, id)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/swarm"
 
 	"goblog/deploy/journal"
 	"goblog/deploy/plan"
@@ -20,10 +23,7 @@ func rollback(ctx context.Context, o *options, out *progress.Printer) error {
 	if err != nil {
 		return err
 	}
-	s, err := open(ctx, o, out)
-	if err == nil {
-		err = s.needManager(false)
-	}
+	s, err := openManager(ctx, o, out)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func rollback(ctx context.Context, o *options, out *progress.Printer) error {
 	if err := d.read(ctx); err != nil {
 		return s.untouched(ctx, all, err)
 	}
-	if d.running == nil {
+	if d.running == nil && d.history.Last() == nil {
 		return failed("there is no service "+name+" to roll back", "deploy it: scripts/copyall.sh")
 	}
 	version, err := d.versionToGoBackTo(n)
@@ -49,11 +49,7 @@ func rollback(ctx context.Context, o *options, out *progress.Printer) error {
 	if err := d.rollBackTo(ctx, version); err != nil {
 		return err
 	}
-	at := ""
-	if len(d.urls) > 0 {
-		at = "; it serves at " + strings.Join(d.urls, " ")
-	}
-	out.Step("Rolled %s back to %s%s", name, version.Version, at)
+	out.Step("Rolled %s back to %s: %s", name, version.Version, d.serves(context.WithoutCancel(ctx), name, version.Verify))
 	return nil
 }
 
@@ -86,20 +82,23 @@ func (o *options) target() (string, int, error) {
 
 func (d *deployment) versionToGoBackTo(n int) (*journal.Snapshot, error) {
 	name := d.service.Name
+	if d.current == nil && n == 0 {
+		return d.history.Last(), nil // Somebody has removed it.
+	}
 	if n == 0 {
 		if previous := d.history.Previous(d.current); previous != nil {
 			return previous, nil
 		}
 		return nil, failed(fmt.Sprintf("%s %s replaced nothing, so there is nothing to go back to", name, d.current.Version), "check out the version you want, and deploy it: scripts/copyall.sh")
 	}
-	if n == d.current.Entry {
+	if d.current != nil && n == d.current.Entry {
 		return nil, failed(fmt.Sprintf("entry %d of %s, version %s, is what runs", n, name, d.current.Version))
 	}
 	version := d.history.Version(n)
 	if version == nil {
 		var numbers []string
 		for _, entry := range d.history {
-			if entry.N != d.current.Entry && d.history.Version(entry.N) != nil {
+			if (d.current == nil || entry.N != d.current.Entry) && d.history.Version(entry.N) != nil {
 				numbers = append(numbers, strconv.Itoa(entry.N))
 			}
 		}
@@ -108,6 +107,10 @@ func (d *deployment) versionToGoBackTo(n int) (*journal.Snapshot, error) {
 	return version, nil
 }
 
+// leastTimeout is what a rollback gets, whatever the deploy of that version got: it drains
+// what runs, and watches the update for a while.
+const leastTimeout = time.Minute
+
 // rollBackTo updates the service to a version that ran before, and proves it by that
 // version's own verify.
 func (d *deployment) rollBackTo(ctx context.Context, version *journal.Snapshot) error {
@@ -115,20 +118,36 @@ func (d *deployment) rollBackTo(ctx context.Context, version *journal.Snapshot) 
 	if err != nil {
 		return d.untouched(ctx, []*deployment{d}, err)
 	}
-	plan.KeepReplicas(&spec, version, d.current)
 	if spec.Labels == nil {
 		spec.Labels = map[string]string{}
 	}
+	d.planRollback(&spec, version)
+	after := *version
+	after.Spec = spec
+	after.Timeout = max(version.Timeout, leastTimeout)
+	d.back = true
+	d.service.Deploy = stack.Deploy{Verify: after.Verify, Trial: after.Trial, Timeout: after.Timeout}
+	return d.deploy(ctx, after, d.planned.Action, prove.Goal{Failures: 3})
+}
+
+// planRollback says what a rollback changes, and how: by an update, wherever that can be.
+func (d *deployment) planRollback(spec *swarm.ServiceSpec, version *journal.Snapshot) {
+	d.planned = &plan.Plan{Service: d.service.Name, Action: plan.Create}
+	if d.current == nil {
+		d.out.Step("Plan: create %s %s again, as somebody has removed it", d.service.Name, version.Version)
+		return
+	}
+	plan.KeepReplicas(spec, version, d.current)
 	d.out.Step("Plan: roll %s back from %s to %s", d.service.Name, d.current.Version, version.Version)
-	d.planned = &plan.Plan{Service: d.service.Name, Action: plan.Update, Lines: plan.Changes(version, d.current)}
+	d.planned.Action, d.planned.Lines = plan.Update, plan.Changes(version, d.current)
+	if (spec.Mode.Global == nil) != (d.current.Spec.Mode.Global == nil) {
+		d.planned.Action = plan.Replace
+		d.out.Detail("A service that changes its mode cannot be updated, so it is removed and created anew: expect an outage")
+	}
 	for _, line := range d.planned.Lines {
 		d.out.Detail("%s", line.Text(d.showValues))
 	}
-	if d.current.Spec.TaskTemplate.ForceUpdate >= spec.TaskTemplate.ForceUpdate && len(d.planned.Lines) == 0 {
-		spec.TaskTemplate.ForceUpdate = d.current.Spec.TaskTemplate.ForceUpdate + 1
+	if len(d.planned.Lines) == 0 {
+		spec.TaskTemplate.ForceUpdate = max(spec.TaskTemplate.ForceUpdate, d.current.Spec.TaskTemplate.ForceUpdate+1)
 	}
-	after := *version
-	after.Spec = spec
-	d.service.Deploy = stack.Deploy{Verify: after.Verify, Trial: after.Trial, Timeout: after.Timeout}
-	return d.deploy(ctx, after, plan.Update, prove.Goal{Settled: 0})
 }

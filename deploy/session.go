@@ -30,6 +30,7 @@ type session struct {
 	info   system.Info
 	began  time.Time
 	built  *build.Builder
+	made   []string // what had to be made for the deploy, and stays
 }
 
 // open connects to the engine, which may be in no swarm yet.
@@ -43,6 +44,15 @@ func open(ctx context.Context, o *options, out *progress.Printer) (*session, err
 		return nil, s.orInterrupted(ctx, failed(err.Error(), "start it, or point DOCKER_HOST or the docker context to one", "nothing was changed"))
 	}
 	return s, nil
+}
+
+// openManager connects to an engine that takes commands for a swarm.
+func openManager(ctx context.Context, o *options, out *progress.Printer) (*session, error) {
+	s, err := open(ctx, o, out)
+	if err == nil {
+		err = s.needManager(false)
+	}
+	return s, err
 }
 
 // orInterrupted is the error of a step before the first change.
@@ -77,6 +87,7 @@ func (s *session) makeSwarm(ctx context.Context) error {
 		// The engine names the addresses where it cannot choose between several.
 		return s.orInterrupted(ctx, failed(err.Error(), "choose the address that other nodes reach this one at: ADVERTISE_ADDR=...", "nothing was changed"))
 	}
+	s.made = append(s.made, "this engine is the manager of a swarm now")
 	var err error
 	if s.info, err = s.engine.Info(ctx); err != nil {
 		return err
@@ -162,6 +173,7 @@ func (s *session) networkIDs(ctx context.Context, wanted []stack.Network) (map[s
 		if err != nil {
 			return nil, err
 		}
+		s.made = append(s.made, "network "+one.Name+" was created")
 		created = true
 	}
 	if created {
@@ -199,8 +211,16 @@ func (s *session) tasksNow(ctx context.Context, service string) (map[string]bool
 	return known, err
 }
 
+// verifyNow is how what runs is proven; nil where nobody knows.
+func (d *deployment) verifyNow() *stack.Verify {
+	if d.current == nil {
+		return nil
+	}
+	return d.current.Verify
+}
+
 // serves says in a sentence what serves now, asked in this moment: for the last line.
-func (s *session) serves(ctx context.Context, service string, version *journal.Snapshot) string {
+func (s *session) serves(ctx context.Context, service string, verify *stack.Verify) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	found, err := s.engine.Service(ctx, service)
@@ -221,12 +241,11 @@ func (s *session) serves(ctx context.Context, service string, version *journal.S
 		}
 	}
 	name := strings.TrimSpace(service + " " + cmp.Or(found.Spec.Labels[journal.LabelVersion], found.Spec.Labels[labelOldVersion]))
+	if mode := found.Spec.Mode.Replicated; mode != nil && mode.Replicas != nil && *mode.Replicas == 0 {
+		return fmt.Sprintf("%s is scaled to 0 replicas", name)
+	}
 	if running == 0 {
 		return fmt.Sprintf("no task of %s runs", name)
-	}
-	var verify *stack.Verify
-	if version != nil {
-		verify = version.Verify
 	}
 	addresses, _, err := s.where(ctx)
 	if err != nil {

@@ -89,10 +89,19 @@ func checkSettings(env map[string]string) error {
 	}
 	for _, shape := range shapes {
 		if value := env[shape.name]; value != "" && !regexp.MustCompile(shape.pattern).MatchString(value) {
-			return usage("%s='%s': want %s", shape.name, value, shape.wanted)
+			return usage("%s='%s': want %s", shape.name, hidden(shape.name, value), shape.wanted)
 		}
 	}
 	return nil
+}
+
+// hidden is a setting's value for people: of environment variables, which may hold
+// secrets, only that there are some.
+func hidden(name, value string) string {
+	if name == "SERVICE_ENV" && value != "" {
+		return "(not shown)"
+	}
+	return value
 }
 
 // environment is the process's own, with the defaults that a file cannot know.
@@ -119,7 +128,7 @@ func printSettings(out io.Writer, env map[string]string) {
 	}{{"Settings of the stack files", fileSettings}, {"Settings of this program", ownSettings}} {
 		fmt.Fprintf(out, "\n%s, as they are now; each is an environment variable:\n", table.title)
 		for _, one := range table.settings {
-			fmt.Fprintf(out, "  %s=%s\n      %s\n", one.name, cmp.Or(env[one.name], one.fallback), one.meaning)
+			fmt.Fprintf(out, "  %s=%s\n      %s\n", one.name, hidden(one.name, cmp.Or(env[one.name], one.fallback)), one.meaning)
 		}
 	}
 }

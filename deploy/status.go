@@ -25,10 +25,7 @@ func status(ctx context.Context, o *options, out *progress.Printer) error {
 	if len(o.arguments) > 0 {
 		return usage("status takes no argument, so not '%s' either: it shows all services", o.arguments[0])
 	}
-	s, err := open(ctx, o, out)
-	if err == nil {
-		err = s.needManager(false)
-	}
+	s, err := openManager(ctx, o, out)
 	if err != nil {
 		return err
 	}
@@ -36,9 +33,12 @@ func status(ctx context.Context, o *options, out *progress.Printer) error {
 	if err != nil {
 		return err
 	}
+	gone, err := s.gonesHistories(ctx, services)
+	if err != nil {
+		return err
+	}
 	if len(services) == 0 {
 		out.Step("No services run in this swarm")
-		return nil
 	}
 	names, err := s.networkNames(ctx)
 	if err != nil {
@@ -49,7 +49,9 @@ func status(ctx context.Context, o *options, out *progress.Printer) error {
 		return err
 	}
 	table := tabwriter.NewWriter(out.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SERVICE\tVERSION\tWANTED\tRUNNING\tNODES\tAGE\tURL")
+	if len(services) > 0 {
+		fmt.Fprintln(table, "SERVICE\tVERSION\tWANTED\tRUNNING\tNODES\tAGE\tURL")
+	}
 	var more []string
 	for _, service := range services {
 		tasks, err := s.engine.Tasks(ctx, service.ID)
@@ -62,9 +64,11 @@ func status(ctx context.Context, o *options, out *progress.Printer) error {
 		}
 		current := history.Current(&service, names)
 		fmt.Fprintln(table, strings.Join(row(service, tasks, hosts, addresses), "\t"))
-		more = append(more, s.moreOf(ctx, service, tasks, history, current)...)
+		more = append(more, lastError(service.Spec.Name, tasks)...)
+		more = append(more, s.told(ctx, service.Spec.Name, history, current)...)
 	}
 	table.Flush()
+	more = append(more, gone...)
 	for _, line := range more {
 		fmt.Fprintln(out.Out, line)
 	}
@@ -97,16 +101,42 @@ func row(service swarm.Service, tasks []engine.Task, hosts map[string]string, at
 	}
 }
 
-// moreOf is what follows below the table: the last error, the lock and the history.
-func (s *session) moreOf(ctx context.Context, service swarm.Service, tasks []engine.Task, history journal.History, current *journal.Snapshot) []string {
-	name := service.Spec.Name
+// gonesHistories is what is known of services that somebody deploys or has deployed, and
+// that are not there.
+func (s *session) gonesHistories(ctx context.Context, services []swarm.Service) ([]string, error) {
+	known, err := journal.Services(ctx, s.engine)
+	if err != nil {
+		return nil, err
+	}
 	var lines []string
-	for _, task := range tasks { // The youngest first.
+	for _, name := range known {
+		if slices.ContainsFunc(services, func(service swarm.Service) bool { return service.Spec.Name == name }) {
+			continue
+		}
+		history, err := journal.Read(ctx, s.engine, name)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, "", fmt.Sprintf("There is no service %s; scripts/rollback.sh %[1]s creates again what ran last", name))
+		lines = append(lines, s.told(ctx, name, history, nil)...)
+	}
+	return lines, nil
+}
+
+// lastError is the last error of a service's tasks, which come the youngest first.
+func lastError(name string, tasks []engine.Task) []string {
+	for _, task := range tasks {
 		if task.Status.Err != "" {
-			lines = append(lines, fmt.Sprintf("%s: last error: %s", name, task.Status.Err))
-			break
+			return []string{fmt.Sprintf("%s: last error: %s", name, task.Status.Err)}
 		}
 	}
+	return nil
+}
+
+// told is what the swarm keeps of a service: who deploys it now, and its history. current
+// is nil where it does not run.
+func (s *session) told(ctx context.Context, name string, history journal.History, current *journal.Snapshot) []string {
+	var lines []string
 	if held, err := journal.Held(ctx, s.engine, name); err == nil && held != nil {
 		lines = append(lines, held.Error())
 	}
@@ -115,13 +145,17 @@ func (s *session) moreOf(ctx context.Context, service swarm.Service, tasks []eng
 	}
 	lines = append(lines, "", "History of "+name+":")
 	can := map[int]bool{}
-	for _, version := range history.Reachable(current, current.Keep) {
+	running, keep := 0, journal.Length
+	if current != nil {
+		running, keep = current.Entry, current.Keep
+	}
+	for _, version := range history.Reachable(current, keep) {
 		can[version.Entry] = true
 	}
 	for _, entry := range slices.Backward(history) {
 		mark := ""
 		switch {
-		case entry.N == current.Entry:
+		case entry.N == running:
 			mark = "runs now"
 		case can[entry.N]:
 			mark = "can be gone back to"

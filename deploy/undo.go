@@ -20,11 +20,15 @@ import (
 // undo says why a change failed, puts back what ran before, and returns the outcome. An
 // interruption is undone as a failure is.
 func (d *deployment) undo(ctx context.Context, cause error) error {
-	exit, problem := exitFailed, fmt.Sprintf("the deploy of %s %s failed", d.service.Name, d.entry.After.Version)
+	what := fmt.Sprintf("the deploy of %s %s", d.service.Name, d.entry.After.Version)
+	if d.back {
+		what = fmt.Sprintf("the rollback of %s to %s", d.service.Name, d.entry.After.Version)
+	}
+	exit, problem := exitFailed, what+" failed"
 	var failure *prove.Failure
 	switch {
 	case ctx.Err() != nil:
-		exit, problem = exitInterrupted, fmt.Sprintf("the deploy of %s %s was interrupted", d.service.Name, d.entry.After.Version)
+		exit, problem = exitInterrupted, what+" was interrupted"
 	case errors.As(cause, &failure):
 		d.out.Explain(failure.Reason, failure.Lines...)
 	case errors.Is(cause, context.DeadlineExceeded):
@@ -41,24 +45,28 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 }
 
 // goBack undoes a change that had worked, as another service of the same deploy failed.
-func (d *deployment) goBack(ctx context.Context) {
+func (d *deployment) goBack(ctx context.Context) string {
 	if d.entry == nil {
-		return
+		return ""
 	}
 	ctx = context.WithoutCancel(ctx)
 	told := d.putBack(ctx)
 	if err := d.end(ctx, journal.Failed); err != nil {
 		d.out.Warn(err.Error())
 	}
-	d.out.Step("%s went back as well: %s", d.service.Name, told)
+	return d.service.Name + " went back as well: " + told
 }
+
+// stuck is for how long no task may get anywhere when an update goes back. The old task
+// may have to drain first.
+const stuck = 8 * time.Second
 
 // putBack puts back what ran before, proves it, and says what serves now. It has a
 // deadline of its own.
 func (d *deployment) putBack(ctx context.Context) string {
 	timeout := d.entry.After.Timeout
 	if d.current != nil {
-		timeout = cmp.Or(d.current.Timeout, timeout)
+		timeout = max(d.current.Timeout, timeout)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -83,7 +91,9 @@ func (d *deployment) putBack(ctx context.Context) string {
 		// A swarm can block itself: a task that waits to be started anew has the
 		// host-mode port that the old one needs. So the first try gets half the time.
 		half, cancel := context.WithTimeout(ctx, timeout/2)
-		_, err = d.await(half, goal, d.current.Verify)
+		first := goal
+		first.Stuck = stuck
+		_, err = d.await(half, first, d.current.Verify)
 		cancel()
 		var failure *prove.Failure
 		if errors.As(err, &failure) && !failure.Healthy && now != nil && now.ID == d.running.ID {
@@ -103,9 +113,9 @@ func (d *deployment) putBack(ctx context.Context) string {
 		} else {
 			d.out.Explain(err.Error())
 		}
-		return fmt.Sprintf("version %s does not do what it should, either: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current))
+		return fmt.Sprintf("version %s does not do what it should, either: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify))
 	}
-	return fmt.Sprintf("version %s is back: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current))
+	return fmt.Sprintf("version %s is back: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify))
 }
 
 // takeAway removes what a first deploy has created, and nothing that somebody else has.

@@ -105,10 +105,13 @@ func (s *session) deploy(ctx context.Context, loaded *stack.Stack, services []st
 		if err == nil {
 			continue
 		}
+		told := s.outcome(err)
 		for _, before := range slices.Backward(all[:i]) {
-			before.goBack(ctx)
+			if line := before.goBack(ctx); line != "" {
+				told.lines = append(told.lines, line)
+			}
 		}
-		return err
+		return told
 	}
 	for _, d := range all {
 		d.finish(ctx)
@@ -184,16 +187,17 @@ func (s *session) networksOf(loaded *stack.Stack, all []*deployment) []stack.Net
 // untouched is the error of a step before the first change: its last line says what serves.
 func (s *session) untouched(ctx context.Context, all []*deployment, err error) error {
 	if ctx.Err() != nil {
-		err = &outcome{exit: exitInterrupted, problem: "interrupted; nothing was changed"}
+		err = &outcome{exit: exitInterrupted, problem: "interrupted; nothing that runs was changed"}
 	}
 	told := s.outcome(err)
+	told.lines = append(told.lines, s.made...)
 	firm := context.WithoutCancel(ctx)
 	for _, d := range all {
 		if d.running == nil {
 			_ = d.read(firm) // It failed before, or was not its turn yet; the error is told already.
 		}
 		if d.running != nil {
-			told.lines = append(told.lines, d.service.Name+" was not touched: "+s.serves(ctx, d.service.Name, d.current))
+			told.lines = append(told.lines, d.service.Name+" was not touched: "+s.serves(ctx, d.service.Name, d.verifyNow()))
 		} else {
 			told.lines = append(told.lines, d.service.Name+" was not touched")
 		}
@@ -209,6 +213,8 @@ func (s *session) outcome(err error) *outcome {
 	switch {
 	case errors.As(err, &told):
 		return told
+	case errors.Is(err, context.Canceled):
+		return &outcome{exit: exitInterrupted, problem: "interrupted"}
 	case errors.As(err, &obstacle):
 		return failed(obstacle.Problem, obstacle.Advice)
 	case errors.As(err, &held):

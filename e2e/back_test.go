@@ -104,23 +104,23 @@ func TestRollback(t *testing.T) {
 			// rollback.sh needs none of the settings.
 			So(os.Getenv("PORT"), ShouldBeEmpty)
 			back := script("rollback.sh")
-			So(back.String(), ShouldContainSubstring, "==> Rolled accountservice back to one; it serves at "+url)
+			So(back.String(), ShouldContainSubstring, "==> Rolled accountservice back to one: accountservice one serves at "+url)
 			So(back.exit, ShouldEqual, 0)
 			So(specOf(t), ShouldEqual, first)
 			mustBeChanged(t)
 			mustServe(t, url, "one")
 
 			forth := script("rollback.sh")
-			So(forth.String(), ShouldContainSubstring, "==> Rolled accountservice back to two; it serves at "+at)
+			So(forth.String(), ShouldContainSubstring, "==> Rolled accountservice back to two: accountservice two serves at "+at)
 			So(specOf(t), ShouldEqual, second)
 
 			So(script("copyall.sh", "VERSION=three").exit, ShouldEqual, 0)
 			third := specOf(t)
-			for n, want := range map[string]string{"1": first, "2": second, "5": third} {
-				r := script("rollback.sh " + n)
+			for _, it := range []struct{ n, want string }{{"1", first}, {"2", second}, {"5", third}} { // 5 runs now.
+				r := script("rollback.sh " + it.n)
 				So(r.stderr, ShouldBeEmpty)
 				So(r.exit, ShouldEqual, 0)
-				So(specOf(t), ShouldEqual, want)
+				So(specOf(t), ShouldEqual, it.want)
 			}
 
 			for _, wrong := range []string{"77", "nothing", "1 2"} {
@@ -128,6 +128,29 @@ func TestRollback(t *testing.T) {
 				So(r.exit, ShouldBeIn, 1, 2)
 			}
 			So(strings.Count(script("status.sh").stdout, " done "), ShouldBeLessThanOrEqualTo, 10)
+		})
+	})
+}
+
+func TestRemovedByHand(t *testing.T) {
+	Convey("Given a service with a history, which somebody has removed by hand", t, func() {
+		url := deployed(t, "VERSION=one")
+		So(script("copyall.sh", "VERSION=two").exit, ShouldEqual, 0)
+		docker(t, "service", "rm", "accountservice")
+
+		Convey("status.sh says so, and rollback.sh creates again what ran last, or what is asked for", func() {
+			So(script("status.sh").stdout, ShouldContainSubstring, "There is no service accountservice; scripts/rollback.sh accountservice creates again what ran last")
+			back := script("rollback.sh")
+			So(back.String(), ShouldContainSubstring, "==> Rolled accountservice back to two: accountservice two serves at "+url)
+			So(back.exit, ShouldEqual, 0)
+			mustServe(t, url, "two")
+
+			// None of its tasks is left, neither for a proof nor for a rollback, where it is scaled to none.
+			docker(t, "service", "scale", "--detach", "accountservice=0")
+			So(script("copyall.sh", "VERSION=three").exit, ShouldEqual, 0)
+			mustServe(t, url, "three")
+			So(script("rollback.sh").exit, ShouldEqual, 0)
+			mustServe(t, url, "two")
 		})
 	})
 }

@@ -88,7 +88,7 @@ func TestInterrupt(t *testing.T) {
 			r := interrupted("==> "+it.step, it.flags, "VERSION=new", "TRIAL_SECONDS=2")
 			So(r.exit, ShouldEqual, 130)
 			if it.step == "Compiling" || it.step == "Trying" {
-				So(r.stderr, ShouldContainSubstring, "interrupted; nothing was changed")
+				So(r.stderr, ShouldContainSubstring, "interrupted; nothing that runs was changed")
 				So(lastLine(r), ShouldEqual, "       accountservice was not touched: accountservice good serves at "+url)
 			} else {
 				So(lastLine(r), ShouldEqual, "error: the deploy of accountservice new was interrupted; version good is back: accountservice good serves at "+url)

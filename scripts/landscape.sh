@@ -4,6 +4,7 @@
 set -euo pipefail
 unset CDPATH
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+trap '' PIPE # A reader that goes away does not end it.
 direction=${1:-}
 shift || true
 case $direction in
@@ -16,4 +17,4 @@ case $direction in
     ;;
 esac
 "$scripts/deploy.sh" "$command" --keep-going -f "$scripts/../stack.yml" -f "$scripts/../landscape.yml" "$@"
-printf '==> The landscape is %s\n' "$direction"
+printf '==> The landscape is %s\n' "$direction" 2>/dev/null || true # Perhaps nobody reads any more.

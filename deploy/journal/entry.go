@@ -22,6 +22,8 @@ const (
 	LabelDeploy  = "deploy.id"      // of the deploy that made the Spec
 	LabelEntry   = "deploy.entry"   // number of the history's entry
 	LabelVersion = "deploy.version" // for people
+	// LabelScripts is on services that shell scripts deployed before there was this program.
+	LabelScripts = "copyall.arguments"
 )
 
 // A Snapshot is one version of a service, with all that it takes to put it back and to
@@ -159,8 +161,8 @@ func (h History) Current(service *swarm.Service, networks map[string]string) *Sn
 	}
 	n, err := strconv.Atoi(service.Spec.Labels[LabelEntry])
 	for _, entry := range h {
-		if err != nil && entry.Outcome == Found {
-			n = entry.N // Such a service bears no label.
+		if err != nil && entry.Outcome == Found && service.Spec.Labels[LabelScripts] != "" {
+			n = entry.N // Such a service bears no label of ours.
 		}
 	}
 	if entry := h.Entry(n); entry != nil {
@@ -193,6 +195,16 @@ func (h History) Version(n int) *Snapshot {
 		return nil
 	}
 	return &entry.After
+}
+
+// Last is the version that ran last, as far as the history knows, or nil.
+func (h History) Last() *Snapshot {
+	for _, entry := range slices.Backward(h) {
+		if version := h.Version(entry.N); version != nil {
+			return version
+		}
+	}
+	return nil
 }
 
 // Previous is what the current version replaced, or nil. Where the same was deployed several

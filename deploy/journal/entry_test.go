@@ -185,6 +185,16 @@ func TestVersions(t *testing.T) {
 	} {
 		Convey("The version of "+one.what+" is "+one.want, t, func() { So(shown(one.history.Version(one.n)), ShouldEqual, one.want) })
 	}
+	Convey("The last version is that of the last deploy that worked, as it ran last", t, func() {
+		So(shown(twice.history.Last()), ShouldEqual, "v5")
+		So(shown((&past{}).deploys("v1").byHand(user).ends("v2", Failed).history.Last()), ShouldEqual, "v1+hand")
+		So(History(nil).Last(), ShouldBeNil)
+	})
+	Convey("A service that somebody made by hand is not taken for the one that older scripts deployed", t, func() {
+		service := swarm.Service{Spec: made(sent("v1", 0))}
+		service.Spec.Labels = nil
+		So(scripted("v1").history.Current(&service, netNames).Entry, ShouldEqual, 0)
+	})
 	Convey("An entry is found by its number", t, func() {
 		So(twice.history.Entry(3).After.Version, ShouldEqual, "v3")
 		So(twice.history.Entry(9), ShouldBeNil)

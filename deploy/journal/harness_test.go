@@ -168,7 +168,7 @@ func (p *past) byHand(change func(*swarm.ServiceSpec)) *past {
 // scripted is a service that older scripts deployed, over version zero.
 func scripted(version string) *past {
 	spec := made(sent(version, 0))
-	spec.Labels = map[string]string{"copyall.version": version}
+	spec.Labels = map[string]string{"copyall.arguments": "--network net", "copyall.version": version}
 	before := Snapshot{Version: "v0", Spec: made(sent("v0", 0)), Networks: netNames}
 	after := Snapshot{Entry: 1, Version: version, Spec: spec, Networks: netNames, Timeout: time.Minute}
 	return &past{History{{N: 1, Outcome: Found, Before: &before, After: after}}, &swarm.Service{Spec: spec}}

@@ -45,6 +45,20 @@ func Read(ctx context.Context, engine Engine, service string) (History, error) {
 	return history, nil
 }
 
+// Services returns the names of all services that have a history or a lock, sorted.
+func Services(ctx context.Context, engine Engine) ([]string, error) {
+	configs, err := engine.Configs(ctx, "")
+	var names []string
+	for _, config := range configs {
+		name, _, found := strings.Cut(config.Spec.Name, ".deploy.")
+		if found && (config.Spec.Labels[labelN] != "" || config.Spec.Labels[labelHolder] != "") && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, err
+}
+
 // Begin stores an entry before the first change.
 func Begin(ctx context.Context, engine Engine, service string, entry *Entry) error {
 	labels, text, err := entry.encode()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
@@ -115,6 +116,11 @@ func Make(wanted Wanted, current *journal.Snapshot, here Situation, options Opti
 	if wanted.Deploy.Trial > 0 && !p.Same {
 		trial := Trial(p.Sent, p.Probed, here)
 		p.Trial = &trial
+		for _, one := range trial.TaskTemplate.ContainerSpec.Mounts {
+			if writableBind(one) {
+				p.Warnings = append(p.Warnings, fmt.Sprintf("the trial of %s may write to its directory %s: mount it read-only, or set x-deploy.trial to 0s, if that must not be", p.Service, one.Source))
+			}
+		}
 	}
 	p.warnOfSocket()
 	return p, nil
@@ -255,8 +261,17 @@ func (p *Plan) whyStopFirst(current *journal.Snapshot, here Situation) string {
 		if one.Type == mount.TypeVolume && one.Source != "" && !one.ReadOnly {
 			return fmt.Sprintf("two tasks at a time might write to the volume at %s", one.Target)
 		}
+		if writableBind(one) {
+			return fmt.Sprintf("two tasks at a time might write to the directory %s", one.Source)
+		}
 	}
 	return ""
+}
+
+// writableBind tells whether tasks write to something of their node that outlives them. A
+// socket has no data.
+func writableBind(one mount.Mount) bool {
+	return one.Type == mount.TypeBind && !one.ReadOnly && !strings.HasSuffix(one.Source, ".sock")
 }
 
 func hostPorts(spec swarm.ServiceSpec) []swarm.PortConfig {
@@ -314,7 +329,7 @@ func KeepReplicas(spec *swarm.ServiceSpec, version, current *journal.Snapshot) {
 		return
 	}
 	sent, now := number(*current.Sent), number(current.Spec)
-	if number(*version.Sent) == sent && now != sent && now != 0 {
+	if now != 0 && (number(version.Spec) == 0 || number(*version.Sent) == sent && now != sent) {
 		spec.Mode.Replicated.Replicas = &now
 	}
 }

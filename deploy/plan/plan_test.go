@@ -173,7 +173,9 @@ func TestUpdateOrder(t *testing.T) {
 		"a named volume":                                   {[]func(*Wanted){mounts(named)}, alone, "stop-first", "two tasks at a time might write to the volume at /data"},
 		"a named volume that is only read":                 {[]func(*Wanted){mounts(readOnly)}, alone, "start-first", ""},
 		"an anonymous volume, which each task has afresh":  {[]func(*Wanted){mounts(anonymous)}, alone, "start-first", ""},
-		"a directory of the node":                          {[]func(*Wanted){mounts(mount.Mount{Type: mount.TypeBind, Source: "/a", Target: "/a"})}, alone, "start-first", ""},
+		"a directory of the node":                          {[]func(*Wanted){mounts(mount.Mount{Type: mount.TypeBind, Source: "/a", Target: "/a"})}, alone, "stop-first", "two tasks at a time might write to the directory /a"},
+		"a directory of the node that is only read":        {[]func(*Wanted){mounts(mount.Mount{Type: mount.TypeBind, Source: "/a", Target: "/a", ReadOnly: true})}, alone, "start-first", ""},
+		"a socket of the node":                             {[]func(*Wanted){mounts(mount.Mount{Type: mount.TypeBind, Source: "/a.sock", Target: "/a.sock"})}, alone, "start-first", ""},
 		"a global service of the routing mesh":             {[]func(*Wanted){global}, alone, "start-first", ""},
 	} {
 		Convey("With "+what+", the update order is "+string(one.want), t, func() {
@@ -367,7 +369,8 @@ func TestWarnings(t *testing.T) {
 		"no health check, rolling":             {[]func(*Wanted){no}, true, "web has no health check, so its rolling update may lose requests"},
 		"no health check, plain":               {[]func(*Wanted){no}, false, ""},
 		"a health check of the image, rolling": {[]func(*Wanted){no, func(w *Wanted) { w.Probed = true }}, true, ""},
-		"another directory of the node":        {[]func(*Wanted){mounts(mount.Mount{Type: mount.TypeBind, Source: "/srv", Target: "/srv"})}, false, ""},
+		"another directory of the node":        {[]func(*Wanted){mounts(mount.Mount{Type: mount.TypeBind, Source: "/srv", Target: "/srv"})}, false, "the trial of web may write to its directory /srv"},
+		"a directory that is only read":        {[]func(*Wanted){mounts(mount.Mount{Type: mount.TypeBind, Source: "/srv", Target: "/srv", ReadOnly: true})}, false, ""},
 	} {
 		Convey("With "+what+", the plan warns as it should", t, func() {
 			was, now := wanted(one.changes...), wanted(one.changes...)

@@ -50,6 +50,9 @@ func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verif
 		case Well:
 			url = ""
 			urls := URLs(service.Spec, tasks, verify, addresses)
+			if none(service) {
+				urls = nil
+			}
 			for _, one := range urls {
 				if answer = Ask(ctx, one, verify); !answer.Right {
 					url, ingress = one, service.Spec.EndpointSpec != nil && len(service.Spec.EndpointSpec.Ports) > 0 &&
@@ -64,7 +67,7 @@ func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verif
 			} else if time.Since(wrong) > patience {
 				return nil, answerFailure(goal.Service, url, answer, verify, ingress)
 			}
-			if url == "" && (verify == nil || len(urls) > 0) {
+			if url == "" && (verify == nil || len(urls) > 0 || none(service)) {
 				for _, one := range urls {
 					say("%s answers: %s", goal.Service, one)
 				}
@@ -82,6 +85,12 @@ func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verif
 		case <-time.After(look):
 		}
 	}
+}
+
+// none tells whether a service is to have no task at all: then nothing can answer.
+func none(service *swarm.Service) bool {
+	mode := service.Spec.Mode.Replicated
+	return mode != nil && mode.Replicas != nil && *mode.Replicas == 0
 }
 
 func answerFailure(service, url string, answer Answer, verify *stack.Verify, ingress bool) *Failure {

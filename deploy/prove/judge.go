@@ -23,11 +23,13 @@ type Goal struct {
 	Failures int
 	// Rolling waits until the engine says that the update is complete.
 	Rolling bool
-	// Settled is how long each task must have run.
+	// Settled is how long each task must have run: from when it was healthy, if it has a check.
 	Settled time.Duration
 	// NoRoom gives up where no node may run a task; else that is waited for, as a port may
 	// get free.
 	NoRoom bool
+	// Stuck gives up where no task has got anywhere for so long; 0: never.
+	Stuck time.Duration
 	// Known are the tasks from before the change, by id.
 	Known map[string]bool
 }
@@ -45,10 +47,10 @@ const (
 type Watch struct {
 	goal    Goal
 	began   time.Time
-	started map[string]time.Time   // when a task was first seen to have started
-	running map[string]time.Time   // when it was first seen running
+	running map[string]time.Time   // when a task was first seen running
 	failed  map[string]engine.Task // those that failed since
-	stuck   time.Time              // since when no node may run a task
+	noRoom  time.Time              // since when no node may run a task
+	idle    time.Time              // since when no task gets anywhere
 
 	// Events tells what has changed since the last look, for people.
 	Events []string
@@ -60,7 +62,7 @@ type Watch struct {
 
 // NewWatch begins a series of looks.
 func NewWatch(goal Goal, now time.Time) *Watch {
-	return &Watch{goal: goal, began: now, started: map[string]time.Time{}, running: map[string]time.Time{}, failed: map[string]engine.Task{}}
+	return &Watch{goal: goal, began: now, running: map[string]time.Time{}, failed: map[string]engine.Task{}}
 }
 
 // Look judges what the engine says now. service is nil where it is gone.
@@ -114,7 +116,7 @@ func (w *Watch) settled(task string, now time.Time) bool {
 	case len(w.failed) > 0:
 		return now.Sub(w.running[task]) >= max(afterFailure, w.goal.Settled)
 	}
-	return now.Sub(w.started[task]) >= w.goal.Settled
+	return now.Sub(w.running[task]) >= w.goal.Settled
 }
 
 // note remembers what is new of a task.
@@ -123,11 +125,8 @@ func (w *Watch) note(task engine.Task, hosts map[string]string, mine bool, now t
 		return
 	}
 	switch task.Status.State {
-	case swarm.TaskStateStarting, swarm.TaskStateRunning:
-		if w.started[task.ID].IsZero() {
-			w.started[task.ID] = now
-		}
-		if task.Status.State == swarm.TaskStateRunning && w.running[task.ID].IsZero() {
+	case swarm.TaskStateRunning:
+		if w.running[task.ID].IsZero() {
 			w.running[task.ID] = now
 			w.Events = append(w.Events, fmt.Sprintf("%s: running, after %.1f s", TaskName(task, w.goal.Service, hosts), now.Sub(w.began).Seconds()))
 		}
@@ -144,6 +143,7 @@ func (w *Watch) note(task engine.Task, hosts map[string]string, mine bool, now t
 // count tells whether as many tasks run as are wanted, and none of another Spec.
 func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[string]string, state swarm.UpdateState, now time.Time) Verdict {
 	var wanted, running, settled, others int
+	moving := false
 	var waiting *engine.Task
 	for i, task := range tasks {
 		if task.DesiredState != swarm.TaskStateRunning && task.DesiredState != swarm.TaskStateReady {
@@ -154,6 +154,10 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 			continue
 		}
 		wanted++
+		switch task.Status.State {
+		case swarm.TaskStateAssigned, swarm.TaskStateAccepted, swarm.TaskStatePreparing, swarm.TaskStateStarting, swarm.TaskStateRunning:
+			moving = true
+		}
 		if task.Status.State != swarm.TaskStateRunning {
 			waiting = &tasks[i]
 			continue
@@ -174,10 +178,17 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 		w.Reason += fmt.Sprintf("; %s is %s%s", TaskName(*waiting, w.goal.Service, hosts), waiting.Status.State, prefixed(": ", waiting.Status.Err))
 	}
 	if waiting == nil || waiting.Status.State != swarm.TaskStatePending || waiting.Status.Err == "" {
-		w.stuck = time.Time{}
-	} else if w.stuck.IsZero() {
-		w.stuck = now
-	} else if w.goal.NoRoom && now.Sub(w.stuck) >= 2*time.Second {
+		w.noRoom = time.Time{}
+	} else if w.noRoom.IsZero() {
+		w.noRoom = now
+	} else if w.goal.NoRoom && now.Sub(w.noRoom) >= 2*time.Second {
+		return Bad
+	}
+	if moving {
+		w.idle = time.Time{}
+	} else if w.idle.IsZero() {
+		w.idle = now
+	} else if w.goal.Stuck > 0 && wanted > 0 && now.Sub(w.idle) >= w.goal.Stuck {
 		return Bad
 	}
 	switch {

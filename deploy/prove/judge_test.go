@@ -221,8 +221,17 @@ func TestLook(t *testing.T) {
 			{2900 * time.Millisecond, mine, all(fresh("a", running)), Wait, "web has just started"},
 			{3 * second, mine, all(fresh("a", running)), Well, ""},
 		}},
-		"the time that a task must run begins with its start, not with its health": {settled, []glance{
-			{0, mine, all(fresh("a", starting)), Wait, ""}, {3 * second, mine, all(fresh("a", running)), Well, ""},
+		"where no task gets anywhere for too long, going back is given up": {Goal{Failures: 3, Stuck: 8 * time.Second}, []glance{
+			{0, mine, all(fresh("a", ready)), Wait, ""}, {7 * second, mine, all(fresh("a", ready)), Wait, ""},
+			{8 * second, mine, all(fresh("a", ready)), Bad, "0 of 1 tasks of web run"},
+		}},
+		"one that gets somewhere is waited for all the same": {Goal{Failures: 3, Stuck: 8 * time.Second}, []glance{
+			{0, mine, all(fresh("a", ready)), Wait, ""}, {7 * second, mine, all(fresh("a", starting)), Wait, ""},
+			{30 * second, mine, all(fresh("a", starting)), Wait, ""}, {31 * second, mine, all(fresh("a", running)), Well, ""},
+		}},
+		"the time that a task must run begins with its health, not with its start": {settled, []glance{
+			{0, mine, all(fresh("a", starting)), Wait, ""}, {3 * second, mine, all(fresh("a", running)), Wait, "web has just started"},
+			{5900 * time.Millisecond, mine, all(fresh("a", running)), Wait, ""}, {6 * second, mine, all(fresh("a", running)), Well, ""},
 		}},
 		"the time that a task must run is each task's own": {settled, []glance{
 			{0, mine, all(fresh("a", running)), Wait, ""},

@@ -11,7 +11,11 @@ import (
 
 // Configs returns the swarm's configs whose names begin with prefix, with their data.
 func (e *Engine) Configs(ctx context.Context, prefix string) ([]swarm.Config, error) {
-	found, err := e.api.ConfigList(ctx, client.ConfigListOptions{Filters: make(client.Filters).Add("name", prefix)})
+	var options client.ConfigListOptions
+	if prefix != "" {
+		options.Filters = make(client.Filters).Add("name", prefix)
+	}
+	found, err := e.api.ConfigList(ctx, options)
 	var configs []swarm.Config
 	for _, one := range found.Items {
 		if strings.HasPrefix(one.Spec.Name, prefix) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -47,8 +48,12 @@ func main() {
 	case mood == "crashes":
 		fmt.Println("moody crashes")
 		os.Exit(3)
-	case mood == "dies":
-		dieAfter(time.Second)
+	case mood == "dies": // It becomes healthy first.
+		var once sync.Once
+		healthy = func() bool {
+			once.Do(func() { dieAfter(300 * time.Millisecond) })
+			return true
+		}
 	case mood == "sick": // It is never healthy, and ends in order.
 		healthy = func() bool { return false }
 		signals := make(chan os.Signal, 1)
@@ -61,7 +66,7 @@ func main() {
 	case mood == "wrong":
 		body = "moody says no"
 	case mood == "error":
-		body, status = "moody is at odds", http.StatusInternalServerError
+		status = http.StatusInternalServerError // The body is right: only the status tells.
 	case mood == "greedy":
 		time.AfterFunc(time.Second, eat)
 	}
