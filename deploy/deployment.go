@@ -363,8 +363,8 @@ func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action 
 	}
 	if err != nil {
 		err = d.undo(ctx, err)
-	} else {
-		err = d.end(context.WithoutCancel(ctx), journal.Done)
+	} else if noted := d.end(context.WithoutCancel(ctx), journal.Done); noted != nil {
+		d.out.Warn(fmt.Sprintf("%s runs and answers, but its history does not know: %v", d.service.Name, noted))
 	}
 	d.trim(ctx)
 	d.saySilence(listening)

@@ -98,7 +98,7 @@ func (d *deployment) putBack(ctx context.Context) string {
 		var failure *prove.Failure
 		if errors.As(err, &failure) && !failure.Healthy && now != nil && now.ID == d.running.ID {
 			d.out.Step("No task of it gets to run: creating %s %s anew", d.service.Name, d.current.Version)
-			if err = d.removeAtOnce(ctx, now.ID, true); err == nil {
+			if err = d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err == nil {
 				_, err = d.engine.Create(ctx, spec)
 			}
 			if err == nil {
@@ -127,7 +127,7 @@ func (d *deployment) takeAway(ctx context.Context, now *swarm.Service, ours bool
 		return "the service of that name that is there now is somebody else's, and was left alone"
 	}
 	d.out.Step("Removing %s again: nothing ran before", d.service.Name)
-	if err := d.removeAtOnce(ctx, now.ID, true); err != nil {
+	if err := d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err != nil {
 		return fmt.Sprintf("removing it failed as well: %v", err)
 	}
 	return "nothing of it is left"
@@ -147,7 +147,7 @@ func (d *deployment) restorable(ctx context.Context, version *journal.Snapshot) 
 // registry's credentials. Where the engine has gone back by itself, nothing is to be done.
 func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm.ServiceSpec) error {
 	if now != nil && now.ID != d.running.ID { // The new version, created anew.
-		if err := d.removeAtOnce(ctx, now.ID, true); err != nil {
+		if err := d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err != nil {
 			return err
 		}
 		now = nil
