@@ -100,6 +100,10 @@ func (d *deployment) findFinished(ctx context.Context, builder *build.Builder) e
 	name := d.service.Image
 	d.wanted.Version = name
 	image, err := d.engine.Image(ctx, name)
+	if err == nil && image == nil && d.options.plan {
+		d.wanted.Image, d.wanted.Probed = name+", still to be pulled", true
+		return nil
+	}
 	if err == nil && image == nil {
 		if err = builder.Pull(ctx, d.service); err == nil {
 			image, err = d.engine.Image(ctx, name)

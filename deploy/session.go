@@ -258,7 +258,7 @@ func (s *session) serves(ctx context.Context, service string, verify *stack.Veri
 		}
 	}
 	if len(urls) == 0 {
-		return fmt.Sprintf("%s serves: its tasks are healthy", name)
+		return fmt.Sprintf("%s serves: its tasks run", name)
 	}
 	return fmt.Sprintf("%s serves at %s", name, strings.Join(urls, " "))
 }
