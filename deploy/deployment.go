@@ -398,10 +398,8 @@ func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 		after.Networks[network.Target] = cmp.Or(names[network.Target], network.Target)
 	}
 	d.entry = &journal.Entry{N: n, Outcome: journal.Running, By: journal.Who(), At: time.Now(), Before: d.current, After: *after}
-	if d.planned != nil {
-		for _, line := range d.planned.Lines {
-			d.entry.Lines = append(d.entry.Lines, line.Text(false))
-		}
+	for _, line := range d.planned.Lines {
+		d.entry.Lines = append(d.entry.Lines, line.Text(false))
 	}
 	if err := journal.Begin(context.WithoutCancel(ctx), d.engine, d.service.Name, d.entry); err != nil {
 		return err

@@ -68,8 +68,8 @@ func notRun(what, why string) {
 	fmt.Printf("\nnot run: %s, as %s\n", what, why)
 }
 
-// unsetSettings builds the deploy program, and keeps the caller's settings of it out of the
-// tests, but for how the port is published and what the image is built on. Trials are short.
+// unsetSettings builds the deploy program, and keeps its settings out of the tests. Two of
+// the caller's stay: PUBLISH_MODE and BASE_IMAGE. Trials are short.
 func unsetSettings() {
 	help, err := exec.Command("../scripts/deploy.sh", "--help").CombinedOutput()
 	if err != nil {

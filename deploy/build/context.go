@@ -13,8 +13,8 @@ import (
 	"goblog/deploy/stack"
 )
 
-// context copies a build's context to a directory of its own, and adds the binary, as
-// service, and rootfs, which has an empty /data for whoever the service runs as.
+// context copies a build's context to a directory of its own. It adds the binary as
+// service, and rootfs with an empty /data that anybody may write to.
 func (b *Builder) context(service stack.Service) (string, error) {
 	dir, err := os.MkdirTemp(filepath.Join(b.Root, "build"), "image.") // Where every docker client may read.
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package journal keeps, in the swarm itself, which deploys there were and what each of
-// them replaced, and it holds the lock that lets one deploy of a service run at a time.
-// Any manager and any machine sees both, as they are docker configs.
+// Package journal keeps the history of a service: its deploys, and what each of them
+// replaced. It also holds the lock that lets one deploy of a service run at a time. Both
+// are docker configs in the swarm, so any manager and any machine sees them.
 package journal
 
 import (

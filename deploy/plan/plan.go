@@ -1,6 +1,5 @@
-// Package plan compares what is wanted with what runs and with what was sent last, and
-// gives the actions of a deploy as a value that can be printed and tested. It touches no
-// engine.
+// Package plan compares what is wanted with what runs and with what was sent last. It gives
+// the actions of a deploy as a value, which can be printed and tested. It touches no engine.
 package plan
 
 import (
@@ -166,8 +165,9 @@ func placement(spec *swarm.ServiceSpec) *swarm.Placement {
 	return spec.TaskTemplate.Placement
 }
 
-// changes are the lines in which what is wanted differs from what was sent last, and
-// those in which what runs differs from what the engine made of that: by hand, then.
+// changes are two kinds of lines. In some, what is wanted differs from what was sent last.
+// In the others, what runs differs from what the engine made of that: somebody changed it
+// by hand.
 func changes(sent swarm.ServiceSpec, current *journal.Snapshot) []Line {
 	will, now := flatten(sent, nil), flatten(current.Spec, current.Networks)
 	if current.Sent == nil || current.Returned == nil {
@@ -322,8 +322,9 @@ func Restore(version *journal.Snapshot, ids map[string]string) swarm.ServiceSpec
 	return spec
 }
 
-// KeepReplicas has a version that is gone back to keep the number of replicas to which
-// somebody scaled the current one by hand, while both were sent with the same number.
+// KeepReplicas sets the replicas of a version that is gone back to. Where both versions were
+// sent with the same number, the number to which somebody scaled the current one stays. A
+// version that was scaled to none gets the current number.
 func KeepReplicas(spec *swarm.ServiceSpec, version, current *journal.Snapshot) {
 	if spec.Mode.Replicated == nil || version.Sent == nil || current.Sent == nil {
 		return
