@@ -465,10 +465,9 @@ func (d *deployment) verify(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, d.service.Deploy.Timeout)
 	defer cancel()
 	goal := prove.Goal{Service: d.service.Name, Deploy: d.running.Spec.Labels[journal.LabelDeploy], Failures: 3}
-	var urls []string
 	var err error
 	if goal.Known, err = d.tasksNow(ctx, d.running.ID); err == nil {
-		urls, err = d.await(within, goal, d.service.Deploy.Verify)
+		_, err = d.await(within, goal, d.service.Deploy.Verify)
 	}
 	if err != nil {
 		var failure *prove.Failure
@@ -477,7 +476,6 @@ func (d *deployment) verify(ctx context.Context) error {
 		}
 		return d.untouched(ctx, []*deployment{d}, failed(fmt.Sprintf("%s %s runs already, but does not do what it should", d.service.Name, d.current.Version), "deploy it anew: --force"))
 	}
-	d.urls = urls
 	return nil
 }
 

@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"goblog/deploy/build"
+	"goblog/deploy/journal"
+	"goblog/deploy/plan"
 	"goblog/deploy/progress"
 	"goblog/deploy/stack"
 )
@@ -88,27 +90,19 @@ func interruptible() (context.Context, func()) {
 func run(ctx context.Context, arguments []string, out *progress.Printer) int {
 	err := dispatch(ctx, arguments, out)
 	var wrong *usageError
-	var told *outcome
-	var failure *build.Failure
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &wrong):
 		out.Fail(wrong.Error(), "see "+filepath.Base(os.Args[0])+" --help")
 		return exitUsage
-	case errors.As(err, &told):
-		out.Fail(told.problem, told.lines...)
-		return told.exit
-	case errors.As(err, &failure):
-		out.Fail(failure.What, failure.Said, failure.Advice)
-		return exitFailed
 	case errors.Is(err, context.Canceled):
 		out.Fail("interrupted; nothing was changed")
 		return exitInterrupted
-	default:
-		out.Fail(err.Error())
-		return exitFailed
 	}
+	told := outcomeOf(err)
+	out.Fail(told.problem, told.lines...)
+	return told.exit
 }
 
 func dispatch(ctx context.Context, arguments []string, out *progress.Printer) error {
@@ -208,6 +202,28 @@ type outcome struct {
 }
 
 func (o *outcome) Error() string { return o.problem }
+
+// outcomeOf gives any error its lines: it is the one place that turns an error into an
+// exit code, but for those of usage.
+func outcomeOf(err error) *outcome {
+	var told *outcome
+	var obstacle *plan.Obstacle
+	var held *journal.HeldError
+	var failure *build.Failure
+	switch {
+	case errors.As(err, &told):
+		return told
+	case errors.Is(err, context.Canceled):
+		return &outcome{exit: exitInterrupted, problem: "interrupted"}
+	case errors.As(err, &obstacle):
+		return failed(obstacle.Problem, obstacle.Advice)
+	case errors.As(err, &held):
+		return failed(held.Error(), held.Advice())
+	case errors.As(err, &failure):
+		return failed(failure.What, failure.Said, failure.Advice)
+	}
+	return failed(err.Error())
+}
 
 func failed(problem string, lines ...string) *outcome {
 	return &outcome{exitFailed, problem, lines}

@@ -241,7 +241,7 @@ func TestErrorsHaveTheirLines(t *testing.T) {
 		"a wrapped obstacle":          {fmt.Errorf("web: %w", &plan.Obstacle{Problem: "port 80 is taken", Advice: "choose another"}), "port 80 is taken", []string{"choose another"}},
 	} {
 		Convey("Of "+what+" it is said what it is, and what to do", t, func() {
-			told := s.outcome(one.err)
+			told := outcomeOf(one.err)
 			So(told.exit, ShouldEqual, exitFailed)
 			So(told.problem, ShouldEqual, one.problem)
 			So(told.lines, ShouldResemble, one.lines)

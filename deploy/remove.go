@@ -51,7 +51,7 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 
 // outcomeOfRemoval says which of the services are still there.
 func (s *session) outcomeOfRemoval(ctx context.Context, services []stack.Service, err error) *outcome {
-	told := s.outcome(err)
+	told := outcomeOf(err)
 	for _, service := range services {
 		told.lines = append(told.lines, s.serves(ctx, service.Name, nil))
 	}

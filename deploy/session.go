@@ -241,7 +241,7 @@ func (s *session) serves(ctx context.Context, service string, verify *stack.Veri
 		}
 	}
 	name := strings.TrimSpace(service + " " + cmp.Or(found.Spec.Labels[journal.LabelVersion], found.Spec.Labels[labelOldVersion]))
-	if mode := found.Spec.Mode.Replicated; mode != nil && mode.Replicas != nil && *mode.Replicas == 0 {
+	if replicas, _ := engine.Replicas(found.Spec); replicas == 0 {
 		return fmt.Sprintf("%s is scaled to 0 replicas", name)
 	}
 	if running == 0 {

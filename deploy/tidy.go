@@ -6,29 +6,31 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/moby/moby/api/types/swarm"
+
 	"goblog/deploy/journal"
 )
 
 // trim takes old entries out of the history.
 func (d *deployment) trim(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
-	now, err := d.snapshot(ctx)
+	_, current, err := d.now(ctx)
 	if err == nil {
-		err = journal.Trim(ctx, d.engine, d.history, now)
+		err = journal.Trim(ctx, d.engine, d.history, current)
 	}
 	if err != nil {
 		d.out.Warn(fmt.Sprintf("the history of %s was not trimmed: %v", d.service.Name, err))
 	}
 }
 
-// snapshot is what runs now; nil where nothing does.
-func (d *deployment) snapshot(ctx context.Context) (*journal.Snapshot, error) {
-	now, err := d.engine.Service(ctx, d.service.Name)
+// now is what runs now, from the engine and as a snapshot; nil where nothing does.
+func (d *deployment) now(ctx context.Context) (*swarm.Service, *journal.Snapshot, error) {
+	service, err := d.engine.Service(ctx, d.service.Name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	names, err := d.networkNames(ctx)
-	return d.history.Current(now, names), err
+	return service, d.history.Current(service, names), err
 }
 
 // tidy removes images that neither the service nor a version that can be gone back to
@@ -45,12 +47,8 @@ func (d *deployment) tidy(ctx context.Context) {
 // tidyImages takes away the names of images that nobody needs. Only names that builds of
 // this service gave are looked at.
 func (d *deployment) tidyImages(ctx context.Context) error {
-	now, err := d.engine.Service(ctx, d.service.Name)
+	now, current, err := d.now(ctx)
 	if err != nil || now == nil {
-		return err
-	}
-	current, err := d.snapshot(ctx)
-	if err != nil {
 		return err
 	}
 	needed := []string{now.Spec.TaskTemplate.ContainerSpec.Image}

@@ -10,7 +10,6 @@ import (
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/swarm"
 
-	"goblog/deploy/build"
 	"goblog/deploy/journal"
 	"goblog/deploy/plan"
 	"goblog/deploy/prove"
@@ -25,16 +24,13 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 		what = fmt.Sprintf("the rollback of %s to %s", d.service.Name, d.entry.After.Version)
 	}
 	exit, problem := exitFailed, what+" failed"
-	var failure *prove.Failure
 	switch {
 	case ctx.Err() != nil:
 		exit, problem = exitInterrupted, what+" was interrupted"
-	case errors.As(cause, &failure):
-		d.out.Explain(failure.Reason, failure.Lines...)
 	case errors.Is(cause, context.DeadlineExceeded):
 		d.out.Explain("time is up: the swarm does not answer")
 	default:
-		d.out.Explain(cause.Error())
+		d.explain(cause)
 	}
 	ctx = context.WithoutCancel(ctx)
 	told := d.putBack(ctx)
@@ -42,6 +38,16 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 		d.out.Warn(err.Error())
 	}
 	return &outcome{exit, problem + "; " + told, nil}
+}
+
+// explain says why something failed: a failed proof with its evidence.
+func (d *deployment) explain(err error) {
+	var failure *prove.Failure
+	if errors.As(err, &failure) {
+		d.out.Explain(failure.Reason, failure.Lines...)
+	} else {
+		d.out.Explain(err.Error())
+	}
 }
 
 // goBack undoes a change that had worked, as another service of the same deploy failed.
@@ -107,12 +113,7 @@ func (d *deployment) putBack(ctx context.Context) string {
 		}
 	}
 	if err != nil {
-		var failure *prove.Failure
-		if errors.As(err, &failure) {
-			d.out.Explain(failure.Reason, failure.Lines...)
-		} else {
-			d.out.Explain(err.Error())
-		}
+		d.explain(err)
 		return fmt.Sprintf("version %s does not do what it should, either: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify))
 	}
 	return fmt.Sprintf("version %s is back: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify))
@@ -226,12 +227,4 @@ func (d *session) gone(ctx context.Context, id string) (bool, error) {
 		}
 	}
 	return true, err
-}
-
-func asBuildFailure(err error) *build.Failure {
-	var failure *build.Failure
-	if errors.As(err, &failure) {
-		return failure
-	}
-	return nil
 }

@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"goblog/deploy/journal"
-	"goblog/deploy/plan"
 	"goblog/deploy/progress"
 	"goblog/deploy/stack"
 )
@@ -105,7 +102,7 @@ func (s *session) deploy(ctx context.Context, loaded *stack.Stack, services []st
 		if err == nil {
 			continue
 		}
-		told := s.outcome(err)
+		told := outcomeOf(err)
 		for _, before := range slices.Backward(all[:i]) {
 			if line := before.goBack(ctx); line != "" {
 				told.lines = append(told.lines, line)
@@ -189,7 +186,7 @@ func (s *session) untouched(ctx context.Context, all []*deployment, err error) e
 	if ctx.Err() != nil {
 		err = &outcome{exit: exitInterrupted, problem: "interrupted; nothing that runs was changed"}
 	}
-	told := s.outcome(err)
+	told := outcomeOf(err)
 	told.lines = append(told.lines, s.made...)
 	firm := context.WithoutCancel(ctx)
 	for _, d := range all {
@@ -205,30 +202,9 @@ func (s *session) untouched(ctx context.Context, all []*deployment, err error) e
 	return told
 }
 
-// outcome gives any error its lines.
-func (s *session) outcome(err error) *outcome {
-	var told *outcome
-	var obstacle *plan.Obstacle
-	var held *journal.HeldError
-	switch {
-	case errors.As(err, &told):
-		return told
-	case errors.Is(err, context.Canceled):
-		return &outcome{exit: exitInterrupted, problem: "interrupted"}
-	case errors.As(err, &obstacle):
-		return failed(obstacle.Problem, obstacle.Advice)
-	case errors.As(err, &held):
-		return failed(held.Error(), held.Advice())
-	}
-	if failure := asBuildFailure(err); failure != nil {
-		return failed(failure.What, failure.Said, failure.Advice)
-	}
-	return failed(err.Error())
-}
-
 // tell prints an error in the middle of a command.
 func (s *session) tell(err error) {
-	told := s.outcome(err)
+	told := outcomeOf(err)
 	s.out.Fail(told.problem, told.lines...)
 }
 

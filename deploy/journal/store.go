@@ -154,14 +154,14 @@ func Take(ctx context.Context, engine Engine, service string, taken func(error) 
 	if !taken(err) {
 		return nil, err
 	}
-	held, err := engine.Configs(ctx, lock.name)
+	held, err := Held(ctx, engine, service)
 	if err != nil {
 		return nil, err
 	}
-	if len(held) == 0 {
-		return nil, &HeldError{service, "a deploy that has just ended", "some seconds ago", lock.name}
+	if held == nil {
+		held = &HeldError{service, "a deploy that has just ended", "some seconds ago", lock.name}
 	}
-	return nil, &HeldError{service, held[0].Spec.Labels[labelHolder], held[0].Spec.Labels[labelSince], lock.name}
+	return nil, held
 }
 
 // Held returns who holds the lock of a service, or nil.

@@ -210,12 +210,10 @@ func (p *Plan) keepReplicas(current *journal.Snapshot) {
 	}
 }
 
-// number is how many replicas a Spec asks for.
+// number is how many replicas a Spec asks for; 1 for a global service.
 func number(spec swarm.ServiceSpec) uint64 {
-	if spec.Mode.Replicated == nil || spec.Mode.Replicated.Replicas == nil {
-		return 1
-	}
-	return *spec.Mode.Replicated.Replicas
+	n, _ := engine.Replicas(spec)
+	return n
 }
 
 // chooseOrder has the new task start first, where the file does not choose and it can be.

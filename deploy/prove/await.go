@@ -89,8 +89,8 @@ func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verif
 
 // none tells whether a service is to have no task at all: then nothing can answer.
 func none(service *swarm.Service) bool {
-	mode := service.Spec.Mode.Replicated
-	return mode != nil && mode.Replicas != nil && *mode.Replicas == 0
+	replicas, _ := engine.Replicas(service.Spec)
+	return replicas == 0
 }
 
 func answerFailure(service, url string, answer Answer, verify *stack.Verify, ingress bool) *Failure {

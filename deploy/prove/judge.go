@@ -167,11 +167,8 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 			settled++
 		}
 	}
-	if mode := service.Spec.Mode.Replicated; mode != nil {
-		wanted = 1
-		if mode.Replicas != nil {
-			wanted = int(*mode.Replicas)
-		}
+	if replicas, replicated := engine.Replicas(service.Spec); replicated {
+		wanted = int(replicas)
 	}
 	w.Reason = fmt.Sprintf("%d of %d tasks of %s run", running, wanted, w.goal.Service)
 	if waiting != nil {

@@ -73,17 +73,9 @@ func Load(options Options) (*Stack, error) {
 	var warnings []string
 	earlier := map[string]any{}
 	for _, file := range options.Files {
-		source, err := os.ReadFile(file)
+		raw, err := read(file)
 		if err != nil {
-			var path *fs.PathError
-			if errors.As(err, &path) {
-				err = path.Err
-			}
-			return nil, located(file, err.Error())
-		}
-		raw, err := parse(source)
-		if err != nil {
-			return nil, located(file, err.Error())
+			return nil, err
 		}
 		filled, err := interpolation.Interpolate(raw, interpolation.Options{LookupValue: details.LookupEnv, Substitute: substitute})
 		if err != nil {
@@ -122,6 +114,23 @@ func Load(options Options) (*Stack, error) {
 // load has docker's loader check and merge files.
 func load(details types.ConfigDetails) (*types.Config, error) {
 	return loader.Load(details, func(o *loader.Options) { o.Interpolate.Substitute = substitute })
+}
+
+// read reads and parses a file. It interpolates nothing.
+func read(file string) (map[string]any, error) {
+	source, err := os.ReadFile(file)
+	if err != nil {
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			err = path.Err
+		}
+		return nil, located(file, err.Error())
+	}
+	raw, err := parse(source)
+	if err != nil {
+		return nil, located(file, err.Error())
+	}
+	return raw, nil
 }
 
 // parse reads the one document of a file.

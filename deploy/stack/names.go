@@ -1,10 +1,7 @@
 package stack
 
 import (
-	"errors"
-	"io/fs"
 	"maps"
-	"os"
 	"slices"
 )
 
@@ -13,17 +10,9 @@ import (
 func Names(files []string) ([]string, error) {
 	found := map[string]bool{}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		parsed, err := read(file)
 		if err != nil {
-			var path *fs.PathError
-			if errors.As(err, &path) {
-				err = path.Err
-			}
-			return nil, located(file, err.Error())
-		}
-		parsed, err := parse(text)
-		if err != nil {
-			return nil, located(file, err.Error())
+			return nil, err
 		}
 		services, _ := parsed["services"].(map[string]any)
 		for name := range services {

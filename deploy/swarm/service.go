@@ -77,6 +77,16 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 	return wrap(err, "remove service %s", id)
 }
 
+// Replicas is how many tasks a Spec asks for; one, where it says nothing. It is false for a
+// service that has no number of its own, as a global one.
+func Replicas(spec swarm.ServiceSpec) (uint64, bool) {
+	mode := spec.Mode.Replicated
+	if mode == nil || mode.Replicas == nil {
+		return 1, mode != nil
+	}
+	return *mode.Replicas, true
+}
+
 // A Task is one task of a service.
 type Task struct {
 	swarm.Task
