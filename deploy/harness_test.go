@@ -38,8 +38,8 @@ func names() []string {
 	return all
 }
 
-// stage is a directory, no checkout of git, with a stack file of two services, and an
-// environment in which no setting is set and no engine is there.
+// stage is a directory with a stack file of two services. It is no checkout of git. In its
+// environment no setting is set, and there is no engine.
 func stage(t *testing.T) string {
 	dir := t.TempDir()
 	for _, name := range names() {

@@ -111,8 +111,8 @@ func TestReaderThatGoesAway(t *testing.T) {
 	})
 }
 
-// interrupted runs copyall.sh as a terminal does, in a process group of its own, and
-// sends that an interrupt as soon as the script prints one of the words.
+// interrupted runs copyall.sh as a terminal does: in a process group of its own. It sends
+// that group an interrupt as soon as the script prints one of the words.
 func interrupted(words, flags string, environment ...string) result {
 	cmd := exec.Command("bash", "-c", `cd / && exec "$0" $1`, repository("scripts", "copyall.sh"), flags)
 	cmd.Env = append(os.Environ(), environment...)

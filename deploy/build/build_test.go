@@ -30,8 +30,8 @@ func put(path, text string) {
 	}
 }
 
-// checkout is a builder of a fresh directory that is no checkout of git, with a service
-// that has a package, a Dockerfile, a context and a binary.
+// checkout is a builder of a fresh directory, which is no checkout of git. Its service has a
+// package, a Dockerfile, a context and a binary.
 func checkout(t *testing.T) (*Builder, stack.Service, *[]string) {
 	root := t.TempDir()
 	t.Setenv("GIT_CEILING_DIRECTORIES", filepath.Dir(root))
