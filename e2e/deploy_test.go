@@ -162,7 +162,7 @@ func TestDeployThatFails(t *testing.T) {
 				notRun("what a deploy says of a kernel without IPVS", "this kernel has IPVS")
 				return
 			}
-			r := script("copyall.sh", "PUBLISH_MODE=ingress", "DEPLOY_TIMEOUT=6")
+			r := script("copyall.sh", "PUBLISH_MODE=ingress", "DEPLOY_TIMEOUT=15")
 			So(r.exit, ShouldEqual, 1)
 			So(r.stderr, ShouldContainSubstring, "no IPVS")
 			So(r.stderr, ShouldContainSubstring, "PUBLISH_MODE=host")

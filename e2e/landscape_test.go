@@ -149,7 +149,7 @@ func TestLandscape(t *testing.T) {
 		})
 
 		Convey("a page that does not answer is explained, and what ran before comes back", func() {
-			r := script("dvizz.sh", "DVIZZ_IMAGE=someprefix/standin:8080", "DEPLOY_TIMEOUT=8")
+			r := script("dvizz.sh", "DVIZZ_IMAGE=someprefix/standin:8080", "DEPLOY_TIMEOUT=20")
 			So(r.exit, ShouldEqual, 1)
 			So(r.stderr, ShouldContainSubstring, "The tasks of dvizz are healthy, but "+dvizz+" does not answer as it should")
 			So(lastLine(r), ShouldContainSubstring, "version someprefix/standin:6969 is back: dvizz someprefix/standin:6969 serves at "+dvizz)
@@ -279,7 +279,7 @@ func TestAnotherService(t *testing.T) {
 			So(url, ShouldEndWith, ":7878/hello")
 			So(get(url), ShouldEqual, greeting)
 
-			wrong := copyOf("copyall.sh", "", "VERSION=one", `VERIFY_BODY={"hello":"moon"}`, "DEPLOY_TIMEOUT=8")
+			wrong := copyOf("copyall.sh", "", "VERSION=one", `VERIFY_BODY={"hello":"moon"}`, "DEPLOY_TIMEOUT=20")
 			So(wrong.exit, ShouldEqual, 1)
 			So(wrong.stderr, ShouldContainSubstring, "It last said: 200 OK: "+greeting)
 			So(lastLine(wrong), ShouldContainSubstring, "version one is back: greeter one serves at "+url)

@@ -1,8 +1,8 @@
 package prove
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
@@ -34,12 +34,17 @@ func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verif
 	var url string
 	var answer Answer
 	var ingress bool
-	var wrong time.Time // since when the answer is another than it should be
+	var wrong time.Time    // since when the answer is another than it should be
+	var seen []engine.Task // at the last look
 	for {
 		service, tasks, err := state(ctx, e, goal.Service)
-		if err != nil {
-			return nil, watch.timeout(ctx, e, err, hosts)
+		if ctx.Err() == context.DeadlineExceeded && url != "" {
+			return nil, answerFailure(goal.Service, url, answer, verify, ingress)
 		}
+		if err != nil {
+			return nil, watch.timeout(ctx, e, err, hosts, seen)
+		}
+		seen = tasks
 		verdict := watch.Look(service, tasks, hosts, time.Now())
 		for _, event := range watch.Events {
 			say("%s", event)
@@ -77,11 +82,7 @@ func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verif
 			url = ""
 		}
 		select {
-		case <-ctx.Done():
-			if ctx.Err() == context.DeadlineExceeded && url != "" {
-				return nil, answerFailure(goal.Service, url, answer, verify, ingress)
-			}
-			return nil, watch.timeout(ctx, e, ctx.Err(), hosts, tasks...)
+		case <-ctx.Done(): // The next look fails, and ends the wait.
 		case <-time.After(look):
 		}
 	}
@@ -125,17 +126,14 @@ func (w *Watch) failure(ctx context.Context, e *engine.Engine, tasks []engine.Ta
 }
 
 // timeout is the end of a wait: time is up, or somebody interrupted, or the engine fails.
-func (w *Watch) timeout(ctx context.Context, e *engine.Engine, err error, hosts map[string]string, tasks ...engine.Task) error {
+func (w *Watch) timeout(ctx context.Context, e *engine.Engine, err error, hosts map[string]string, seen []engine.Task) error {
 	switch {
 	case ctx.Err() == context.Canceled:
 		return context.Canceled
 	case ctx.Err() == nil:
 		return err
 	}
-	f := w.failure(ctx, e, tasks, hosts)
-	f.Reason = "time is up"
-	if w.Reason != "" {
-		f.Reason = fmt.Sprintf("time is up: %s", w.Reason)
-	}
+	f := w.failure(ctx, e, seen, hosts)
+	f.Reason = "time is up: " + cmp.Or(w.Reason, "the swarm does not answer")
 	return f
 }
