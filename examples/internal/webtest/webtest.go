@@ -1,0 +1,106 @@
+// Package webtest runs the example services in tests, on real listeners.
+package webtest
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/smartystreets/goconvey/convey"
+)
+
+// Patience is how long a test waits for what should come much sooner.
+const Patience = 20 * time.Second
+
+// A Run is a program's own run function.
+type Run func(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error
+
+// A Service is a program that serves.
+type Service struct {
+	URL    string
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+// Start runs a program with these environment variables and no others, waits until it
+// listens, and stops it at the end of the scenario.
+func Start(run Run, env map[string]string) *Service {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Service{cancel: cancel, ended: make(chan error, 1)}
+	stdout, writer := io.Pipe()
+	go func() {
+		err := run(ctx, nil, func(name string) string { return env[name] }, writer)
+		s.ended <- err
+		writer.CloseWithError(err)
+	}()
+	convey.Reset(cancel)
+	s.URL = URL(stdout)
+	return s
+}
+
+// URL is that of a service which says on stdout that it listens.
+func URL(stdout io.Reader) string {
+	lines := bufio.NewReader(stdout)
+	line, err := lines.ReadString('\n')
+	convey.So(err, convey.ShouldBeNil)
+	addr, listens := strings.CutPrefix(strings.TrimSpace(line), "Listening on ")
+	convey.So(listens, convey.ShouldBeTrue)
+	go func() { _, _ = io.Copy(io.Discard, lines) }() // So that the service can go on writing.
+	return "http://" + addr
+}
+
+// Stop stops the service, and returns what it ends with.
+func (s *Service) Stop() error {
+	s.cancel()
+	return Wait(s.ended)
+}
+
+// Wait returns what comes.
+func Wait[T any](from <-chan T) T {
+	select {
+	case got := <-from:
+		return got
+	case <-time.After(Patience):
+		convey.So("nothing came", convey.ShouldEqual, "something came")
+		panic("unreachable") // So has ended the scenario.
+	}
+}
+
+// An Answer is a response whose body has been read.
+type Answer struct {
+	*http.Response
+	Body string
+}
+
+// Ask sends a request on a connection of its own, as a new client does. A header is NAME: value.
+func Ask(method, url, body string, headers ...string) (Answer, error) {
+	request, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		return Answer{}, err
+	}
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		request.Header.Add(name, value)
+	}
+	transport := &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: Patience}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	return Answer{response, string(text)}, err
+}
+
+// MustAsk asks where there must be an answer.
+func MustAsk(method, url, body string, headers ...string) Answer {
+	answer, err := Ask(method, url, body, headers...)
+	convey.So(err, convey.ShouldBeNil)
+	return answer
+}
+
+// Get asks for what must answer.
+func Get(url string) Answer { return MustAsk(http.MethodGet, url, "") }
