@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -37,6 +36,7 @@ type deployment struct {
 	planned *plan.Plan
 	entry   *journal.Entry // nil until something is to be changed
 	urls    []string       // where the new version was proven
+	tried   bool           // its trial has passed
 	back    bool           // it goes back to a version of the history
 
 	returned *swarm.ServiceSpec // what the engine made of the Spec that was sent
@@ -74,7 +74,7 @@ func (d *deployment) findImage(ctx context.Context) error {
 	}
 	if image == nil && d.options.plan {
 		d.wanted.Image, d.wanted.Probed = d.tag+", still to be built", true
-		d.wanted.Platform = swarm.Platform{OS: "linux", Architecture: d.env["GOARCH"]}
+		d.wanted.Platforms = []swarm.Platform{{OS: "linux", Architecture: d.env["GOARCH"]}}
 		return nil
 	}
 	if image == nil {
@@ -94,51 +94,83 @@ func (d *deployment) findImage(ctx context.Context) error {
 	return err
 }
 
-// findFinished finds an image that nobody builds here. One that the engine lacks is
-// pulled. One that a registry knows is named by its digest there.
+// findFinished finds an image that nobody builds here. Its registry says, once a deploy, which
+// digest and platforms the name stands for. One that no registry knows runs on this node only.
 func (d *deployment) findFinished(ctx context.Context, builder *build.Builder) error {
 	name := d.service.Image
 	d.wanted.Version = name
 	image, err := d.engine.Image(ctx, name)
-	if err == nil && image == nil && d.options.plan {
-		d.wanted.Image, d.wanted.Probed = name+", still to be pulled", true
-		return nil
-	}
-	if err == nil && image == nil {
-		if err = builder.Pull(ctx, d.service); err == nil {
-			image, err = d.engine.Image(ctx, name)
-		}
-	}
 	if err != nil {
 		return err
 	}
-	if image == nil {
-		return fmt.Errorf("the image %s was pulled, but this engine does not have it", name)
-	}
-	d.describe(image)
-	d.wanted.Image = image.ID
-	for _, digest := range image.Digests {
-		repository, sum, _ := strings.Cut(digest, "@")
-		if repository != build.Repository(d.service) {
-			continue
-		}
-		// The containerd store gives digests to local images, too: their ids.
-		if sum != image.ID || d.engine.InRegistry(ctx, digest) == nil {
-			d.wanted.Image = digest
+	if image != nil {
+		d.describe(image)
+		if len(image.Digests) == 0 { // Neither pulled nor pushed: the name is a stranger's in a registry.
+			d.bind(image)
 			return nil
 		}
 	}
-	d.wanted.Bound = true
-	d.out.Step("Only this node has %s: %s is bound to it", name, d.service.Name)
+	digest, platforms, why := d.engine.Resolve(ctx, name)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if why == nil {
+		d.wanted.Image, d.wanted.Platforms = build.Repository(d.service)+"@"+digest, platforms
+		return d.findHealthCheck(ctx, builder)
+	}
+	if image == nil {
+		if err := builder.Pull(ctx, d.service.Name, name); err != nil {
+			return err
+		}
+		if image, err = d.engine.Image(ctx, name); err == nil && image == nil {
+			err = fmt.Errorf("the image %s was pulled, but this engine does not have it", name)
+		}
+		if err != nil {
+			return err
+		}
+		d.describe(image)
+	}
+	// The containerd store gives digests to local images, too: their ids.
+	if known := image.DigestOf(build.Repository(d.service)); known != "" && !strings.HasSuffix(known, image.ID) {
+		d.wanted.Image = known
+		return nil
+	}
+	d.bind(image)
 	return nil
+}
+
+// bind has the service run where its image is.
+func (d *deployment) bind(image *engine.Image) {
+	d.wanted.Image, d.wanted.Bound = image.ID, true
+	d.out.Step("Only this node has %s: %s is bound to it", d.service.Image, d.service.Name)
+}
+
+// findHealthCheck finds out whether an image of a registry brings a health check. It has to
+// be on this engine for that. One for other processors only cannot be: then time has to tell.
+func (d *deployment) findHealthCheck(ctx context.Context, builder *build.Builder) error {
+	image, err := d.engine.Image(ctx, d.wanted.Image)
+	if err == nil && image == nil && d.options.plan {
+		d.wanted.Probed = true
+		return nil
+	}
+	if err == nil && image == nil {
+		if why := builder.Pull(ctx, d.service.Name, d.wanted.Image); ctx.Err() != nil {
+			return ctx.Err()
+		} else if why != nil {
+			d.out.Warn(fmt.Sprintf("this engine cannot have the image of %s, so its health check is not known: %v", d.service.Name, why))
+			return nil
+		}
+		image, err = d.engine.Image(ctx, d.wanted.Image)
+	}
+	if err == nil && image != nil {
+		d.wanted.Probed, d.wanted.Starts = image.Probed, image.Starts
+	}
+	return err
 }
 
 func (d *deployment) describe(image *engine.Image) {
 	d.wanted.Probed, d.wanted.Starts = image.Probed, image.Starts
-	d.wanted.Platform = swarm.Platform{OS: image.OS, Architecture: image.CPU}
-	if image.CPU == "arm" { // Nodes tell their processors as armv7l and the like.
-		d.wanted.Platform.Architecture = ""
-	}
+	d.wanted.Platforms = []swarm.Platform{image.Platform}
 }
 
 func (d *deployment) takeLock(ctx context.Context) error {
@@ -170,9 +202,10 @@ func (d *deployment) read(ctx context.Context) error {
 	if d.running == nil || d.current.Entry != 0 {
 		return nil
 	}
-	found := foundEntry(d.current, d.history.Next())
+	found := foundEntry(d.current, d.history.Next(), d.adopt)
 	if found == nil {
-		return failed(fmt.Sprintf("a service %s runs that was not deployed by this program", d.service.Name), "remove it yourself: docker service rm "+d.service.Name)
+		return failed(fmt.Sprintf("a service %s runs that was not deployed by this program", d.service.Name),
+			"take it over, so that it can be gone back to: deploy up --adopt; or remove it yourself: docker service rm "+d.service.Name)
 	}
 	d.history = append(d.history, found)
 	d.current = &found.After
@@ -190,7 +223,11 @@ func (d *deployment) makePlan(ctx context.Context, here plan.Situation) error {
 	if d.options.plan || d.current == nil || d.planned.Action == plan.Nothing {
 		return nil
 	}
-	if why := d.engine.Missing(ctx, d.current.Image()); why != nil && !d.noUndo {
+	have, err := d.stock(ctx)
+	if err != nil {
+		return err
+	}
+	if why := d.missing(ctx, d.current, have); why != nil && !d.noUndo {
 		return failed(fmt.Sprintf("what runs now could not be put back: %s", why), "deploy all the same: --no-undo")
 	}
 	return nil
@@ -231,9 +268,10 @@ func (d *deployment) uses(network string) bool {
 
 // try runs the trial, where there is one, and removes it.
 func (d *deployment) try(ctx context.Context) error {
-	if d.planned.Trial == nil || d.planned.Action == plan.Nothing {
+	if d.planned.Trial == nil || d.planned.Action == plan.Nothing || d.tried {
 		return nil
 	}
+	d.tried = true
 	d.out.Step("Trying %s as one task beside what runs", d.version())
 	began := time.Now()
 	spec, err := d.sendable(ctx, *d.planned.Trial)
@@ -278,21 +316,17 @@ func (d *deployment) endTrial(ctx context.Context, name string) error {
 	return d.removeAtOnce(ctx, left.ID, true)
 }
 
-// sendable is a planned Spec with network ids instead of names.
+// sendable is a planned Spec with the ids of networks, secrets and configs.
 func (d *deployment) sendable(ctx context.Context, spec swarm.ServiceSpec) (swarm.ServiceSpec, error) {
-	ids, err := d.networkIDs(ctx, nil)
+	ids, err := d.ids(ctx)
 	if err != nil {
 		return spec, err
 	}
-	spec.TaskTemplate.Networks = slices.Clone(spec.TaskTemplate.Networks)
-	for i, network := range spec.TaskTemplate.Networks {
-		spec.TaskTemplate.Networks[i].Target = cmp.Or(ids[network.Target], network.Target)
-	}
-	spec.Labels = maps.Clone(spec.Labels)
+	spec, err = plan.Restore(&journal.Snapshot{Spec: spec}, ids)
 	if spec.Labels == nil {
 		spec.Labels = map[string]string{}
 	}
-	return spec, nil
+	return spec, err
 }
 
 // settle is how long a version that was never proven must have run to be believed. With a
@@ -397,6 +431,14 @@ func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 	for _, network := range after.Spec.TaskTemplate.Networks {
 		after.Networks[network.Target] = cmp.Or(names[network.Target], network.Target)
 	}
+	if d.file != nil {
+		after.Made = map[string]stack.NetworkSpec{}
+		for _, network := range d.file.Networks {
+			if !network.External && d.uses(network.Name) {
+				after.Made[network.Name] = network.Spec
+			}
+		}
+	}
 	d.entry = &journal.Entry{N: n, Outcome: journal.Running, By: journal.Who(), At: time.Now(), Before: d.current, After: *after}
 	for _, line := range d.planned.Lines {
 		d.entry.Lines = append(d.entry.Lines, line.Text(false))
@@ -420,7 +462,11 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 			return err
 		}
 		goal.Known, goal.Rolling, goal.Failures = known, true, 1
-		d.out.Step("Updating %s to %s, one task at a time, %s", d.service.Name, d.entry.After.Version, spec.UpdateConfig.Order)
+		order := swarm.UpdateOrder(swarm.UpdateOrderStopFirst) // The engine's own, where a service of somebody else says none.
+		if spec.UpdateConfig != nil {
+			order = cmp.Or(spec.UpdateConfig.Order, order)
+		}
+		d.out.Step("Updating %s to %s, one task at a time, %s", d.service.Name, d.entry.After.Version, order)
 		if err := d.engine.Update(ctx, d.running, spec, false); err != nil {
 			return err
 		}
@@ -520,8 +566,10 @@ func (d *deployment) finish(ctx context.Context) {
 					d.out.Warn(err.Error())
 				}
 			}
+			if err := d.tidyImages(ctx); err != nil {
+				d.out.Warn(fmt.Sprintf("%s runs and answers; only old images were not tidied away: %v", d.service.Name, err))
+			}
 		}
-		d.tidy(ctx)
 	}
 	serves := d.serves(ctx, d.service.Name, d.service.Deploy.Verify)
 	if d.planned.Action == plan.Nothing {

@@ -54,9 +54,11 @@ func stage(t *testing.T) string {
 services:
   web:
     image: example/web
+    networks: []
     ports: ["${PORT:-6767}:80"]
   shop:
     image: ${IMAGE:-example/shop}
+    networks: []
 `)
 	return dir
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"goblog/deploy/journal"
@@ -16,15 +18,20 @@ const (
 )
 
 // foundEntry is the entry for a service that the scripts deployed, with what it replaced;
-// nil for a service that somebody else made. How it is verified was never stored, so its
-// health has to do.
-func foundEntry(current *journal.Snapshot, n int) *journal.Entry {
+// nil for a service that somebody else made, unless it is to be adopted. How it is verified
+// was never stored, so its health has to do.
+func foundEntry(current *journal.Snapshot, n int, adopt bool) *journal.Entry {
 	labels := current.Spec.Labels
+	by := "scripts of an older version"
 	if labels[journal.LabelScripts] == "" {
-		return nil
+		by = "somebody else"
+		if !adopt || current.Image() == "" {
+			return nil
+		}
 	}
-	entry := &journal.Entry{N: n, Outcome: journal.Found, By: "scripts of an older version", At: time.Now(), After: *current}
-	entry.After.Entry, entry.After.Version, entry.After.Timeout, entry.After.Trial = n, labels[labelOldVersion], time.Minute, 3*time.Second
+	entry := &journal.Entry{N: n, Outcome: journal.Found, By: by, At: time.Now(), After: *current}
+	image, _, _ := strings.Cut(current.Image(), "@")
+	entry.After.Entry, entry.After.Version, entry.After.Timeout, entry.After.Trial = n, cmp.Or(labels[labelOldVersion], plan.ShortID(image)), time.Minute, 3*time.Second
 	entry.After.Keep = 3
 	if image := labels[labelOldPreviousImage]; image != "" {
 		before := entry.After

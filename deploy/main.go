@@ -12,7 +12,9 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
+	"text/tabwriter"
 
 	"goblog/deploy/build"
 	"goblog/deploy/journal"
@@ -54,6 +56,9 @@ type options struct {
 	keepGoing  bool
 	showValues bool
 	binary     bool
+	adopt      bool
+	volumes    bool
+	envFiles   []string
 
 	root string            // the top of the checkout that the first stack file is in
 	env  map[string]string // variables and settings
@@ -110,7 +115,7 @@ func dispatch(ctx context.Context, arguments []string, out *progress.Printer) er
 		return usage("say what to do: up, build, rollback, status or remove")
 	}
 	if arguments[0] == "-h" || arguments[0] == "--help" || arguments[0] == "help" {
-		help(out.Out, nil, environment("."))
+		help(out.Out, nil, environment(".", nil))
 		return nil
 	}
 	for _, one := range commands {
@@ -119,7 +124,7 @@ func dispatch(ctx context.Context, arguments []string, out *progress.Printer) er
 		}
 		o, err := parse(one, arguments[1:])
 		if errors.Is(err, flag.ErrHelp) {
-			help(out.Out, &one, environment(o.root))
+			help(out.Out, &one, environment(o.root, nil))
 			return nil
 		}
 		if err != nil {
@@ -134,22 +139,28 @@ func dispatch(ctx context.Context, arguments []string, out *progress.Printer) er
 func (c command) flags(o *options) *flag.FlagSet {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.Func("f", "stack file; more than one are merged (default stack.yml)", func(file string) error {
+	flags.Func("f", "stack `FILE`; more than one are merged (default stack.yml)", func(file string) error {
 		o.files = append(o.files, file)
+		return nil
+	})
+	flags.Func("env-file", "`FILE` with lines NAME=value: settings, which the environment overrides", func(file string) error {
+		o.envFiles = append(o.envFiles, file)
 		return nil
 	})
 	switch c.name {
 	case "up":
-		flags.BoolVar(&o.rolling, "rolling", false, "update the running service task by task, without losing a request where it can be")
+		flags.BoolVar(&o.rolling, "rolling", false, "update the running service task by task, without losing a request where that can be")
 		flags.BoolVar(&o.force, "force", false, "deploy although the same runs already")
 		flags.BoolVar(&o.plan, "plan", false, "only say what would be done")
-		flags.BoolVar(&o.noUndo, "no-undo", false, "deploy although the image to go back to is gone")
+		flags.BoolVar(&o.noUndo, "no-undo", false, "deploy although what runs could not be put back")
 		flags.BoolVar(&o.keepGoing, "keep-going", false, "where one service fails, go on with the others")
+		flags.BoolVar(&o.adopt, "adopt", false, "take over a service that somebody else made: it becomes the first entry of the history")
 		flags.BoolVar(&o.showValues, "show-values", false, "show the values of environment variables in the plan")
 	case "build":
 		flags.BoolVar(&o.binary, "binary", false, "only compile")
 	case "remove":
 		flags.BoolVar(&o.keepGoing, "keep-going", false, "where one service cannot be removed, go on with the others")
+		flags.BoolVar(&o.volumes, "volumes", false, "remove the named volumes of the file as well, with all data in them")
 	}
 	return flags
 }
@@ -179,14 +190,18 @@ func parse(c command, arguments []string) (*options, error) {
 		return nil, err
 	}
 	o.root = build.Root(root)
-	o.env = environment(o.root)
+	given, err := readEnvFiles(o.envFiles)
+	if err != nil {
+		return o, err
+	}
+	o.env = environment(o.root, given)
 	return o, checkSettings(o.env)
 }
 
 // load reads the stack files.
 func (o *options) load() (*stack.Stack, error) {
 	loaded, err := stack.Load(stack.Options{Files: o.files, Env: o.env, Settings: stack.Settings{
-		PublishMode: o.env["PUBLISH_MODE"], ServiceEnv: o.env["SERVICE_ENV"], VerifyBody: o.env["VERIFY_BODY"],
+		Stack: o.env["STACK"], PublishMode: o.env["PUBLISH_MODE"], ServiceEnv: o.env["SERVICE_ENV"], VerifyBody: o.env["VERIFY_BODY"],
 	}})
 	if err != nil {
 		return nil, &usageError{err.Error()}
@@ -238,18 +253,35 @@ func usage(format string, arguments ...any) error {
 	return &usageError{fmt.Sprintf(format, arguments...)}
 }
 
+// about says in short what the stack file may ask for.
+const about = `A stack file is a compose file for docker stack deploy; -f may be given more than once, and a later
+file says more. Secrets and configs from files are named by their content, so a changed one rolls.
+All services of the files are one deploy: where one fails, those changed before it go back too.
+An image with build is built here; any other is asked for in its registry, once a deploy.
+x-deploy in a service: package, verify (path and port, or url), trial, timeout, start_interval, keep.
+`
+
 func help(out io.Writer, of *command, env map[string]string) {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if of == nil {
-		fmt.Fprint(out, "usage: deploy COMMAND [-f FILE]... [FLAGS] [ARGUMENTS]\n\n")
+		fmt.Fprint(out, "usage: deploy COMMAND [-f FILE]... [FLAGS] [ARGUMENTS]      deploy COMMAND --help\n\n")
 		for _, one := range commands {
-			fmt.Fprintf(out, "  %-8s %-14s %s\n", one.name, one.arguments, one.help)
+			fmt.Fprintf(table, "  %s %s\t%s\n", one.name, one.arguments, one.help)
 		}
+		table.Flush()
+		fmt.Fprint(out, "\n"+about)
 	} else {
 		fmt.Fprintf(out, "usage: deploy %s [-f FILE]... [FLAGS] %s\n\n%s\n\n", of.name, of.arguments, of.help)
-		flags := of.flags(&options{})
-		flags.SetOutput(out)
-		flags.PrintDefaults()
+		of.flags(&options{}).VisitAll(func(one *flag.Flag) {
+			name := "--" + one.Name
+			if value, text := flag.UnquoteUsage(one); value == "FILE" {
+				fmt.Fprintf(table, "  %s FILE\t%s\n", strings.Replace(name, "--f", "-f", 1), text)
+			} else {
+				fmt.Fprintf(table, "  %s\t%s\n", name, text)
+			}
+		})
+		table.Flush()
 	}
-	fmt.Fprint(out, "\nExit codes: 0 done; 1 failed; 2 a setting, an argument or the stack file is wrong, and nothing was touched; 130 interrupted\n")
+	fmt.Fprint(out, "\nExit codes: 0 done; 1 failed; 2 a setting, an argument or the file is wrong, nothing was touched; 130 interrupted\n")
 	printSettings(out, env)
 }

@@ -145,6 +145,17 @@ func TestArguments(t *testing.T) {
 			So(n, ShouldEqual, want.n)
 		})
 	}
+	Convey("In a stack, a service of the file goes by its key, and any other by its name in the swarm", t, func() {
+		stage(t)
+		t.Setenv("STACK", "staging")
+		for line, want := range map[string]string{"web": "staging_web", "staging_web": "staging_web", "other": "other"} {
+			o, err := parse(command("rollback"), []string{line})
+			So(err, ShouldBeNil)
+			name, _, err := o.target()
+			So(err, ShouldBeNil)
+			So(name, ShouldEqual, want)
+		}
+	})
 	Convey("Where the file has one service, a rollback need not name it, and no variable of the file must be set", t, func() {
 		dir := stage(t)
 		put(t, filepath.Join(dir, "one.yml"), "version: \"3.9\"\nservices:\n  web:\n    image: ${NOWHERE_SET:?}\n")
@@ -315,7 +326,7 @@ func TestServicesOfOlderScripts(t *testing.T) {
 	}
 	Convey("A service that older scripts deployed is an entry, with what it replaced", t, func() {
 		current := spec(map[string]string{"copyall.arguments": "x", "copyall.version": "v2", "copyall.previous-image": "sha256:1", "copyall.previous-version": "v1"})
-		entry := foundEntry(current, 1)
+		entry := foundEntry(current, 1, false)
 		So(entry.N, ShouldEqual, 1)
 		So(entry.Outcome, ShouldEqual, journal.Found)
 		So(entry.New(), ShouldBeTrue)
@@ -329,9 +340,16 @@ func TestServicesOfOlderScripts(t *testing.T) {
 		So(current.Spec.Labels["copyall.version"], ShouldEqual, "v2")
 	})
 	Convey("A first one of theirs has replaced nothing", t, func() {
-		So(foundEntry(spec(map[string]string{"copyall.arguments": "x", "copyall.version": "v1"}), 1).Before, ShouldBeNil)
+		So(foundEntry(spec(map[string]string{"copyall.arguments": "x", "copyall.version": "v1"}), 1, false).Before, ShouldBeNil)
 	})
-	Convey("A service that somebody else made is none", t, func() { So(foundEntry(spec(nil), 1), ShouldBeNil) })
+	Convey("A service that somebody else made is none, unless it is to be adopted", t, func() {
+		So(foundEntry(spec(nil), 1, false), ShouldBeNil)
+		adopted := foundEntry(spec(nil), 1, true)
+		So(adopted.Outcome, ShouldEqual, journal.Found)
+		So(adopted.By, ShouldEqual, "somebody else")
+		So(adopted.After.Version, ShouldEqual, "sha256:2")
+		So(adopted.Before, ShouldBeNil)
+	})
 }
 
 func TestWhatAPlanSays(t *testing.T) {
@@ -357,14 +375,27 @@ func TestWhatAPlanSays(t *testing.T) {
 			So(err.String(), ShouldEqual, one.warn)
 		})
 	}
-	Convey("An image for arm does not say for which of its kinds, as nodes do", t, func() {
-		d := &deployment{}
-		d.describe(&engine.Image{OS: "linux", CPU: "arm64", Probed: true})
-		So(d.wanted.Platform, ShouldResemble, swarm.Platform{OS: "linux", Architecture: "arm64"})
-		So(d.wanted.Probed, ShouldBeTrue)
-		d.describe(&engine.Image{OS: "linux", CPU: "arm"})
-		So(d.wanted.Platform, ShouldResemble, swarm.Platform{OS: "linux"})
-	})
+}
+
+func TestWhichTrialsWait(t *testing.T) {
+	for what, one := range map[string]struct {
+		db   plan.Action
+		want map[string]bool
+	}{
+		"is changed":     {plan.Update, map[string]bool{"db": false, "api": true, "web": true, "other": false}},
+		"runs already":   {plan.Nothing, map[string]bool{"db": false, "api": false, "web": true, "other": false}},
+		"is created too": {plan.Create, map[string]bool{"db": false, "api": true, "web": true, "other": false}},
+	} {
+		Convey("Where the service that others depend on "+what+", the right trials wait for its change", t, func() {
+			service := func(key string, action plan.Action, after ...string) *deployment {
+				return &deployment{service: stack.Service{Key: key, Name: "x_" + key, After: after}, planned: &plan.Plan{Action: action}}
+			}
+			all := []*deployment{service("db", one.db), service("api", plan.Update, "db"), service("web", plan.Update, "api"), service("other", plan.Update)}
+			for _, d := range all {
+				So(waits(d, all), ShouldEqual, one.want[d.service.Key])
+			}
+		})
+	}
 }
 
 func TestVersionsToGoBackTo(t *testing.T) {

@@ -4,27 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/moby/moby/api/types/mount"
 
 	"goblog/deploy/journal"
 	"goblog/deploy/plan"
 	"goblog/deploy/progress"
 	"goblog/deploy/stack"
+	engine "goblog/deploy/swarm"
 )
 
 // removeTimeout bounds the removal of one service or network.
 const removeTimeout = time.Minute
 
-// remove removes services and their history, and then networks of the files that nobody
-// else uses. Named volumes and images stay.
+// remove removes services and their history, and then networks, secrets and configs that
+// nobody else uses. Images stay, and so do named volumes unless --volumes is given.
 func remove(ctx context.Context, o *options, out *progress.Printer) error {
 	loaded, services, err := o.services()
 	if err != nil {
 		return err
 	}
 	s, err := openManager(ctx, o, out)
+	if err != nil {
+		return err
+	}
+	s.file = loaded
+	networks, err := s.networksToRemove(ctx, services)
 	if err != nil {
 		return err
 	}
@@ -38,8 +47,16 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 			bad = append(bad, service.Name)
 		}
 	}
-	for _, network := range loaded.Networks {
-		if err := s.removeNetwork(ctx, network); err != nil {
+	for _, name := range networks {
+		if err := s.removeNetwork(ctx, name); err != nil {
+			return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
+		}
+	}
+	if err := s.tidyContents(ctx, nil); err != nil {
+		return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
+	}
+	if o.volumes {
+		if err := s.removeVolumes(ctx, services); err != nil {
 			return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
 		}
 	}
@@ -121,27 +138,86 @@ func (s *session) removeWhole(ctx context.Context, id string, kill bool) error {
 	}
 }
 
-// removeNetwork removes a network of the stack file that no service uses any more.
-func (s *session) removeNetwork(ctx context.Context, network stack.Network) error {
-	if network.External {
-		return nil
+// networksToRemove are the networks that the files name for services, and those that a
+// deploy has made for them earlier, under other settings.
+func (s *session) networksToRemove(ctx context.Context, services []stack.Service) ([]string, error) {
+	networks, err := s.engine.Networks(ctx)
+	if err != nil {
+		return nil, err
 	}
+	records, err := journal.All(ctx, s.engine)
+	if err != nil {
+		return nil, err
+	}
+	made := map[string]bool{}
+	for _, network := range networks {
+		made[network.Name] = made[network.Name] || network.Labels[engine.LabelMade] != ""
+	}
+	names := map[string]bool{}
+	for _, service := range services {
+		for _, network := range s.file.Networks {
+			if !network.External && s.deployment(service).uses(network.Name) {
+				names[network.Name] = true
+			}
+		}
+		for _, entry := range records[service.Name].History {
+			for _, name := range entry.After.Networks {
+				if made[name] {
+					names[name] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names)), nil
+}
+
+// removeVolumes removes the named volumes that services of the files have, on this engine:
+// a swarm cannot be asked for those of its other nodes.
+func (s *session) removeVolumes(ctx context.Context, services []stack.Service) error {
+	for _, service := range services {
+		for _, one := range service.Spec.TaskTemplate.ContainerSpec.Mounts {
+			if one.Type != mount.TypeVolume || !slices.Contains(s.file.Volumes, one.Source) {
+				continue
+			}
+			removed, err := s.engine.RemoveVolume(ctx, one.Source)
+			if err != nil {
+				return err
+			}
+			if removed {
+				s.out.Step("Removed volume %s and its data", one.Source)
+			} else {
+				s.out.Step("This node has no volume %s", one.Source)
+			}
+			nodes, err := s.engine.Nodes(ctx)
+			if err != nil {
+				return err
+			}
+			if len(nodes) > 1 {
+				s.out.Detail("other nodes may have one of that name with data of their own; on each: docker volume rm %s", one.Source)
+			}
+		}
+	}
+	return nil
+}
+
+// removeNetwork removes a network of this name that no service uses any more.
+func (s *session) removeNetwork(ctx context.Context, name string) error {
 	networks, err := s.engine.Networks(ctx)
 	if err != nil {
 		return err
 	}
 	var id, driver, scope string
 	for _, one := range networks {
-		if one.Name == network.Name && (id == "" || one.Scope == "swarm") {
+		if one.Name == name && (id == "" || one.Scope == "swarm") {
 			id, driver, scope = one.ID, one.Driver, one.Scope
 		}
 	}
 	switch {
 	case id == "":
-		s.out.Step("There is no network %s", network.Name)
+		s.out.Step("There is no network %s", name)
 		return nil
 	case scope != "swarm":
-		s.out.Step("Network %s stays: it is of driver %s, and was not made by a deploy", network.Name, driver)
+		s.out.Step("Network %s stays: it is of driver %s, and was not made by a deploy", name, driver)
 		return nil
 	}
 	services, err := s.engine.Services(ctx)
@@ -157,10 +233,10 @@ func (s *session) removeNetwork(ctx context.Context, network stack.Network) erro
 		}
 	}
 	if len(users) > 0 {
-		s.out.Step("Network %s stays, as other services use it: %s", network.Name, strings.Join(users, ", "))
+		s.out.Step("Network %s stays, as other services use it: %s", name, strings.Join(users, ", "))
 		return nil
 	}
-	s.out.Step("Removing network %s", network.Name)
+	s.out.Step("Removing network %s", name)
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
 	for { // It is in use until the last task's end has come through.

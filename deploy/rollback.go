@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,7 +44,11 @@ func rollback(ctx context.Context, o *options, out *progress.Printer) error {
 	if err != nil {
 		return s.untouched(ctx, all, err)
 	}
-	if err := d.engine.Missing(ctx, version.Image()); err != nil {
+	have, err := s.stock(ctx)
+	if err == nil {
+		err = s.missing(ctx, version, have)
+	}
+	if err != nil {
 		return s.untouched(ctx, all, failed(fmt.Sprintf("%s cannot go back to version %s: %v", name, version.Version, err), "check out that version, and deploy it: scripts/copyall.sh"))
 	}
 	if err := d.rollBackTo(ctx, version); err != nil {
@@ -67,17 +72,18 @@ func (o *options) target() (string, int, error) {
 	if len(names) > 1 {
 		return "", 0, usage("want one service and one number at most, not '%s'", strings.Join(o.arguments, " "))
 	}
-	if len(names) == 1 {
-		return names[0], n, nil
-	}
 	known, err := stack.Names(o.files)
-	if err != nil {
+	switch {
+	case len(names) == 1 && !slices.Contains(known, names[0]):
+		return names[0], n, nil // Its name in the swarm; the file may be gone.
+	case len(names) == 1:
+		return stack.NameIn(o.env["STACK"], names[0]), n, nil
+	case err != nil:
 		return "", 0, &usageError{err.Error()}
-	}
-	if len(known) != 1 {
+	case len(known) != 1:
 		return "", 0, usage("say which service to roll back: %s", strings.Join(known, ", "))
 	}
-	return known[0], n, nil
+	return stack.NameIn(o.env["STACK"], known[0]), n, nil
 }
 
 func (d *deployment) versionToGoBackTo(n int) (*journal.Snapshot, error) {

@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/api/types/system"
-	"github.com/moby/moby/client"
 
 	"goblog/deploy/build"
 	"goblog/deploy/journal"
@@ -30,7 +30,8 @@ type session struct {
 	info   system.Info
 	began  time.Time
 	built  *build.Builder
-	made   []string // what had to be made for the deploy, and stays
+	made   []string     // what had to be made for the deploy, and stays
+	file   *stack.Stack // what the stack files ask for; nil where they are not read
 }
 
 // open connects to the engine, which may be in no swarm yet.
@@ -125,6 +126,9 @@ func (s *session) situation(ctx context.Context) (plan.Situation, error) {
 	if here.Nodes, err = s.engine.Nodes(ctx); err == nil {
 		here.Others, err = s.engine.Services(ctx)
 	}
+	if err == nil {
+		here.Tasks, err = s.engine.AllTasks(ctx)
+	}
 	return here, err
 }
 
@@ -143,6 +147,67 @@ func (s *session) networkNames(ctx context.Context) (map[string]string, error) {
 		names[id] = network.Name
 	}
 	return names, err
+}
+
+// ids are the ids of what the swarm has under names.
+func (s *session) ids(ctx context.Context) (plan.IDs, error) {
+	ids := plan.IDs{Contents: map[stack.Kind]map[string]string{stack.Secret: {}, stack.Config: {}}}
+	var err error
+	if ids.Networks, err = s.networkIDs(ctx, nil); err != nil {
+		return ids, err
+	}
+	contents, err := s.engine.Contents(ctx)
+	for _, one := range contents {
+		ids.Contents[one.Kind][one.Name] = one.ID
+	}
+	return ids, err
+}
+
+// A stock is what versions of services may need of the swarm.
+type stock struct {
+	nodes []swarm.Node
+	ids   plan.IDs
+}
+
+func (s *session) stock(ctx context.Context) (stock, error) {
+	var have stock
+	var err error
+	if have.nodes, err = s.engine.Nodes(ctx); err == nil {
+		have.ids, err = s.ids(ctx)
+	}
+	return have, err
+}
+
+// missing says what a version needs that is gone: its image, a secret, or a config.
+func (s *session) missing(ctx context.Context, version *journal.Snapshot, have stock) error {
+	elsewhere := slices.ContainsFunc(plan.Nodes(version.Spec, have.nodes), func(node swarm.Node) bool { return node.ID != s.info.Swarm.NodeID })
+	if err := s.engine.Missing(ctx, version.Image(), elsewhere); err != nil {
+		return err
+	}
+	_, err := plan.Restore(version, have.ids)
+	return err
+}
+
+// makeContents stores the secrets and configs of services that the swarm does not have yet.
+func (s *session) makeContents(ctx context.Context, services []string) error {
+	ids, err := s.ids(ctx)
+	if err != nil {
+		return err
+	}
+	for _, one := range s.file.Contents {
+		used := slices.ContainsFunc(one.Services, func(name string) bool { return slices.Contains(services, name) })
+		switch {
+		case !used || ids.Contents[one.Kind][one.Name] != "":
+			continue
+		case one.External:
+			return failed(fmt.Sprintf("the swarm has no %s %s, which the stack file says is external", one.Kind, one.Name), fmt.Sprintf("create it: docker %s create %s FILE", one.Kind, one.Name))
+		}
+		s.out.Step("Creating %s %s", one.Kind, one.Name)
+		if err := s.engine.CreateContent(ctx, one); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // networkIDs are the ids of the swarm's networks of these names; those that are missing
@@ -167,10 +232,7 @@ func (s *session) networkIDs(ctx context.Context, wanted []stack.Network) (map[s
 			return nil, failed(fmt.Sprintf("there is no network %s, which the stack file says is external", one.Name), "create it: docker network create --driver overlay "+one.Name)
 		}
 		s.out.Step("Creating network %s", one.Name)
-		err := s.engine.CreateNetwork(ctx, one.Name, client.NetworkCreateOptions{
-			Driver: cmp.Or(one.Spec.Driver, "overlay"), Options: one.Spec.DriverOpts, Labels: one.Spec.Labels, Internal: one.Spec.Internal, Attachable: one.Spec.Attachable,
-		})
-		if err != nil {
+		if err := s.engine.CreateNetwork(ctx, one.Name, one.Spec); err != nil {
 			return nil, err
 		}
 		s.made = append(s.made, "network "+one.Name+" was created")

@@ -9,6 +9,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"text/tabwriter"
+
+	"github.com/docker/cli/pkg/kvfile"
 
 	"goblog/deploy/build"
 )
@@ -18,8 +21,8 @@ type setting struct{ name, fallback, meaning string }
 
 // Settings of the stack files: there each stands as ${NAME:-default}.
 var fileSettings = []setting{
-	{"IMAGE_PREFIX", "someprefix", "the image is tagged IMAGE_PREFIX/SERVICE:latest and :VERSION"},
-	{"VERSION", "", "version that is built in; default from git describe"},
+	{"IMAGE_PREFIX", "someprefix", "first part of the image's name"},
+	{"VERSION", "", "version that is built in, and the image's tag; default from git describe"},
 	{"NETWORK", "my_network", "overlay network of the services"},
 	{"REPLICAS", "1", "how many tasks run the service"},
 	{"PORT", "6767", "port published to the outside"},
@@ -27,27 +30,28 @@ var fileSettings = []setting{
 	{"LIMIT_MEMORY", "128m", "memory limit of a task"},
 	{"LIMIT_CPU", "", "CPU limit of a task, as in 0.5; default none"},
 	{"VERIFY_PATH", "/accounts/10000", "path that must answer with status 200"},
-	{"TRIAL_SECONDS", "3", "seconds for which the trial must stay healthy; 0: no trial"},
-	{"DEPLOY_TIMEOUT", "60", "seconds from the first change to the swarm to the proven answer; undoing gets as many"},
+	{"TRIAL_SECONDS", "3", "seconds that the trial must stay healthy; 0: no trial"},
+	{"DEPLOY_TIMEOUT", "60", "seconds from the first change to the proven answer; undoing gets as many"},
 	{"QUOTES_IMAGE", "eriklupander/quotes-service", "image of the quotes-service"},
 	{"VISUALIZER_IMAGE", "dockersamples/visualizer", "image of the visualizer"},
 	{"VISUALIZER_PORT", "8080", "port of its page, published to the outside"},
 	{"DVIZZ_IMAGE", "eriklupander/dvizz", "image of dvizz"},
 	{"DVIZZ_PORT", "6969", "port of its page, published to the outside"},
-	{"DOCKER_SOCK", "/var/run/docker.sock", "socket of the manager's engine, on the manager; the visualizers get it"},
+	{"DOCKER_SOCK", "/var/run/docker.sock", "socket of the manager's engine, for the visualizers"},
 }
 
 // Settings of this program.
 var ownSettings = []setting{
 	{"STACK_FILE", "stack.yml", "stack file to read where -f names none"},
-	{"ManagerIP", "", "address to reach the swarm at; default from the docker context or the engine"},
-	{"ADVERTISE_ADDR", "", "address for a new swarm's manager; default the engine's choice"},
+	{"STACK", "", "prefix of all names, as for docker stack deploy: staging and production side by side"},
+	{"ManagerIP", "", "address to reach the swarm at; default from the context or the engine"},
+	{"ADVERTISE_ADDR", "", "address of a new swarm's manager; default the engine's choice"},
 	{"BASE_IMAGE", "iron/base", "image to build on; scratch where it cannot be had"},
 	{"GOARCH", "amd64", "processor that binary and image are for"},
-	{"REGISTRY", "", "host:port of a registry that all nodes pull from; needed on a swarm of several nodes"},
-	{"PUBLISH_MODE", "", "ingress: every node answers, through the routing mesh; host: the tasks' nodes do; default as the file says"},
-	{"SERVICE_ENV", "", "more environment of the one service that is built: NAME=value NAME=value ..."},
-	{"VERIFY_BODY", "", "body that the one service that is built must answer with; default as the file says, any for another VERIFY_PATH"},
+	{"REGISTRY", "", "host:port of a registry that all nodes pull from; needed on several nodes"},
+	{"PUBLISH_MODE", "", "ingress: every node answers; host: the tasks' nodes do; default as the file says"},
+	{"SERVICE_ENV", "", "more environment of the one service that is built: NAME=value ..."},
+	{"VERIFY_BODY", "", "body that it must answer with; default as the file says"},
 }
 
 // retired are settings that are lines of the stack file now.
@@ -76,6 +80,7 @@ var shapes = []struct{ name, pattern, wanted string }{
 	{"BASE_IMAGE", `^[a-z0-9][A-Za-z0-9._/:@-]*$`, "the name of an image"},
 	{"GOARCH", `^[a-z0-9]+$`, "a processor that Go knows, as in amd64 or arm64"},
 	{"REGISTRY", `^[A-Za-z0-9.-]+(:[0-9]+)?$`, "host:port"},
+	{"STACK", `^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$`, "a name of letters, digits, - and _"},
 	{"PUBLISH_MODE", `^(ingress|host)$`, "ingress or host"},
 	{"SERVICE_ENV", `^\s*([A-Za-z_][A-Za-z0-9_]*=\S*\s*)+$`, "NAME=value NAME=value ..."},
 }
@@ -104,12 +109,34 @@ func hidden(name, value string) string {
 	return value
 }
 
-// environment is the process's own, with the defaults that a file cannot know.
-func environment(root string) map[string]string {
-	env := map[string]string{}
+// readEnvFiles reads the variables of files as docker run --env-file does; of a name that
+// comes twice, the last counts.
+func readEnvFiles(files []string) (map[string]string, error) {
+	given := map[string]string{}
+	for _, file := range files {
+		pairs, err := kvfile.Parse(file, nil)
+		if err != nil {
+			return nil, usage("--env-file %s: %v", file, err)
+		}
+		for _, pair := range pairs {
+			name, value, _ := strings.Cut(pair, "=")
+			given[name] = value
+		}
+	}
+	return given, nil
+}
+
+// environment is what the files give, overridden by the process's own, with the defaults
+// that a file cannot know.
+func environment(root string, given map[string]string) map[string]string {
+	env := maps.Clone(given)
+	if env == nil {
+		env = map[string]string{}
+	}
 	for _, pair := range os.Environ() {
-		name, value, _ := strings.Cut(pair, "=")
-		env[name] = value
+		if name, value, _ := strings.Cut(pair, "="); value != "" {
+			env[name] = value // An empty one counts as unset.
+		}
 	}
 	if env["VERSION"] == "" {
 		env["VERSION"] = build.Version(root)
@@ -125,10 +152,12 @@ func printSettings(out io.Writer, env map[string]string) {
 	for _, table := range []struct {
 		title    string
 		settings []setting
-	}{{"Settings of the stack files", fileSettings}, {"Settings of this program", ownSettings}} {
-		fmt.Fprintf(out, "\n%s, as they are now; each is an environment variable:\n", table.title)
+	}{{"Settings of the stack files of this checkout, as they are now; each is an environment variable", fileSettings}, {"Settings of this program", ownSettings}} {
+		fmt.Fprintf(out, "\n%s:\n", table.title)
+		columns := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		for _, one := range table.settings {
-			fmt.Fprintf(out, "  %s=%s\n      %s\n", one.name, hidden(one.name, cmp.Or(env[one.name], one.fallback)), one.meaning)
+			fmt.Fprintf(columns, "  %s=%s\t%s\n", one.name, hidden(one.name, cmp.Or(env[one.name], one.fallback)), one.meaning)
 		}
+		columns.Flush()
 	}
 }

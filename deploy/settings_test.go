@@ -51,7 +51,8 @@ func TestHelp(t *testing.T) {
 			for name := range inFiles {
 				So(r.stdout, ShouldContainSubstring, "\n  "+name+"=")
 			}
-			So(r.stdout, ShouldContainSubstring, "\n  REPLICAS=7\n")
+			So(r.stdout, ShouldContainSubstring, "\n  REPLICAS=7 ")
+			So(strings.Count(r.stdout, "\n"), ShouldBeLessThanOrEqualTo, 50) // One screen.
 		})
 	}
 	Convey("The help of the program names each command, and that of a command its flags", t, func() {
@@ -61,11 +62,11 @@ func TestHelp(t *testing.T) {
 			So(all, ShouldContainSubstring, "\n  "+name+" ")
 		}
 		up := deploy(context.Background(), "up", "--help").stdout
-		for _, name := range []string{"f", "rolling", "force", "plan", "no-undo", "keep-going", "show-values"} {
-			So(up, ShouldContainSubstring, "\n  -"+name)
+		for _, name := range []string{"rolling", "force", "plan", "no-undo", "keep-going", "show-values", "adopt", "env-file FILE"} {
+			So(up, ShouldContainSubstring, "\n  --"+name)
 		}
-		So(deploy(context.Background(), "build", "--help").stdout, ShouldContainSubstring, "\n  -binary")
-		So(deploy(context.Background(), "remove", "--help").stdout, ShouldContainSubstring, "\n  -keep-going")
+		So(deploy(context.Background(), "build", "--help").stdout, ShouldContainSubstring, "\n  --binary")
+		So(deploy(context.Background(), "remove", "--help").stdout, ShouldContainSubstring, "\n  --keep-going")
 	})
 	Convey("Each setting of the stack files is a variable there, and has the default that help says", t, func() {
 		for _, one := range fileSettings {
@@ -84,19 +85,47 @@ func TestHelp(t *testing.T) {
 		said := deploy(context.Background(), "--help").stdout
 		for _, one := range append(append([]setting{}, fileSettings...), ownSettings...) {
 			if one.name != "VERSION" && one.name != "STACK_FILE" {
-				So(said, ShouldContainSubstring, "\n  "+one.name+"="+one.fallback+"\n")
+				So(said, ShouldContainSubstring, "\n  "+one.name+"="+one.fallback+" ")
 			}
 		}
 	})
 	Convey("Where git knows nothing, the version is dev", t, func() {
 		t.Chdir(stage(t))
-		So(deploy(context.Background(), "--help").stdout, ShouldContainSubstring, "\n  VERSION=dev\n")
+		So(deploy(context.Background(), "--help").stdout, ShouldContainSubstring, "\n  VERSION=dev ")
+	})
+}
+
+func TestEnvFiles(t *testing.T) {
+	Convey("Settings may stand in files, of which a later one counts, and the environment counts more", t, func() {
+		dir := stage(t)
+		put(t, filepath.Join(dir, "a.env"), "# of all\nPORT=1001\nREPLICAS=2\nNETWORK=a\n\nSTACK=staging\n")
+		put(t, filepath.Join(dir, "b.env"), "PORT=1002\n")
+		t.Setenv("REPLICAS", "5")
+		o, err := parse(commands[0], []string{"--env-file", filepath.Join(dir, "a.env"), "--env-file", filepath.Join(dir, "b.env")})
+		So(err, ShouldBeNil)
+		for name, want := range map[string]string{"PORT": "1002", "REPLICAS": "5", "NETWORK": "a", "STACK": "staging", "BASE_IMAGE": "iron/base"} {
+			So(name+"="+o.env[name], ShouldEqual, name+"="+want)
+		}
+	})
+	for what, text := range map[string]string{"a name with a space": "MY NAME=x\n", "no name": "=x\n", "a wrong setting": "REPLICAS=many\n"} {
+		Convey("A file with "+what+" is refused with exit code 2", t, func() {
+			dir := stage(t)
+			put(t, filepath.Join(dir, "bad.env"), text)
+			r := deploy(context.Background(), "up", "--env-file", filepath.Join(dir, "bad.env"))
+			So(r.exit, ShouldEqual, exitUsage)
+		})
+	}
+	Convey("A file that is not there is refused by its name", t, func() {
+		stage(t)
+		r := deploy(context.Background(), "up", "--env-file", "nowhere.env")
+		So(r.exit, ShouldEqual, exitUsage)
+		So(r.stderr, ShouldContainSubstring, "nowhere.env")
 	})
 }
 
 func TestWrongSettings(t *testing.T) {
 	for _, setting := range []struct{ name, value string }{
-		{"IMAGE_PREFIX", "Some"}, {"IMAGE_PREFIX", "some/"}, {"VERSION", "v1 beta"}, {"VERSION", "v1+dirty"}, {"VERSION", strings.Repeat("v", 129)},
+		{"IMAGE_PREFIX", "Some"}, {"IMAGE_PREFIX", "some/"}, {"VERSION", "v1 beta"}, {"STACK", "my stack"}, {"STACK", "-x"}, {"VERSION", "v1+dirty"}, {"VERSION", strings.Repeat("v", 129)},
 		{"GOARCH", "AMD64"}, {"GOARCH", "linux/amd64"}, {"NETWORK", "my network"}, {"NETWORK", "-net"},
 		{"REPLICAS", "0"}, {"REPLICAS", "10000"}, {"REPLICAS", "two"}, {"REPLICAS", "-1"},
 		{"PUBLISH_MODE", "mesh"}, {"PUBLISH_MODE", "hosts"}, {"ManagerIP", "http://192.0.2.1"}, {"ManagerIP", "[::1]"}, {"ADVERTISE_ADDR", "eth0 eth1"},

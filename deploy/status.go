@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +34,7 @@ func status(ctx context.Context, o *options, out *progress.Printer) error {
 	if err != nil {
 		return err
 	}
-	gone, err := s.gonesHistories(ctx, services)
+	records, err := journal.All(ctx, s.engine)
 	if err != nil {
 		return err
 	}
@@ -48,6 +49,10 @@ func status(ctx context.Context, o *options, out *progress.Printer) error {
 	if err != nil {
 		return err
 	}
+	have, err := s.stock(ctx)
+	if err != nil {
+		return err
+	}
 	table := tabwriter.NewWriter(out.Out, 0, 0, 2, ' ', 0)
 	if len(services) > 0 {
 		fmt.Fprintln(table, "SERVICE\tVERSION\tWANTED\tRUNNING\tNODES\tAGE\tURL")
@@ -58,17 +63,18 @@ func status(ctx context.Context, o *options, out *progress.Printer) error {
 		if err != nil {
 			return err
 		}
-		history, err := journal.Read(ctx, s.engine, service.Spec.Name)
-		if err != nil {
-			return err
-		}
-		current := history.Current(&service, names)
+		record := records[service.Spec.Name]
+		delete(records, service.Spec.Name)
+		current := record.History.Current(&service, names)
 		fmt.Fprintln(table, strings.Join(row(service, tasks, hosts, addresses), "\t"))
 		more = append(more, lastError(service.Spec.Name, tasks)...)
-		more = append(more, s.told(ctx, service.Spec.Name, history, current)...)
+		more = append(more, s.told(ctx, service.Spec.Name, record, current, have)...)
 	}
 	table.Flush()
-	more = append(more, gone...)
+	for _, name := range slices.Sorted(maps.Keys(records)) { // Somebody deploys or has deployed them, and they are not there.
+		more = append(more, "", fmt.Sprintf("There is no service %s; scripts/rollback.sh %[1]s creates again what ran last", name))
+		more = append(more, s.told(ctx, name, records[name], nil, have)...)
+	}
 	for _, line := range more {
 		fmt.Fprintln(out.Out, line)
 	}
@@ -101,28 +107,6 @@ func row(service swarm.Service, tasks []engine.Task, hosts map[string]string, at
 	}
 }
 
-// gonesHistories is what is known of services that somebody deploys or has deployed, and
-// that are not there.
-func (s *session) gonesHistories(ctx context.Context, services []swarm.Service) ([]string, error) {
-	known, err := journal.Services(ctx, s.engine)
-	if err != nil {
-		return nil, err
-	}
-	var lines []string
-	for _, name := range known {
-		if slices.ContainsFunc(services, func(service swarm.Service) bool { return service.Spec.Name == name }) {
-			continue
-		}
-		history, err := journal.Read(ctx, s.engine, name)
-		if err != nil {
-			return nil, err
-		}
-		lines = append(lines, "", fmt.Sprintf("There is no service %s; scripts/rollback.sh %[1]s creates again what ran last", name))
-		lines = append(lines, s.told(ctx, name, history, nil)...)
-	}
-	return lines, nil
-}
-
 // lastError is the last error of a service's tasks, which come the youngest first.
 func lastError(name string, tasks []engine.Task) []string {
 	for _, task := range tasks {
@@ -135,10 +119,11 @@ func lastError(name string, tasks []engine.Task) []string {
 
 // told is what the swarm keeps of a service: who deploys it now, and its history. current
 // is nil where it does not run.
-func (s *session) told(ctx context.Context, name string, history journal.History, current *journal.Snapshot) []string {
+func (s *session) told(ctx context.Context, name string, record journal.Record, current *journal.Snapshot, have stock) []string {
 	var lines []string
-	if held, err := journal.Held(ctx, s.engine, name); err == nil && held != nil {
-		lines = append(lines, held.Error())
+	history := record.History
+	if record.Held != nil {
+		lines = append(lines, record.Held.Error())
 	}
 	if len(history) == 0 {
 		return lines
@@ -159,8 +144,8 @@ func (s *session) told(ctx context.Context, name string, history journal.History
 			mark = "runs now"
 		case can[entry.N]:
 			mark = "can be gone back to"
-			if err := s.engine.Missing(ctx, entry.After.Image()); err != nil {
-				mark = "its image is gone"
+			if err := s.missing(ctx, history.Version(entry.N), have); err != nil {
+				mark = "cannot be gone back to: " + err.Error()
 			}
 		}
 		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %3d  %-8s %-27s %s  %s  %s", entry.N, entry.Outcome, entry.After.Version,

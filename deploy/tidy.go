@@ -9,6 +9,8 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	"goblog/deploy/journal"
+	"goblog/deploy/stack"
+	engine "goblog/deploy/swarm"
 )
 
 // trim takes old entries out of the history.
@@ -33,30 +35,102 @@ func (d *deployment) now(ctx context.Context) (*swarm.Service, *journal.Snapshot
 	return service, d.history.Current(service, names), err
 }
 
-// tidy removes images that neither the service nor a version that can be gone back to
-// needs. What cannot be removed is said, and does not matter.
-func (d *deployment) tidy(ctx context.Context) {
-	if d.tag == "" {
+// needs are what the services of the swarm, the Specs before those, and the versions that
+// can be gone back to name. Two stacks may share an image or a secret.
+type needs struct {
+	images   map[string]bool
+	contents map[stack.Kind]map[string]bool // by name
+	deployed map[string]bool                // services that somebody deploys now
+}
+
+func (n needs) add(spec *swarm.ServiceSpec) {
+	if spec == nil || spec.TaskTemplate.ContainerSpec == nil {
 		return
 	}
-	if err := d.tidyImages(ctx); err != nil {
-		d.out.Warn(fmt.Sprintf("%s runs and answers; only old images were not tidied away: %v", d.service.Name, err))
+	n.images[spec.TaskTemplate.ContainerSpec.Image] = true
+	for _, one := range spec.TaskTemplate.ContainerSpec.Secrets {
+		n.contents[stack.Secret][one.SecretName] = true
 	}
+	for _, one := range spec.TaskTemplate.ContainerSpec.Configs {
+		n.contents[stack.Config][one.ConfigName] = true
+	}
+}
+
+// needed finds out what must stay.
+func (s *session) needed(ctx context.Context) (needs, error) {
+	n := needs{map[string]bool{}, map[stack.Kind]map[string]bool{stack.Secret: {}, stack.Config: {}}, map[string]bool{}}
+	names, err := s.networkNames(ctx)
+	if err != nil {
+		return n, err
+	}
+	services, err := s.engine.Services(ctx)
+	if err != nil {
+		return n, err
+	}
+	records, err := journal.All(ctx, s.engine)
+	if err != nil {
+		return n, err
+	}
+	running := map[string]*swarm.Service{}
+	for i, service := range services {
+		running[service.Spec.Name] = &services[i]
+		n.add(&service.Spec)
+		n.add(service.PreviousSpec)
+	}
+	for name, record := range records {
+		current, keep := record.History.Current(running[name], names), journal.Length
+		if current != nil {
+			keep = current.Keep
+		}
+		for _, version := range record.History.Reachable(current, keep) {
+			n.add(&version.Spec)
+		}
+		for _, entry := range record.History {
+			if entry.Outcome == journal.Running { // It may have been cut off.
+				n.add(&entry.After.Spec)
+				if entry.Before != nil {
+					n.add(&entry.Before.Spec)
+				}
+			}
+		}
+		n.deployed[name] = record.Held != nil
+	}
+	return n, nil
+}
+
+// tidyContents removes the secrets and configs from files that nobody needs any more. Those
+// of a service that somebody else deploys now may be needed in a moment.
+func (s *session) tidyContents(ctx context.Context, mine []string) error {
+	ctx = context.WithoutCancel(ctx)
+	// They are listed first: what another deploy makes later is not among them.
+	contents, err := s.engine.Contents(ctx)
+	contents = slices.DeleteFunc(contents, func(one engine.Content) bool { return !one.Made })
+	if err != nil || len(contents) == 0 {
+		return err
+	}
+	needed, err := s.needed(ctx)
+	if err != nil {
+		return err
+	}
+	for _, one := range contents {
+		busy := slices.ContainsFunc(one.Services, func(name string) bool { return needed.deployed[name] && !slices.Contains(mine, name) })
+		if busy || needed.contents[one.Kind][one.Name] {
+			continue
+		}
+		if err := s.engine.RemoveContent(ctx, one); err != nil {
+			return err
+		}
+		s.out.Detail("removed %s %s, which no version needs that can be gone back to", one.Kind, one.Name)
+	}
+	return nil
 }
 
 // tidyImages takes away the names of images that nobody needs. Only names that builds of
 // this service gave are looked at.
 func (d *deployment) tidyImages(ctx context.Context) error {
-	now, current, err := d.now(ctx)
-	if err != nil || now == nil {
+	needed, err := d.needed(ctx)
+	if err != nil {
 		return err
-	}
-	needed := []string{now.Spec.TaskTemplate.ContainerSpec.Image}
-	if now.PreviousSpec != nil {
-		needed = append(needed, now.PreviousSpec.TaskTemplate.ContainerSpec.Image)
-	}
-	for _, version := range d.history.Reachable(current, d.service.Deploy.Keep) {
-		needed = append(needed, version.Image())
 	}
 	repository, _, _ := strings.Cut(d.tag, ":sha-")
 	images, err := d.engine.ImagesOf(ctx, repository)
@@ -75,7 +149,7 @@ func (d *deployment) tidyImages(ctx context.Context) error {
 		if err != nil || found == nil {
 			return err
 		}
-		if slices.Contains(needed, id) || slices.ContainsFunc(found.Digests, func(digest string) bool { return slices.Contains(needed, digest) }) {
+		if needed.images[id] || slices.ContainsFunc(found.Digests, func(digest string) bool { return needed.images[digest] }) {
 			continue
 		}
 		for _, tag := range tags {

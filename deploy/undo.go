@@ -134,14 +134,23 @@ func (d *deployment) takeAway(ctx context.Context, now *swarm.Service, ours bool
 	return "nothing of it is left"
 }
 
-// restorable is the Spec of a version that ran before, on the networks as they are now.
+// restorable is the Spec of a version that ran before, with networks, secrets and configs as
+// they are now. A network that is gone is made again as it was.
 func (d *deployment) restorable(ctx context.Context, version *journal.Snapshot) (swarm.ServiceSpec, error) {
 	var wanted []stack.Network
 	for _, network := range version.Spec.TaskTemplate.Networks {
-		wanted = append(wanted, stack.Network{Name: cmp.Or(version.Networks[network.Target], network.Target)})
+		name := cmp.Or(version.Networks[network.Target], network.Target)
+		spec, made := version.Made[name]
+		wanted = append(wanted, stack.Network{Name: name, Spec: spec, External: version.Made != nil && !made})
 	}
-	ids, err := d.networkIDs(ctx, wanted)
-	return plan.Restore(version, ids), err
+	if _, err := d.networkIDs(ctx, wanted); err != nil {
+		return version.Spec, err
+	}
+	ids, err := d.ids(ctx)
+	if err != nil {
+		return version.Spec, err
+	}
+	return plan.Restore(version, ids)
 }
 
 // restore puts a Spec back: by an update wherever the service still exists, which keeps the
@@ -220,9 +229,9 @@ func (d *session) gone(ctx context.Context, id string) (bool, error) {
 	for _, node := range nodes {
 		ready[node.ID] = node.Status.State == swarm.NodeStateReady
 	}
-	tasks, err := d.engine.TasksOfID(ctx, id)
+	tasks, err := d.engine.AllTasks(ctx)
 	for _, task := range tasks {
-		if ready[task.NodeID] {
+		if task.ServiceID == id && ready[task.NodeID] {
 			return false, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"goblog/deploy/plan"
 	"goblog/deploy/progress"
 	"goblog/deploy/stack"
 )
@@ -24,14 +25,15 @@ func up(ctx context.Context, o *options, out *progress.Printer) error {
 	if err != nil {
 		return err
 	}
+	s.file = loaded
 	defer s.builder().Close()
 	if err := s.needManager(true); err != nil {
 		return err
 	}
 	if o.keepGoing {
-		return s.deployEach(ctx, loaded, services)
+		return s.deployEach(ctx, services)
 	}
-	return s.deploy(ctx, loaded, services)
+	return s.deploy(ctx, services)
 }
 
 // services are those of the stack files that the arguments name: all, if none.
@@ -48,10 +50,10 @@ func (o *options) services() (*stack.Stack, []stack.Service, error) {
 }
 
 // deployEach deploys one service after the other, and goes on where one fails.
-func (s *session) deployEach(ctx context.Context, loaded *stack.Stack, services []stack.Service) error {
+func (s *session) deployEach(ctx context.Context, services []stack.Service) error {
 	var bad []string
 	for _, service := range services {
-		err := s.deploy(ctx, loaded, []stack.Service{service})
+		err := s.deploy(ctx, []stack.Service{service})
 		if ctx.Err() != nil {
 			return err // Ctrl-C is meant for all of it.
 		}
@@ -68,10 +70,11 @@ func (s *session) deployEach(ctx context.Context, loaded *stack.Stack, services 
 
 // deploy deploys services as one deploy: when one fails, those that were changed before it
 // go back too.
-func (s *session) deploy(ctx context.Context, loaded *stack.Stack, services []stack.Service) (err error) {
+func (s *session) deploy(ctx context.Context, services []stack.Service) (err error) {
 	var all []*deployment
+	var names []string
 	for _, service := range services {
-		all = append(all, s.deployment(service))
+		all, names = append(all, s.deployment(service)), append(names, service.Name)
 	}
 	defer func() { s.release(ctx, all) }()
 	prepare := []func(context.Context, []*deployment) error{s.build, s.makeManager, s.lock}
@@ -89,17 +92,36 @@ func (s *session) deploy(ctx context.Context, loaded *stack.Stack, services []st
 	if s.plan {
 		return nil
 	}
-	if _, err := s.networkIDs(ctx, s.networksOf(loaded, all)); err != nil {
+	defer func() {
+		if err := s.tidyContents(ctx, names); err != nil {
+			s.out.Warn(fmt.Sprintf("old secrets and configs were not tidied away: %v", err))
+		}
+	}()
+	if err := s.makeContents(ctx, names); err != nil {
 		return s.untouched(ctx, all, err)
 	}
+	if _, err := s.networkIDs(ctx, s.networksOf(all)); err != nil {
+		return s.untouched(ctx, all, err)
+	}
+	return s.changeAll(ctx, all)
+}
+
+// changeAll tries and changes one service after the other. A trial that can be made before
+// anything is changed is made then.
+func (s *session) changeAll(ctx context.Context, all []*deployment) error {
 	for _, d := range all {
+		if waits(d, all) {
+			continue
+		}
 		if err := d.try(ctx); err != nil {
 			return s.untouched(ctx, all, err)
 		}
 	}
 	for i, d := range all {
-		err := d.change(ctx)
-		if err == nil {
+		err := d.try(ctx)
+		if err != nil {
+			err = s.untouched(ctx, all[i:], err)
+		} else if err = d.change(ctx); err == nil {
 			continue
 		}
 		told := outcomeOf(err)
@@ -114,6 +136,14 @@ func (s *session) deploy(ctx context.Context, loaded *stack.Stack, services []st
 		d.finish(ctx)
 	}
 	return nil
+}
+
+// waits tells whether a service depends on one that this deploy changes: its trial may need
+// what that one will be, so it is made when its turn comes.
+func waits(d *deployment, all []*deployment) bool {
+	return slices.ContainsFunc(all, func(other *deployment) bool {
+		return slices.Contains(d.service.After, other.service.Key) && (other.planned.Action != plan.Nothing || waits(other, all))
+	})
 }
 
 // build makes or finds the image of each service.
@@ -175,8 +205,8 @@ func (s *session) planAll(ctx context.Context, all []*deployment) error {
 }
 
 // networksOf are the networks that the services of a deploy are on.
-func (s *session) networksOf(loaded *stack.Stack, all []*deployment) []stack.Network {
-	return slices.DeleteFunc(slices.Clone(loaded.Networks), func(network stack.Network) bool {
+func (s *session) networksOf(all []*deployment) []stack.Network {
+	return slices.DeleteFunc(slices.Clone(s.file.Networks), func(network stack.Network) bool {
 		return !slices.ContainsFunc(all, func(d *deployment) bool { return d.uses(network.Name) })
 	})
 }

@@ -70,8 +70,8 @@ func (b *Builder) Binary(service string) string {
 // Compile compiles the Go package of a service to a static linux binary. The same source,
 // version, commit and Go give the same bytes.
 func (b *Builder) Compile(ctx context.Context, service stack.Service) error {
-	binary, source := b.Binary(service.Name), service.Build.Package
-	b.Say("Compiling %s %s for linux/%s", service.Name, b.Version, b.CPU)
+	binary, source := b.Binary(service.Key), service.Build.Package
+	b.Say("Compiling %s %s for linux/%s", service.Key, b.Version, b.CPU)
 	if _, err := exec.LookPath("go"); err != nil {
 		return &Failure{What: "go is not installed", Advice: "install Go: https://go.dev/doc/install"}
 	}
@@ -100,7 +100,7 @@ func (b *Builder) Compile(ctx context.Context, service stack.Service) error {
 			return err
 		}
 	}
-	return copyFile(binary, filepath.Join(b.copies, service.Name))
+	return copyFile(binary, filepath.Join(b.copies, service.Key))
 }
 
 // alone waits until nobody else compiles in this checkout, until the returned function is called.
@@ -143,9 +143,9 @@ func (b *Builder) Tag(ctx context.Context, service stack.Service) (string, error
 	if err != nil {
 		return "", err
 	}
-	sum, err := hash(service, b.compiled(service.Name), filepath.Join(b.Root, "build"), on.name+" "+on.id, b.CPU, b.Version)
+	sum, err := hash(service, b.compiled(service.Key), filepath.Join(b.Root, "build"), on.name+" "+on.id, b.CPU, b.Version)
 	if err != nil {
-		return "", fmt.Errorf("read what goes into the image of %s: %w", service.Name, err)
+		return "", fmt.Errorf("read what goes into the image of %s: %w", service.Key, err)
 	}
 	return Repository(service) + ":sha-" + sum, nil
 }
@@ -174,9 +174,9 @@ func (b *Builder) Image(ctx context.Context, service stack.Service) (string, err
 		defer os.RemoveAll(contextDir)
 	}
 	if err != nil {
-		return "", fmt.Errorf("copy what goes into the image of %s: %w", service.Name, err)
+		return "", fmt.Errorf("copy what goes into the image of %s: %w", service.Key, err)
 	}
-	return tag, b.dockerBuild(ctx, service, contextDir, tag, map[string]string{"BASE_IMAGE": on.name, "VERSION": b.Version, "SERVICE": service.Name})
+	return tag, b.dockerBuild(ctx, service, contextDir, tag, map[string]string{"BASE_IMAGE": on.name, "VERSION": b.Version, "SERVICE": service.Key})
 }
 
 // plain builds a context as it stands, by a tag of its own first.
@@ -188,7 +188,7 @@ func (b *Builder) plain(ctx context.Context, service stack.Service, base string)
 	}
 	image, err := b.Engine.Image(ctx, fresh)
 	if err == nil && image == nil {
-		err = fmt.Errorf("docker build of %s left no image %s", service.Name, fresh)
+		err = fmt.Errorf("docker build of %s left no image %s", service.Key, fresh)
 	}
 	if err != nil {
 		return "", err
@@ -211,7 +211,7 @@ func (b *Builder) dockerBuild(ctx context.Context, service stack.Service, contex
 	if service.Build.Target != "" {
 		command = append(command, "--target", service.Build.Target)
 	}
-	_, err := docker(ctx, "docker build of "+service.Name, "mend what the lines above say, and deploy again", append(command, contextDir)...)
+	_, err := docker(ctx, "docker build of "+service.Key, "mend what the lines above say, and deploy again", append(command, contextDir)...)
 	return err
 }
 
@@ -270,10 +270,10 @@ func (b *Builder) Push(ctx context.Context, registry string, service stack.Servi
 	return "", fmt.Errorf("%s was pushed, but the engine does not know its digest", repository)
 }
 
-// Pull fetches a finished image that the engine lacks.
-func (b *Builder) Pull(ctx context.Context, service stack.Service) error {
-	b.Say("Pulling %s", service.Image)
-	_, err := docker(ctx, "docker pull of "+service.Image+", the image of "+service.Name+",", "name another image, by its setting or in the stack file; one that only this engine has will do", "pull", "--quiet", service.Image)
+// Pull fetches a finished image of a service, which the engine lacks.
+func (b *Builder) Pull(ctx context.Context, service, image string) error {
+	b.Say("Pulling %s", image)
+	_, err := docker(ctx, "docker pull of "+image+", the image of "+service+",", "name another image, by its setting or in the stack file; one that only this engine has will do", "pull", "--quiet", image)
 	return err
 }
 

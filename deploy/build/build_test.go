@@ -39,7 +39,7 @@ func checkout(t *testing.T) (*Builder, stack.Service, *[]string) {
 	b := &Builder{Root: root, Version: "v1", CPU: runtime.GOARCH, BaseImage: "scratch", Say: func(format string, arguments ...any) {
 		said = append(said, fmt.Sprintf(format, arguments...))
 	}}
-	service := stack.Service{Name: "web", Image: "example/web:v1", Build: &stack.Build{
+	service := stack.Service{Key: "web", Image: "example/web:v1", Build: &stack.Build{
 		Context: filepath.Join(root, "docker"), Dockerfile: filepath.Join(root, "web.Dockerfile"), Package: filepath.Join(root, "web"), Args: map[string]string{"A": "1"},
 	}}
 	put(service.Build.Dockerfile, "FROM scratch\n")
@@ -108,7 +108,7 @@ func TestHash(t *testing.T) {
 			"a build argument":    func() { service.Build.Args = map[string]string{"A": "2"} },
 			"one more argument":   func() { service.Build.Args = map[string]string{"A": "1", "B": ""} },
 			"the target":          func() { service.Build.Target = "final" },
-			"the service's name":  func() { service.Name = "shop" },
+			"the service's name":  func() { service.Key = "shop" },
 		} {
 			Convey("it is another one after a change of "+what, func() {
 				binary := b.Binary("web")
@@ -275,7 +275,7 @@ func TestToolsThatFail(t *testing.T) {
 		Convey("its words are the failure's", func() {
 			put(docker, "#!/bin/sh\necho \"no such image: $*\" >&2\nexit 1\n")
 			So(os.Chmod(docker, 0o755), ShouldBeNil)
-			err := b.Pull(context.Background(), service)
+			err := b.Pull(context.Background(), service.Key, service.Image)
 			var failure *Failure
 			So(errors.As(err, &failure), ShouldBeTrue)
 			So(failure.What, ShouldEqual, "docker pull of example/web:v1, the image of web, failed")
@@ -286,11 +286,11 @@ func TestToolsThatFail(t *testing.T) {
 			put(docker, "#!/bin/sh\nexit 3\n")
 			So(os.Chmod(docker, 0o755), ShouldBeNil)
 			var failure *Failure
-			So(errors.As(b.Pull(context.Background(), service), &failure), ShouldBeTrue)
+			So(errors.As(b.Pull(context.Background(), service.Key, service.Image), &failure), ShouldBeTrue)
 			So(failure.Said, ShouldEqual, "exit status 3")
 		})
 		Convey("where there is none, it is said what is missing", func() {
-			So(b.Pull(context.Background(), service), ShouldBeError, "docker is not installed")
+			So(b.Pull(context.Background(), service.Key, service.Image), ShouldBeError, "docker is not installed")
 		})
 	})
 }

@@ -37,7 +37,7 @@ func (b *Builder) context(service stack.Service) (string, error) {
 	if err != nil {
 		return dir, err
 	}
-	if err := copyFile(b.compiled(service.Name), filepath.Join(dir, "service")); err != nil {
+	if err := copyFile(b.compiled(service.Key), filepath.Join(dir, "service")); err != nil {
 		return dir, err
 	}
 	data := filepath.Join(dir, "rootfs", "data")
@@ -95,7 +95,7 @@ func copyFile(from, to string) error {
 // changes with the builder's cache and with time stamps.
 func hash(service stack.Service, binary, builds string, more ...string) (string, error) {
 	sum := sha256.New()
-	for _, text := range append(more, service.Name, service.Build.Target) {
+	for _, text := range append(more, service.Key, service.Build.Target) {
 		fmt.Fprintf(sum, "%q\n", text)
 	}
 	for _, name := range slices.Sorted(maps.Keys(service.Build.Args)) {

@@ -41,14 +41,21 @@ type Snapshot struct {
 	Returned *swarm.ServiceSpec `json:"returned,omitempty"`
 	// Networks has the names of networks by id: a network that was made anew has another id.
 	Networks map[string]string `json:"networks,omitempty"`
-	Verify   *stack.Verify     `json:"verify,omitempty"`
-	Trial    time.Duration     `json:"trial"`
-	Timeout  time.Duration     `json:"timeout"`
-	Keep     int               `json:"keep"` // how many versions can be gone back to
+	// Made says how those of these networks that are not external were made, by name.
+	Made    map[string]stack.NetworkSpec `json:"made,omitempty"`
+	Verify  *stack.Verify                `json:"verify,omitempty"`
+	Trial   time.Duration                `json:"trial"`
+	Timeout time.Duration                `json:"timeout"`
+	Keep    int                          `json:"keep"` // how many versions can be gone back to
 }
 
-// Image is what the snapshot's tasks run.
-func (s *Snapshot) Image() string { return s.Spec.TaskTemplate.ContainerSpec.Image }
+// Image is what the snapshot's tasks run; "" for a service that is no container, as a plugin.
+func (s *Snapshot) Image() string {
+	if s.Spec.TaskTemplate.ContainerSpec == nil {
+		return ""
+	}
+	return s.Spec.TaskTemplate.ContainerSpec.Image
+}
 
 // Outcomes of a deploy.
 const (
@@ -161,13 +168,15 @@ func (h History) Current(service *swarm.Service, networks map[string]string) *Sn
 	}
 	n, err := strconv.Atoi(service.Spec.Labels[LabelEntry])
 	for _, entry := range h {
-		if err != nil && entry.Outcome == Found && service.Spec.Labels[LabelScripts] != "" {
-			n = entry.N // Such a service bears no label of ours.
+		// Such a service bears no label of ours.
+		if err != nil && entry.Outcome == Found && (service.Spec.Labels[LabelScripts] != "" || entry.After.key() == now.key()) {
+			n = entry.N
 		}
 	}
 	if entry := h.Entry(n); entry != nil {
 		now.Entry, now.Sent, now.Returned = n, entry.After.Sent, entry.After.Returned
 		now.Version = entry.After.Version
+		now.Made = entry.After.Made
 		now.Verify, now.Trial, now.Timeout, now.Keep = entry.After.Verify, entry.After.Trial, entry.After.Timeout, entry.After.Keep
 		for id, name := range entry.After.Networks { // Those that the service no longer names are in Returned still.
 			if now.Networks[id] == "" {
@@ -247,8 +256,8 @@ func (h History) Reachable(current *Snapshot, keep int) []*Snapshot {
 	return found
 }
 
-// key tells versions apart by what runs, but for the number of replicas, the ids of
-// networks and what each deploy makes anew.
+// key tells versions apart by what runs, but for the number of replicas, what has a name
+// beside its id, and what each deploy makes anew.
 func (s *Snapshot) key() string {
 	spec := s.Spec
 	spec.Labels = maps.Clone(spec.Labels)
@@ -266,6 +275,22 @@ func (s *Snapshot) key() string {
 	for i, network := range spec.TaskTemplate.Networks {
 		spec.TaskTemplate.Networks[i].Target = cmp.Or(s.Networks[network.Target], network.Target)
 	}
+	container := swarm.ContainerSpec{}
+	if spec.TaskTemplate.ContainerSpec != nil {
+		container = *spec.TaskTemplate.ContainerSpec
+	}
+	container.Secrets, container.Configs = slices.Clone(container.Secrets), slices.Clone(container.Configs)
+	for i, one := range container.Secrets {
+		named := *one
+		named.SecretID = ""
+		container.Secrets[i] = &named
+	}
+	for i, one := range container.Configs {
+		named := *one
+		named.ConfigID = ""
+		container.Configs[i] = &named
+	}
+	spec.TaskTemplate.ContainerSpec = &container
 	text, err := json.Marshal(spec)
 	if err != nil {
 		return s.Version

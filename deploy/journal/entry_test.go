@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,10 @@ func TestEntriesSurviveTheirStorage(t *testing.T) {
 			spec.Mode = swarm.ServiceMode{Global: &swarm.GlobalService{}}
 			return Snapshot{
 				Entry: n, Version: version, Spec: spec, Sent: &spec, Returned: &returned, Networks: netNames,
+				Made: map[string]stack.NetworkSpec{"net": {
+					Driver: "macvlan", DriverOpts: map[string]string{"mtu": "1400"}, Labels: map[string]string{"a": "b"},
+					Internal: true, Attachable: true, IPAMDriver: "custom", Subnets: []string{"10.11.0.0/24", "fd00::/64"},
+				}},
 				Verify: &stack.Verify{Path: "/a", Port: 80, URL: "http://a/", Status: 204, Body: "{\"é\": \"\n\"}"},
 				Trial:  1500 * time.Millisecond, Timeout: time.Minute, Keep: 7,
 			}
@@ -203,6 +208,139 @@ func TestVersions(t *testing.T) {
 	})
 }
 
+// adopted is a service that somebody else made, and that this program took over as it was.
+func adopted() *past {
+	spec := made(sent("v1", 0))
+	spec.Labels = map[string]string{"theirs": "yes"}
+	inside := *spec.TaskTemplate.ContainerSpec
+	inside.Secrets = []*swarm.SecretReference{{SecretName: "token", SecretID: "id-of-token", File: &swarm.SecretReferenceFileTarget{Name: "token", Mode: 0o444}}}
+	inside.Configs = []*swarm.ConfigReference{{ConfigName: "site", ConfigID: "id-of-site", File: &swarm.ConfigReferenceFileTarget{Name: "site", Mode: 0o444}}}
+	spec.TaskTemplate.ContainerSpec = &inside
+	after := Snapshot{Entry: 1, Version: "theirs", Spec: spec, Networks: netNames, Trial: 3 * time.Second, Timeout: time.Minute, Keep: 3}
+	return &past{History{{N: 1, Outcome: Found, By: "somebody else", After: after}}, &swarm.Service{Spec: spec}}
+}
+
+func TestServicesThatWereTakenOver(t *testing.T) {
+	inside := func(change func(*swarm.ContainerSpec)) func(*swarm.ServiceSpec) {
+		return func(s *swarm.ServiceSpec) { change(s.TaskTemplate.ContainerSpec) }
+	}
+	secret := func(name, id, target string) func(*swarm.ServiceSpec) {
+		return inside(func(s *swarm.ContainerSpec) {
+			s.Secrets = []*swarm.SecretReference{{SecretName: name, SecretID: id, File: &swarm.SecretReferenceFileTarget{Name: target, Mode: 0o444}}}
+		})
+	}
+	config := func(name, id string) func(*swarm.ServiceSpec) {
+		return inside(func(s *swarm.ContainerSpec) {
+			s.Configs = []*swarm.ConfigReference{{ConfigName: name, ConfigID: id, File: &swarm.ConfigReferenceFileTarget{Name: "site", Mode: 0o444}}}
+		})
+	}
+	for what, one := range map[string]struct {
+		byHand func(*swarm.ServiceSpec)
+		entry  int
+	}{
+		"is as it was taken over": {func(*swarm.ServiceSpec) {}, 1},
+		"was scaled since": {func(s *swarm.ServiceSpec) {
+			nine := uint64(9)
+			s.Mode = swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &nine}}
+		}, 1},
+		"was started anew since":                     {func(s *swarm.ServiceSpec) { s.TaskTemplate.ForceUpdate++ }, 1},
+		"has its network under another id since":     {func(s *swarm.ServiceSpec) { s.TaskTemplate.Networks[0].Target = "net" }, 1},
+		"has its secret under another id since":      {secret("token", "another-id", "token"), 1},
+		"has its config under another id since":      {config("site", "another-id"), 1},
+		"has another secret since":                   {secret("token-2", "id-of-token", "token"), 0},
+		"has its secret at another place since":      {secret("token", "id-of-token", "elsewhere"), 0},
+		"has another config since":                   {config("site-2", "id-of-site"), 0},
+		"has another variable since":                 {inside(func(s *swarm.ContainerSpec) { s.Env = []string{"A=1"} }), 0},
+		"has another image since":                    {inside(func(s *swarm.ContainerSpec) { s.Image = "v2" }), 0},
+		"has another label since":                    {func(s *swarm.ServiceSpec) { s.Labels = map[string]string{"theirs": "no"} }, 0},
+		"has no label any more":                      {func(s *swarm.ServiceSpec) { s.Labels = nil }, 0},
+		"has a label of an entry that is not there":  {func(s *swarm.ServiceSpec) { s.Labels = map[string]string{"theirs": "yes", LabelEntry: "7"} }, 0},
+		"has a label of an entry that is no number":  {func(s *swarm.ServiceSpec) { s.Labels = map[string]string{"theirs": "yes", LabelEntry: "x"} }, 1},
+		"is on another network since":                {func(s *swarm.ServiceSpec) { s.TaskTemplate.Networks[0].Target = "net-2" }, 0},
+		"is a service of older scripts, in its name": {func(s *swarm.ServiceSpec) { s.Labels = map[string]string{LabelScripts: "a"} }, 1},
+	} {
+		Convey("A service that was taken over and "+what+" is of entry "+strconv.Itoa(one.entry), t, func() {
+			p := adopted().byHand(one.byHand)
+			now := p.now()
+			So(now.Entry, ShouldEqual, one.entry)
+			So(now.Spec, ShouldResemble, p.service.Spec)
+			if one.entry == 1 {
+				So(now.Version, ShouldEqual, "theirs")
+				So(now.Timeout, ShouldEqual, time.Minute)
+				So(now.Trial, ShouldEqual, 3*time.Second)
+				So(now.Keep, ShouldEqual, 3)
+			} else {
+				So(now.Keep, ShouldEqual, 0)
+			}
+		})
+	}
+	Convey("An entry that is no takeover is not matched by what runs, though it is the same", t, func() {
+		for _, outcome := range []string{Done, Failed, Running} {
+			p := adopted()
+			p.history[0].Outcome = outcome
+			So(p.now().Entry, ShouldEqual, 0)
+		}
+	})
+	Convey("Of two takeovers, the one counts whose Spec runs", t, func() {
+		p := adopted()
+		second := *p.history[0]
+		second.N, second.After.Entry = 2, 2
+		second.After.Spec = made(sent("v2", 0))
+		p.history = append(p.history, &second)
+		So(p.now().Entry, ShouldEqual, 1)
+		p.service = &swarm.Service{Spec: second.After.Spec}
+		p.service.Spec.Labels = nil
+		second.After.Spec.Labels = nil
+		So(p.now().Entry, ShouldEqual, 2)
+	})
+	Convey("A deploy over a service that was taken over can be gone back to it", t, func() {
+		p := adopted().deploys("v2")
+		So(p.now().Entry, ShouldEqual, 2)
+		So(shown(p.history.Previous(p.now())), ShouldEqual, "theirs")
+		So(p.history.Previous(p.now()).Spec.Labels, ShouldResemble, map[string]string{"theirs": "yes"})
+	})
+	Convey("It is matched also as it is read back from the swarm", t, func() {
+		p := adopted()
+		labels, text, err := p.history[0].encode()
+		So(err, ShouldBeNil)
+		read, err := decode(swarm.Config{ID: "id", Spec: swarm.ConfigSpec{Annotations: swarm.Annotations{Name: "web.deploy.1", Labels: labels}, Data: text}})
+		So(err, ShouldBeNil)
+		So(History{read}.Current(p.service, netNames).Entry, ShouldEqual, 1)
+	})
+}
+
+func TestWhatMakesAVersion(t *testing.T) {
+	Convey("Given two versions that differ only in the ids of their secrets and configs", t, func() {
+		one, other := adopted().now(), adopted().now()
+		other.Spec.TaskTemplate.ContainerSpec.Secrets[0].SecretID = "another-id"
+		other.Spec.TaskTemplate.ContainerSpec.Configs[0].ConfigID = "another-id"
+
+		Convey("they are the same version", func() { So(one.key(), ShouldEqual, other.key()) })
+		Convey("to tell that changes neither", func() {
+			one.key()
+			other.key()
+			So(one.Spec.TaskTemplate.ContainerSpec.Secrets[0].SecretID, ShouldEqual, "id-of-token")
+			So(other.Spec.TaskTemplate.ContainerSpec.Configs[0].ConfigID, ShouldEqual, "another-id")
+			So(one.Spec, ShouldResemble, adopted().service.Spec)
+		})
+		Convey("with another name of one of them, they are two", func() {
+			other.Spec.TaskTemplate.ContainerSpec.Secrets[0].SecretName = "token-2"
+			So(one.key(), ShouldNotEqual, other.key())
+		})
+		Convey("with a config of another name, too", func() {
+			other.Spec.TaskTemplate.ContainerSpec.Configs[0].ConfigName = "site-2"
+			So(one.key(), ShouldNotEqual, other.key())
+		})
+	})
+	Convey("A service that runs no container has no image, and is a version all the same", t, func() {
+		plugin := Snapshot{Spec: swarm.ServiceSpec{TaskTemplate: swarm.TaskSpec{Runtime: swarm.RuntimePlugin}}}
+		So(plugin.Image(), ShouldBeEmpty)
+		So(plugin.key(), ShouldEqual, plugin.key())
+		So(plugin.key(), ShouldNotEqual, adopted().now().key())
+		So(plugin.Spec.TaskTemplate.ContainerSpec, ShouldBeNil)
+	})
+}
+
 func TestWhatRunsNow(t *testing.T) {
 	Convey("What runs is the engine's Spec, and the rest is of the entry that deployed it", t, func() {
 		p := (&past{}).deploys("v1", "v2").byHand(func(s *swarm.ServiceSpec) { s.TaskTemplate.ContainerSpec.User = "hand" })
@@ -213,6 +351,7 @@ func TestWhatRunsNow(t *testing.T) {
 		So(now.Trial, ShouldEqual, time.Second)
 		So(now.Timeout, ShouldEqual, time.Minute)
 		So(now.Keep, ShouldEqual, 3)
+		So(now.Made, ShouldResemble, map[string]stack.NetworkSpec{"net": {Driver: "overlay", Labels: map[string]string{"of": "v2"}}})
 		So(now.Sent.TaskTemplate.ContainerSpec.Image, ShouldEqual, "v2")
 		So(now.Returned.TaskTemplate.ContainerSpec.User, ShouldEqual, "")
 		So(now.Networks, ShouldResemble, netNames)

@@ -115,8 +115,9 @@ func (p *past) now() *Snapshot { return p.history.Current(p.service, netNames) }
 func (p *past) ends(version, outcome string) *past {
 	n := p.history.Next()
 	asked := sent(version, n)
-	p.goes(Snapshot{Version: version, Spec: asked, Sent: &asked, Networks: netNames, Verify: &stack.Verify{Path: "/" + version},
-		Trial: time.Second, Timeout: time.Minute, Keep: 3}, outcome)
+	p.goes(Snapshot{Version: version, Spec: asked, Sent: &asked, Networks: netNames,
+		Made:   map[string]stack.NetworkSpec{"net": {Driver: "overlay", Labels: map[string]string{"of": version}}},
+		Verify: &stack.Verify{Path: "/" + version}, Trial: time.Second, Timeout: time.Minute, Keep: 3}, outcome)
 	return p
 }
 

@@ -30,6 +30,10 @@ func Read(ctx context.Context, engine Engine, service string) (History, error) {
 	if err != nil {
 		return nil, err
 	}
+	return history(configs)
+}
+
+func history(configs []swarm.Config) (History, error) {
 	var history History
 	for _, config := range configs {
 		if config.Spec.Labels[labelN] == "" {
@@ -45,18 +49,39 @@ func Read(ctx context.Context, engine Engine, service string) (History, error) {
 	return history, nil
 }
 
-// Services returns the names of all services that have a history or a lock, sorted.
-func Services(ctx context.Context, engine Engine) ([]string, error) {
+// A Record is what the swarm keeps of a service: its history, and who deploys it.
+type Record struct {
+	History History
+	Held    *HeldError // nil: nobody does
+}
+
+// All returns the records of all services that have a history or a lock, by name.
+func All(ctx context.Context, engine Engine) (map[string]Record, error) {
 	configs, err := engine.Configs(ctx, "")
-	var names []string
+	if err != nil {
+		return nil, err
+	}
+	byService := map[string][]swarm.Config{}
 	for _, config := range configs {
 		name, _, found := strings.Cut(config.Spec.Name, ".deploy.")
-		if found && (config.Spec.Labels[labelN] != "" || config.Spec.Labels[labelHolder] != "") && !slices.Contains(names, name) {
-			names = append(names, name)
+		if found && (config.Spec.Labels[labelN] != "" || config.Spec.Labels[labelHolder] != "") {
+			byService[name] = append(byService[name], config)
 		}
 	}
-	slices.Sort(names)
-	return names, err
+	records := map[string]Record{}
+	for name, configs := range byService {
+		var record Record
+		if record.History, err = history(configs); err != nil {
+			return nil, err
+		}
+		for _, config := range configs {
+			if config.Spec.Labels[labelHolder] != "" {
+				record.Held = heldBy(name, config)
+			}
+		}
+		records[name] = record
+	}
+	return records, nil
 }
 
 // Begin stores an entry before the first change.
@@ -170,7 +195,11 @@ func Held(ctx context.Context, engine Engine, service string) (*HeldError, error
 	if err != nil || len(held) == 0 {
 		return nil, err
 	}
-	return &HeldError{service, held[0].Spec.Labels[labelHolder], held[0].Spec.Labels[labelSince], held[0].Spec.Name}, nil
+	return heldBy(service, held[0]), nil
+}
+
+func heldBy(service string, lock swarm.Config) *HeldError {
+	return &HeldError{service, lock.Spec.Labels[labelHolder], lock.Spec.Labels[labelSince], lock.Spec.Name}
 }
 
 // Free gives the lock back: by its id, so that it never frees somebody else's.

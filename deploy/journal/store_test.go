@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"testing"
 
 	. "github.com/smartystreets/goconvey/convey"
@@ -110,6 +112,82 @@ func TestHistoryIsKept(t *testing.T) {
 			So(err, ShouldNotBeNil)
 			So(err.Error(), ShouldContainSubstring, "docker config rm web.deploy.4")
 		})
+	})
+}
+
+func TestRecordsOfAllServices(t *testing.T) {
+	ctx := context.Background()
+	Convey("Given a swarm with the histories and locks of some services, and configs of others", t, func() {
+		m := &memory{}
+		store := func(service string, versions ...string) {
+			for _, entry := range (&past{}).deploys(versions...).history {
+				So(Begin(ctx, m, service, entry), ShouldBeNil)
+			}
+		}
+		hold := func(service string) {
+			_, err := Take(ctx, m, service, taken)
+			So(err, ShouldBeNil)
+		}
+		store("web", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11")
+		store("web2", "w1")
+		store("blue_web", "b1", "b2")
+		hold("web")
+		hold("fresh") // Its first deploy has just begun.
+		for name, labels := range map[string]map[string]string{
+			"site-0123456789ab": {"deploy.services": "web"}, "plain": nil, "web.deploy.5-of-somebody": {"a": "b"}, "other.deploy.1": nil,
+			"other.deploy.lock": {"a": "b"}, "third": {labelN: "1"}, "fourth": {labelHolder: "somebody"}, "web3.deploy-lock": {"copyall.holder": "a script"},
+		} {
+			_, err := m.CreateConfig(ctx, name, labels, []byte("{}"))
+			So(err, ShouldBeNil)
+		}
+		records, err := All(ctx, m)
+		So(err, ShouldBeNil)
+
+		Convey("there is a record of each service with a history or a lock, and none of the rest", func() {
+			So(slices.Sorted(maps.Keys(records)), ShouldResemble, []string{"blue_web", "fresh", "web", "web2"})
+		})
+		Convey("a record has the whole history, the oldest first, as it is read for one service", func() {
+			for name, record := range records {
+				history, err := Read(ctx, m, name)
+				So(err, ShouldBeNil)
+				So(record.History, ShouldResemble, history)
+			}
+			So(records["web"].History, ShouldHaveLength, 11)
+			So(records["web"].History[10].After.Version, ShouldEqual, "v11")
+			So(records["blue_web"].History, ShouldHaveLength, 2)
+			So(records["web2"].History, ShouldHaveLength, 1)
+		})
+		Convey("it tells who holds the lock, as it is told for one service", func() {
+			for name, record := range records {
+				held, err := Held(ctx, m, name)
+				So(err, ShouldBeNil)
+				So(record.Held, ShouldResemble, held)
+			}
+			So(records["web"].Held.Service, ShouldEqual, "web")
+			So(records["web"].Held.Holder, ShouldEqual, Holder())
+			So(records["web2"].Held, ShouldBeNil)
+			So(records["blue_web"].Held, ShouldBeNil)
+		})
+		Convey("a service may have a lock and no history yet", func() {
+			So(records["fresh"].History, ShouldBeEmpty)
+			So(records["fresh"].Held.Lock, ShouldEqual, "fresh.deploy.lock")
+		})
+		Convey("an entry that cannot be read is an error that names it", func() {
+			m.configs[2].Spec.Data = []byte("{")
+			_, err := All(ctx, m)
+			So(err, ShouldNotBeNil)
+			So(err.Error(), ShouldContainSubstring, "docker config rm web.deploy.3")
+		})
+		Convey("so is a swarm that does not answer", func() {
+			m.broken = errors.New("no quorum")
+			_, err := All(ctx, m)
+			So(err, ShouldBeError, "no quorum")
+		})
+	})
+	Convey("A swarm without configs has no records", t, func() {
+		records, err := All(ctx, &memory{})
+		So(err, ShouldBeNil)
+		So(records, ShouldBeEmpty)
 	})
 }
 

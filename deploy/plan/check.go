@@ -15,8 +15,9 @@ type Obstacle struct {
 
 func (o *Obstacle) Error() string { return o.Problem }
 
-// check finds out what a trial cannot: ports that are taken, more host-mode replicas than
-// nodes, an image that other nodes cannot have, reservations that no node can meet.
+// check finds out what a trial cannot, or not at once: no node that may run it, ports that
+// are taken, more replicas than may run, an image that other nodes cannot have, reservations
+// that no node can meet.
 func check(p *Plan, wanted Wanted, here Situation) error {
 	for _, one := range p.Spec.TaskTemplate.Networks {
 		if driver := here.Networks[one.Target]; driver != "" && driver != "overlay" {
@@ -27,7 +28,12 @@ func check(p *Plan, wanted Wanted, here Situation) error {
 	if len(here.Nodes) == 0 {
 		return nil // There is no swarm yet: all is free.
 	}
-	nodes := usable(here.Nodes)
+	fitting := fit(p.Spec, here.Nodes)
+	nodes := fitting.nodes
+	if len(nodes) == 0 {
+		return &Obstacle{fmt.Sprintf("no node can run %s: no suitable node (%s)", p.Service, fitting.why),
+			"change deploy.placement in the stack file, or look at the nodes: docker node ls"}
+	}
 	if p.Spec.EndpointSpec != nil {
 		for _, port := range p.Spec.EndpointSpec.Ports {
 			if other := whoPublishes(port, p.Service, here.Others); other != "" {
@@ -40,16 +46,31 @@ func check(p *Plan, wanted Wanted, here Situation) error {
 		return &Obstacle{fmt.Sprintf("%d replicas cannot all have port %d on %d nodes in host mode", number(p.Spec), ports[0].PublishedPort, len(nodes)),
 			"ask for fewer, add nodes, or use PUBLISH_MODE=ingress"}
 	}
-	if isID(wanted.Image) && len(here.Nodes) > 1 && !boundTo(p.Spec, here.Node) {
+	if most := maxReplicas(p.Spec) * uint64(len(nodes)); most > 0 && number(p.Spec) > most {
+		return &Obstacle{fmt.Sprintf("%d replicas of %s cannot run on %d nodes with %d on each at most", number(p.Spec), p.Service, len(nodes), maxReplicas(p.Spec)),
+			"ask for fewer, add nodes, or change deploy.placement.max_replicas_per_node"}
+	}
+	if isID(wanted.Image) && len(here.Nodes) > 1 && !(len(nodes) == 1 && nodes[0].ID == here.Node) {
 		return &Obstacle{fmt.Sprintf("this swarm has %d nodes, and only this one will have the image of %s", len(here.Nodes), p.Service),
 			"name a registry that all nodes pull from: REGISTRY=host:port"}
 	}
-	if resources := p.Spec.TaskTemplate.Resources; resources != nil && resources.Reservations != nil {
-		if why := unmet(*resources.Reservations, nodes); why != "" {
-			return &Obstacle{fmt.Sprintf("no node can give %s %s", p.Service, why), "ask for less in deploy.resources.reservations, or add a larger node"}
-		}
+	tasks := number(p.Spec)
+	if p.Spec.Mode.Global != nil {
+		tasks = uint64(len(nodes))
+	}
+	if most := room(p.Spec, here, p.Service); most < tasks {
+		return &Obstacle{fmt.Sprintf("the nodes have room for %d of the %d tasks of %s, each of which reserves %s", most, tasks, p.Service, reserved(p.Spec)),
+			"ask for less in deploy.resources.reservations, or add a node"}
 	}
 	return nil
+}
+
+// maxReplicas is how many replicas of a Spec may run on one node; 0: any number.
+func maxReplicas(spec swarm.ServiceSpec) uint64 {
+	if spec.TaskTemplate.Placement == nil || spec.Mode.Replicated == nil {
+		return 0
+	}
+	return spec.TaskTemplate.Placement.MaxReplicas
 }
 
 // whoPublishes is the name of another service that publishes a port, or "".
@@ -67,35 +88,19 @@ func whoPublishes(port swarm.PortConfig, service string, others []swarm.Service)
 	return ""
 }
 
-// unmet says which reservation is larger than any node, or "".
-func unmet(wanted swarm.Resources, nodes []swarm.Node) string {
-	var cpus, memory int64
-	for _, node := range nodes {
-		cpus = max(cpus, node.Description.Resources.NanoCPUs)
-		memory = max(memory, node.Description.Resources.MemoryBytes)
+// reserved is what a task reserves, for people.
+func reserved(spec swarm.ServiceSpec) string {
+	var parts []string
+	if memory := spec.TaskTemplate.Resources.Reservations.MemoryBytes; memory > 0 {
+		parts = append(parts, units.BytesSize(float64(memory))+" of memory")
 	}
-	if wanted.MemoryBytes > memory {
-		return fmt.Sprintf("the %s of memory that it reserves; the largest has %s", units.BytesSize(float64(wanted.MemoryBytes)), units.BytesSize(float64(memory)))
+	if cpus := spec.TaskTemplate.Resources.Reservations.NanoCPUs; cpus > 0 {
+		parts = append(parts, fmt.Sprintf("%g processors", float64(cpus)/1e9))
 	}
-	if wanted.NanoCPUs > cpus {
-		return fmt.Sprintf("the %g processors that it reserves; the largest has %g", float64(wanted.NanoCPUs)/1e9, float64(cpus)/1e9)
-	}
-	return ""
+	return strings.Join(parts, " and ")
 }
 
 // isID tells an image that is named by its id, so that only nodes that have it can run it.
 func isID(image string) bool { return strings.HasPrefix(image, "sha256:") }
 
 func onNode(id string) string { return "node.id==" + id }
-
-func boundTo(spec swarm.ServiceSpec, node string) bool {
-	if spec.TaskTemplate.Placement == nil {
-		return false
-	}
-	for _, constraint := range spec.TaskTemplate.Placement.Constraints {
-		if strings.ReplaceAll(constraint, " ", "") == onNode(node) {
-			return true
-		}
-	}
-	return false
-}

@@ -28,7 +28,7 @@ type Line struct {
 func (l Line) Text(showValues bool) string {
 	var text string
 	if l.Key == "image" {
-		l.Was, l.Will = shortID(l.Was), shortID(l.Will)
+		l.Was, l.Will = ShortID(l.Was), ShortID(l.Will)
 	}
 	was, will := strings.TrimSuffix(l.Was, isSet), strings.TrimSuffix(l.Will, isSet)
 	switch {
@@ -50,8 +50,8 @@ func (l Line) Text(showValues bool) string {
 	return text
 }
 
-// shortID is an image's id as the docker client shows it, with 12 digits.
-func shortID(image string) string {
+// ShortID is an image's id as the docker client shows it, with 12 digits.
+func ShortID(image string) string {
 	if isID(image) && len(image) > len("sha256:")+12 {
 		return image[:len("sha256:")+12]
 	}
@@ -150,6 +150,7 @@ type flattening struct {
 }
 
 func keyOf(path string) string {
+	path = strings.TrimSuffix(strings.TrimSuffix(path, ".SecretName"), ".ConfigName")
 	for _, name := range names {
 		if rest, ok := strings.CutPrefix(path, name.path); ok {
 			if name.fields && rest != "" {
@@ -165,10 +166,17 @@ func keyOf(path string) string {
 func (f flattening) walk(path string, value any) {
 	switch value := value.(type) {
 	case map[string]any:
-		if len(value) == 0 && path != "" {
+		if len(value) == 0 && strings.HasPrefix(path, "Mode.") { // Elsewhere, an empty mapping says nothing.
 			f.leaves[keyOf(path)] = leaf{"{}", "yes"}
 		}
 		for key, below := range value {
+			if key == "SecretID" || key == "ConfigID" {
+				continue // The name tells all: the data of one never change.
+			}
+			if file, isFile := below.(map[string]any); isFile && key == "File" { // Of a secret or a config.
+				f.file(path, file)
+				continue
+			}
 			f.walk(strings.TrimPrefix(path+"."+key, "."), below)
 		}
 	case []any:
@@ -183,6 +191,16 @@ func (f flattening) walk(path string, value any) {
 			exact = f.networks[id]
 		}
 		f.leaves[keyOf(path)] = leaf{exact, show(path, value, exact)}
+	}
+}
+
+// file collects how a secret or a config stands in the container, where that is unusual. Its
+// name is in the path.
+func (f flattening) file(path string, file map[string]any) {
+	for key, usual := range map[string]any{"UID": "0", "GID": "0", "Mode": float64(0o444)} {
+		if file[key] != usual {
+			f.walk(path+"."+strings.ToLower(key), file[key])
+		}
 	}
 }
 
@@ -222,7 +240,10 @@ func (f flattening) list(path string, items []any) {
 
 // identity is what tells an item of a list from the others.
 func (f flattening) identity(item map[string]any, i int) string {
-	for _, key := range []string{"Target", "TargetPort", "SecretName", "ConfigName", "Name", "Kind"} {
+	if file, isFile := item["File"].(map[string]any); isFile { // A secret or a config goes by its place.
+		return fmt.Sprint(file["Name"])
+	}
+	for _, key := range []string{"Target", "TargetPort", "Name", "Kind"} {
 		switch id := item[key].(type) {
 		case string:
 			return cmp.Or(f.networks[id], id)
@@ -246,7 +267,7 @@ func show(path string, value any, exact string) string {
 		return units.BytesSize(number)
 	case "NanoCPUs":
 		return strconv.FormatFloat(number/1e9, 'f', -1, 64)
-	case "Mode":
+	case "Mode", "mode":
 		return fmt.Sprintf("%#o", int64(number))
 	}
 	return exact

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -67,9 +68,6 @@ func TestChangesAreNamedInTheWordsOfTheStackFile(t *testing.T) {
 		"logging": {spec(func(s *swarm.ServiceSpec) {
 			s.TaskTemplate.LogDriver = &swarm.Driver{Name: "syslog", Options: map[string]string{"tag": "web"}}
 		}), []string{"logging.driver: syslog (new)", "logging.options.tag: web (new)"}},
-		"a secret": {spec(inside(func(s *swarm.ContainerSpec) {
-			s.Secrets = []*swarm.SecretReference{{SecretName: "key-1", File: &swarm.SecretReferenceFileTarget{Name: "key", UID: "0", GID: "0", Mode: 0o444}}}
-		})), []string{"secrets.key-1", "0444 (new)"}},
 		"the order of updates": {spec(func(s *swarm.ServiceSpec) { s.UpdateConfig.Order = swarm.UpdateOrderStopFirst }), nil},
 		"nothing":              {func(*Wanted) {}, nil},
 	} {
@@ -89,16 +87,71 @@ func TestChangesAreNamedInTheWordsOfTheStackFile(t *testing.T) {
 	}
 }
 
+func TestSecretsAndConfigsAreNamedByTheirPlace(t *testing.T) {
+	owner := func(uid, gid string) func(*swarm.SecretReferenceFileTarget) {
+		return func(f *swarm.SecretReferenceFileTarget) { f.UID, f.GID = uid, gid }
+	}
+	mode := func(mode os.FileMode) func(*swarm.SecretReferenceFileTarget) {
+		return func(f *swarm.SecretReferenceFileTarget) { f.Mode = mode }
+	}
+	token := secret("token-aaa", "token")
+	for what, one := range map[string]struct {
+		was, will func(*Wanted)
+		want      []string
+	}{
+		"the same secret":               {secrets(token), secrets(token), nil},
+		"a new secret":                  {secrets(), secrets(token), []string{"secrets.token: token-aaa (new)"}},
+		"a secret less":                 {secrets(token), secrets(), []string{"secrets.token: token-aaa (removed)"}},
+		"a secret of another content":   {secrets(token), secrets(secret("token-bbb", "token")), []string{"secrets.token: token-aaa → token-bbb"}},
+		"a secret at another place":     {secrets(token), secrets(secret("token-aaa", "tls/key.pem")), []string{"secrets.tls/key.pem: token-aaa (new)", "secrets.token: token-aaa (removed)"}},
+		"one more place of it":          {secrets(token), secrets(secret("token-aaa", "copy"), token), []string{"secrets.copy: token-aaa (new)"}},
+		"secrets in another order":      {secrets(token, secret("b", "b")), secrets(secret("b", "b"), token), nil},
+		"one of two secrets":            {secrets(secret("b-1", "b"), token), secrets(secret("b-2", "b"), token), []string{"secrets.b: b-1 → b-2"}},
+		"two secrets that change place": {secrets(secret("x", "a"), secret("y", "b")), secrets(secret("y", "a"), secret("x", "b")), []string{"secrets.a: x → y", "secrets.b: y → x"}},
+		"a secret's mode":               {secrets(secret("t", "t", mode(0o400))), secrets(secret("t", "t", mode(0o440))), []string{"secrets.t.mode: 0400 → 0440"}},
+		"a secret's usual mode":         {secrets(token), secrets(secret("token-aaa", "token", mode(0o400))), []string{"secrets.token.mode: 0400 (new)"}},
+		"a secret's mode to none":       {secrets(token), secrets(secret("token-aaa", "token", mode(0))), []string{"secrets.token.mode: 0 (new)"}},
+		"a secret's owner":              {secrets(secret("t", "t", owner("1", "0"))), secrets(secret("t", "t", owner("2", "0"))), []string{"secrets.t.uid: 1 → 2"}},
+		"a secret's group":              {secrets(token), secrets(secret("token-aaa", "token", owner("0", "7"))), []string{"secrets.token.gid: 7 (new)"}},
+		"a secret's usual owner":        {secrets(secret("t", "t", owner("1", "2"))), secrets(secret("t", "t")), []string{"secrets.t.gid: 2 (removed)", "secrets.t.uid: 1 (removed)"}},
+
+		"the same config":                     {configs(config("site-aaa", "site")), configs(config("site-aaa", "site")), nil},
+		"a new config":                        {configs(), configs(config("site-aaa", "/etc/site.conf")), []string{"configs./etc/site.conf: site-aaa (new)"}},
+		"a config of another content":         {configs(config("site-aaa", "site")), configs(config("site-bbb", "site")), []string{"configs.site: site-aaa → site-bbb"}},
+		"a config less":                       {configs(config("site-aaa", "site")), configs(), []string{"configs.site: site-aaa (removed)"}},
+		"a secret instead of the same config": {configs(config("token-aaa", "token")), secrets(token), []string{"configs.token: token-aaa (removed)", "secrets.token: token-aaa (new)"}},
+	} {
+		Convey("When a deploy changes "+what+", the plan says: "+strings.Join(one.want, ", "), t, func() {
+			p, err := Make(wanted(one.will), deployed(wanted(one.was), alone), alone, Options{Rolling: true})
+			So(err, ShouldBeNil)
+			So(texts(p.Lines, false), ShouldResemble, one.want)
+			So(p.Same, ShouldEqual, len(one.want) == 0)
+			So(p.Action == Nothing, ShouldEqual, len(one.want) == 0)
+		})
+	}
+
+	Convey("The ids of secrets and configs do not count: the same ones may have been made anew", t, func() {
+		current := deployed(wanted(secrets(token), configs(config("site", "site"))), alone)
+		So(current.Spec.TaskTemplate.ContainerSpec.Secrets[0].SecretID, ShouldEqual, "id-of-token-aaa")
+		version := *current
+		version.Spec = copyOf(current.Spec)
+		version.Spec.TaskTemplate.ContainerSpec.Secrets[0].SecretID = "another-id"
+		version.Spec.TaskTemplate.ContainerSpec.Configs[0].ConfigID = "another-id"
+		So(Changes(&version, current), ShouldBeEmpty)
+		version.Spec.TaskTemplate.ContainerSpec.Configs[0].ConfigName = "site-2"
+		So(texts(Changes(&version, current), false), ShouldResemble, []string{"configs.site: site → site-2"})
+	})
+	Convey("A secret that somebody changed by hand is overwritten, and the plan says so", t, func() {
+		byHand := inside(func(s *swarm.ContainerSpec) { s.Secrets[0].SecretName, s.Secrets[0].SecretID = "other", "id-of-other" })
+		p, err := Make(wanted(secrets(token)), deployed(wanted(secrets(token)), alone, byHand), alone, Options{})
+		So(err, ShouldBeNil)
+		So(texts(p.Lines, false), ShouldResemble, []string{"secrets.token: other → token-aaa, which overwrites a change made by hand"})
+	})
+}
+
 func TestNoDifferenceIsLost(t *testing.T) {
 	two := func(first, second swarm.PortConfig) func(*Wanted) {
 		return spec(func(s *swarm.ServiceSpec) { s.EndpointSpec.Ports = []swarm.PortConfig{first, second} })
-	}
-	secret := func(targets ...string) func(*Wanted) {
-		return spec(inside(func(s *swarm.ContainerSpec) {
-			for _, target := range targets {
-				s.Secrets = append(s.Secrets, &swarm.SecretReference{SecretName: "key", File: &swarm.SecretReferenceFileTarget{Name: target, UID: "0", GID: "0", Mode: 0o400}})
-			}
-		}))
 	}
 	drop := func(names ...string) func(*Wanted) {
 		return spec(inside(func(s *swarm.ContainerSpec) { s.CapabilityDrop = names }))
@@ -109,7 +162,7 @@ func TestNoDifferenceIsLost(t *testing.T) {
 		"a second address of the same port behind the first":    {func(*Wanted) {}, two(port(8080, "ingress"), port(8081, "ingress"))},
 		"a second address of the same port in front of the old": {func(*Wanted) {}, two(port(8079, "ingress"), port(8080, "ingress"))},
 		"the same port of another protocol":                     {func(*Wanted) {}, two(port(8080, "ingress"), udp)},
-		"one more place of the same secret":                     {secret("b"), secret("a", "b")},
+		"one more place of the same secret":                     {secrets(secret("key", "b")), secrets(secret("key", "a"), secret("key", "b"))},
 		"where an argument ends": {
 			spec(inside(func(s *swarm.ContainerSpec) { s.Args = []string{"a b"} })), spec(inside(func(s *swarm.ContainerSpec) { s.Args = []string{"a", "b"} }))},
 		"an empty argument": {
@@ -122,7 +175,10 @@ func TestNoDifferenceIsLost(t *testing.T) {
 			spec(inside(func(s *swarm.ContainerSpec) { s.StopGracePeriod = nil })), spec(inside(func(s *swarm.ContainerSpec) { none := time.Duration(0); s.StopGracePeriod = &none }))},
 		"one task a node instead of one": {
 			spec(func(s *swarm.ServiceSpec) { s.Mode.Replicated.Replicas = nil }), global},
-		"one capability more": {drop("NET_RAW"), drop("NET_RAW", "SETUID")},
+		"one capability more":               {drop("NET_RAW"), drop("NET_RAW", "SETUID")},
+		"the driver's options in a network": {func(*Wanted) {}, spec(func(s *swarm.ServiceSpec) { s.TaskTemplate.Networks[0].DriverOpts = map[string]string{"mtu": "1300"} })},
+		"the isolation":                     {func(*Wanted) {}, spec(inside(func(s *swarm.ContainerSpec) { s.Isolation = "process" }))},
+		"a label that is called File":       {func(*Wanted) {}, spec(inside(func(s *swarm.ContainerSpec) { s.Labels = map[string]string{"team": "a", "File": "b"} }))},
 	} {
 		Convey("A deploy that changes "+what+" is one that changes something", t, func() {
 			p, err := Make(wanted(one.will), deployed(wanted(one.was), alone), alone, Options{})

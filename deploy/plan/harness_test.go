@@ -3,6 +3,7 @@ package plan
 import (
 	"encoding/json"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -46,7 +47,7 @@ func wanted(changes ...func(*Wanted)) Wanted {
 			},
 			Deploy: stack.Deploy{Trial: 3 * time.Second, Timeout: time.Minute, StartInterval: 200 * time.Millisecond},
 		},
-		Version: "v1", Image: imageV1, Platform: swarm.Platform{OS: "linux", Architecture: "amd64"},
+		Version: "v1", Image: imageV1, Platforms: []swarm.Platform{{OS: "linux", Architecture: "amd64"}},
 	}
 	for _, change := range changes {
 		change(&w)
@@ -80,14 +81,76 @@ func mounts(all ...mount.Mount) func(*Wanted) {
 	return func(w *Wanted) { w.Spec.TaskTemplate.ContainerSpec.Mounts = all }
 }
 
+// secret stands at a target in the container, as unusual in mode and owner as the changes say.
+func secret(name, target string, changes ...func(*swarm.SecretReferenceFileTarget)) *swarm.SecretReference {
+	one := &swarm.SecretReference{SecretName: name, File: &swarm.SecretReferenceFileTarget{Name: target, UID: "0", GID: "0", Mode: 0o444}}
+	for _, change := range changes {
+		change(one.File)
+	}
+	return one
+}
+
+func config(name, target string) *swarm.ConfigReference {
+	return &swarm.ConfigReference{ConfigName: name, File: &swarm.ConfigReferenceFileTarget{Name: target, UID: "0", GID: "0", Mode: 0o444}}
+}
+
+func secrets(all ...*swarm.SecretReference) func(*Wanted) {
+	return spec(inside(func(s *swarm.ContainerSpec) { s.Secrets = all }))
+}
+
+func configs(all ...*swarm.ConfigReference) func(*Wanted) {
+	return spec(inside(func(s *swarm.ContainerSpec) { s.Configs = all }))
+}
+
 func byDigest(w *Wanted) { w.Image = digest }
 
-// node is one that can be given tasks.
-func node(id string) swarm.Node {
-	return swarm.Node{
-		ID: id, Spec: swarm.NodeSpec{Availability: swarm.NodeAvailabilityActive}, Status: swarm.NodeStatus{State: swarm.NodeStateReady},
-		Description: swarm.NodeDescription{Resources: swarm.Resources{NanoCPUs: 2e9, MemoryBytes: 4 << 30}},
+// node is a manager that can be given tasks, with changes.
+func node(id string, changes ...func(*swarm.Node)) swarm.Node {
+	one := swarm.Node{
+		ID: id, Spec: swarm.NodeSpec{Role: swarm.NodeRoleManager, Availability: swarm.NodeAvailabilityActive}, Status: swarm.NodeStatus{State: swarm.NodeStateReady},
+		Description: swarm.NodeDescription{
+			Hostname: id, Platform: swarm.Platform{OS: "linux", Architecture: "x86_64"},
+			Resources: swarm.Resources{NanoCPUs: 2e9, MemoryBytes: 4 << 30},
+		},
 	}
+	for _, change := range changes {
+		change(&one)
+	}
+	return one
+}
+
+func worker(n *swarm.Node) { n.Spec.Role = swarm.NodeRoleWorker }
+
+func down(n *swarm.Node) { n.Status.State = swarm.NodeStateDown }
+
+// labelled gives a node labels, as NAME=VALUE.
+func labelled(labels ...string) func(*swarm.Node) {
+	return func(n *swarm.Node) {
+		n.Spec.Labels = map[string]string{}
+		for _, label := range labels {
+			name, value, _ := strings.Cut(label, "=")
+			n.Spec.Labels[name] = value
+		}
+	}
+}
+
+// cpu is a node's processor, as it says itself.
+func cpu(architecture string) func(*swarm.Node) {
+	return func(n *swarm.Node) { n.Description.Platform.Architecture = architecture }
+}
+
+// on has a service run only where these constraints are met.
+func on(constraints ...string) func(*Wanted) {
+	return func(w *Wanted) { placement(&w.Spec).Constraints = constraints }
+}
+
+// ids are those of nodes.
+func ids(nodes []swarm.Node) string {
+	var all []string
+	for _, one := range nodes {
+		all = append(all, one.ID)
+	}
+	return strings.Join(all, " ")
 }
 
 func drained(id string) swarm.Node {
@@ -117,7 +180,7 @@ func copyOf(spec swarm.ServiceSpec) swarm.ServiceSpec {
 }
 
 // made is what an engine makes of a Spec that it is sent: it fills in its defaults, and
-// names networks by id.
+// names networks by id, secrets and configs also by id.
 func made(sent swarm.ServiceSpec) swarm.ServiceSpec {
 	spec := copyOf(sent)
 	task := &spec.TaskTemplate
@@ -133,6 +196,12 @@ func made(sent swarm.ServiceSpec) swarm.ServiceSpec {
 	}
 	for i := range task.Networks {
 		task.Networks[i].Target = "id-of-" + task.Networks[i].Target
+	}
+	for _, one := range task.ContainerSpec.Secrets {
+		one.SecretID = "id-of-" + one.SecretName
+	}
+	for _, one := range task.ContainerSpec.Configs {
+		one.ConfigID = "id-of-" + one.ConfigName
 	}
 	spec.UpdateConfig.Monitor = 5 * time.Second
 	spec.RollbackConfig.FailureAction = swarm.UpdateFailureActionPause

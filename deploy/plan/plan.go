@@ -33,6 +33,7 @@ type Situation struct {
 	Node     string            // id of the node that the deploy talks to
 	Nodes    []swarm.Node      // all of the swarm
 	Others   []swarm.Service   // the services, this one may be among them
+	Tasks    []swarm.Task      // of all services
 	Networks map[string]string // drivers of the networks that there are, by name; those of the swarm count as overlays
 	// StartInterval tells whether the engine knows a start interval of health checks.
 	StartInterval bool
@@ -41,12 +42,12 @@ type Situation struct {
 // Wanted is one service as it is to run.
 type Wanted struct {
 	stack.Service
-	Version  string
-	Image    string // as tasks name it: by id or by digest
-	Platform swarm.Platform
-	Probed   bool // the image brings a health check
-	Starts   bool // that health check has a start period
-	Bound    bool // only this node has the image
+	Version   string
+	Image     string           // as tasks name it: by id or by digest
+	Platforms []swarm.Platform // that the image is for; none: nobody knows
+	Probed    bool             // the image brings a health check
+	Starts    bool             // that health check has a start period
+	Bound     bool             // only this node has the image
 }
 
 // Options are what the user asked of this deploy.
@@ -133,8 +134,8 @@ func (w Wanted) spec(here Situation) swarm.ServiceSpec {
 	if w.Bound {
 		placement(&spec).Constraints = append(placement(&spec).Constraints, onNode(here.Node))
 	}
-	if w.Platform.OS != "" {
-		placement(&spec).Platforms = []swarm.Platform{w.Platform}
+	if len(w.Platforms) > 0 {
+		placement(&spec).Platforms = w.Platforms
 	}
 	if w.Deploy.StartInterval > 0 && probed(spec, w.Probed) {
 		check := healthcheck(&spec)
@@ -248,12 +249,12 @@ func (p *Plan) whyStopFirst(current *journal.Snapshot, here Situation) string {
 	if current != nil {
 		tasks = max(tasks, number(current.Spec)) // The old tasks have the port until it is their turn.
 	}
-	nodes := len(usable(here.Nodes))
-	if boundTo(p.Spec, here.Node) {
-		nodes = min(nodes, 1)
-	}
+	nodes := len(fit(p.Spec, here.Nodes).nodes)
 	if ports := hostPorts(p.Spec); len(ports) > 0 && (p.Spec.Mode.Global != nil || tasks >= uint64(nodes)) {
 		return fmt.Sprintf("port %d is published in host mode and no node is to spare", ports[0].PublishedPort)
+	}
+	if current != nil && number(p.Spec) > 0 && room(p.Spec, here, "") == 0 {
+		return "no node has room for one more task, which reserves " + reserved(p.Spec)
 	}
 	for _, one := range p.Spec.TaskTemplate.ContainerSpec.Mounts {
 		if one.Type == mount.TypeVolume && one.Source != "" && !one.ReadOnly {
@@ -281,10 +282,6 @@ func hostPorts(spec swarm.ServiceSpec) []swarm.PortConfig {
 	})
 }
 
-func usable(nodes []swarm.Node) []swarm.Node {
-	return slices.DeleteFunc(slices.Clone(nodes), func(node swarm.Node) bool { return !engine.Usable(node) })
-}
-
 // probed tells whether tasks of a Spec have a health check: its own or its image's.
 func probed(spec swarm.ServiceSpec, byImage bool) bool {
 	check := spec.TaskTemplate.ContainerSpec.Healthcheck
@@ -309,15 +306,40 @@ func (p *Plan) warnOfSocket() {
 	}
 }
 
-// Restore is the Spec of a version that ran before, on the networks as they are now: ids
-// has them by name. It takes all the rest from the snapshot.
-func Restore(version *journal.Snapshot, ids map[string]string) swarm.ServiceSpec {
+// IDs are the ids by which a Spec refers to what has a name in the swarm, by that name.
+type IDs struct {
+	Networks map[string]string
+	Contents map[stack.Kind]map[string]string // of secrets and of configs
+}
+
+// Restore is the Spec of a version, with networks, secrets and configs as they are now. It
+// takes all the rest from the snapshot. An error names a secret or a config that is gone.
+func Restore(version *journal.Snapshot, ids IDs) (swarm.ServiceSpec, error) {
 	spec := clone(version.Spec)
 	for i, network := range spec.TaskTemplate.Networks {
 		name := cmp.Or(version.Networks[network.Target], network.Target)
-		spec.TaskTemplate.Networks[i].Target = cmp.Or(ids[name], network.Target)
+		spec.TaskTemplate.Networks[i].Target = cmp.Or(ids.Networks[name], network.Target)
 	}
-	return spec
+	inside := spec.TaskTemplate.ContainerSpec
+	for i, one := range inside.Secrets {
+		named := *one
+		if named.SecretID = ids.Contents[stack.Secret][one.SecretName]; named.SecretID == "" {
+			return spec, gone(stack.Secret, one.SecretName)
+		}
+		inside.Secrets[i] = &named
+	}
+	for i, one := range inside.Configs {
+		named := *one
+		if named.ConfigID = ids.Contents[stack.Config][one.ConfigName]; named.ConfigID == "" {
+			return spec, gone(stack.Config, one.ConfigName)
+		}
+		inside.Configs[i] = &named
+	}
+	return spec, nil
+}
+
+func gone(kind stack.Kind, name string) error {
+	return fmt.Errorf("the swarm has no %s %s", kind, name)
 }
 
 // KeepReplicas sets the replicas of a version that is gone back to. Where both versions were
@@ -342,7 +364,7 @@ func Changes(version, current *journal.Snapshot) []Line {
 func clone(spec swarm.ServiceSpec) swarm.ServiceSpec {
 	spec.Labels = maps.Clone(spec.Labels)
 	inside := *spec.TaskTemplate.ContainerSpec
-	inside.Mounts = slices.Clone(inside.Mounts)
+	inside.Mounts, inside.Secrets, inside.Configs = slices.Clone(inside.Mounts), slices.Clone(inside.Secrets), slices.Clone(inside.Configs)
 	if inside.Healthcheck != nil {
 		check := *inside.Healthcheck
 		inside.Healthcheck = &check

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 
 	"goblog/deploy/journal"
+	"goblog/deploy/stack"
 )
 
 func TestActions(t *testing.T) {
@@ -128,7 +130,8 @@ func TestReplicas(t *testing.T) {
 		Convey("Going back, where "+what+", the version has the right number of replicas", t, func() {
 			version := deployed(wanted(tasks(one.sentThen)), alone, func(s *swarm.ServiceSpec) { s.Mode.Replicated.Replicas = &one.ranThen })
 			current := deployed(wanted(tasks(one.sentNow)), alone, func(s *swarm.ServiceSpec) { s.Mode.Replicated.Replicas = &one.runsNow })
-			spec := Restore(version, nil)
+			spec, err := Restore(version, IDs{})
+			So(err, ShouldBeNil)
 			KeepReplicas(&spec, version, current)
 			So(*spec.Mode.Replicated.Replicas, ShouldEqual, one.want)
 			So(*version.Spec.Mode.Replicated.Replicas, ShouldEqual, one.ranThen)
@@ -137,7 +140,8 @@ func TestReplicas(t *testing.T) {
 	Convey("Going back to a version of which nobody knows what was sent leaves its number", t, func() {
 		version, current := deployed(wanted(tasks(2)), alone), deployed(wanted(tasks(5)), alone)
 		version.Sent = nil
-		spec := Restore(version, nil)
+		spec, err := Restore(version, IDs{})
+		So(err, ShouldBeNil)
 		KeepReplicas(&spec, version, current)
 		So(*spec.Mode.Replicated.Replicas, ShouldEqual, 2)
 	})
@@ -151,8 +155,6 @@ func TestUpdateOrder(t *testing.T) {
 		return spec(func(s *swarm.ServiceSpec) { s.UpdateConfig.Order = order })
 	}
 	n1, n2, n3 := node("n1"), node("n2"), node("n3")
-	down := node("n2")
-	down.Status.State = swarm.NodeStateDown
 	for what, one := range map[string]struct {
 		changes []func(*Wanted)
 		here    Situation
@@ -167,7 +169,7 @@ func TestUpdateOrder(t *testing.T) {
 		"a host-mode port, two tasks, two nodes":           {[]func(*Wanted){byDigest, hostMode, tasks(2)}, swarmOf(n1, n2), "stop-first", "no node is to spare"},
 		"a host-mode port, two tasks, three nodes":         {[]func(*Wanted){byDigest, hostMode, tasks(2)}, swarmOf(n1, n2, n3), "start-first", "falls silent"},
 		"a host-mode port, and the other node is drained":  {[]func(*Wanted){byDigest, hostMode}, swarmOf(n1, drained("n2")), "stop-first", "no node is to spare"},
-		"a host-mode port, and the other node is down":     {[]func(*Wanted){byDigest, hostMode}, swarmOf(n1, down), "stop-first", "no node is to spare"},
+		"a host-mode port, and the other node is down":     {[]func(*Wanted){byDigest, hostMode}, swarmOf(n1, node("n2", down)), "stop-first", "no node is to spare"},
 		"a host-mode port on each node":                    {[]func(*Wanted){byDigest, hostMode, global}, swarmOf(n1, n2, n3), "stop-first", "no node is to spare"},
 		"a host-mode port, and an image that is only here": {[]func(*Wanted){hostMode, func(w *Wanted) { w.Bound = true }}, swarmOf(n1, n2), "stop-first", "no node is to spare"},
 		"a named volume":                                   {[]func(*Wanted){mounts(named)}, alone, "stop-first", "two tasks at a time might write to the volume at /data"},
@@ -217,7 +219,7 @@ func TestUpdateOrder(t *testing.T) {
 }
 
 func TestWhatCannotWorkIsRefused(t *testing.T) {
-	n1, n2 := node("n1"), node("n2")
+	n1, n2, n3 := node("n1"), node("n2"), node("n3")
 	publishing := func(name string, ports ...swarm.PortConfig) swarm.Service {
 		other := swarm.Service{Endpoint: swarm.Endpoint{Ports: ports}}
 		other.Spec.Name = name
@@ -234,11 +236,9 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 			s.TaskTemplate.Resources.Reservations = &swarm.Resources{NanoCPUs: cpus, MemoryBytes: memory}
 		})
 	}
-	on := func(network string) func(*Wanted) {
+	in := func(network string) func(*Wanted) {
 		return spec(func(s *swarm.ServiceSpec) { s.TaskTemplate.Networks[0].Target = network })
 	}
-	large := drained("n2")
-	large.Description.Resources = swarm.Resources{NanoCPUs: 64e9, MemoryBytes: 1 << 40}
 	none := swarmOf(swarm.Node{})
 	none.Node, none.Nodes = "", nil
 	for what, one := range map[string]struct {
@@ -246,36 +246,33 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 		here    Situation
 		problem string // "" where it can be deployed
 	}{
-		"a port of another service":                     {nil, with(alone, publishing("shop", port(8080, "ingress"))), "port 8080 is published by service shop"},
-		"a port of another service in host mode":        {nil, with(alone, publishing("shop", port(80, "host"), port(8080, "host"))), "port 8080 is published by service shop"},
-		"that port of the other protocol":               {nil, with(alone, publishing("shop", udp)), ""},
-		"a port of its own":                             {nil, with(alone, publishing("web", port(8080, "ingress"))), ""},
-		"a port that looks similar":                     {nil, with(alone, publishing("shop", port(80, "ingress"), port(808, "ingress"), port(18080, "ingress"))), ""},
-		"a port that the swarm may choose":              {[]func(*Wanted){spec(func(s *swarm.ServiceSpec) { s.EndpointSpec.Ports[0].PublishedPort = 0 })}, with(alone, publishing("shop", swarm.PortConfig{Protocol: "tcp", TargetPort: 80})), ""},
-		"two tasks with a host-mode port on one node":   {[]func(*Wanted){hostMode, tasks(2)}, alone, "2 replicas cannot all have port 8080 on 1 nodes in host mode"},
-		"two such tasks on two nodes":                   {[]func(*Wanted){byDigest, hostMode, tasks(2)}, swarmOf(n1, n2), ""},
-		"two such tasks, where a node is drained":       {[]func(*Wanted){byDigest, hostMode, tasks(2)}, swarmOf(n1, drained("n2")), "2 replicas cannot all have port 8080 on 1 nodes in host mode"},
-		"a task with a host-mode port on each node":     {[]func(*Wanted){byDigest, hostMode, global}, swarmOf(n1, drained("n2")), ""},
-		"many tasks behind the routing mesh":            {[]func(*Wanted){tasks(50)}, alone, ""},
-		"an image by id on several nodes":               {nil, swarmOf(n1, n2), "this swarm has 2 nodes, and only this one will have the image of web"},
-		"an image by id, and the other node is drained": {nil, swarmOf(n1, drained("n2")), "this swarm has 2 nodes"},
-		"an image by id, bound to this node":            {[]func(*Wanted){func(w *Wanted) { w.Bound = true }}, swarmOf(n1, n2), ""},
-		"an image by id, bound to this node by the file": {[]func(*Wanted){spec(func(s *swarm.ServiceSpec) {
-			s.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.id == n1"}}
-		})}, swarmOf(n1, n2), ""},
-		"an image by id, bound to another node": {[]func(*Wanted){spec(func(s *swarm.ServiceSpec) {
-			s.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.id==n2"}}
-		})}, swarmOf(n1, n2), "this swarm has 2 nodes, and only this one will have the image of web"},
-		"an image by digest on several nodes":        {[]func(*Wanted){byDigest}, swarmOf(n1, n2), ""},
-		"a network of another driver":                {[]func(*Wanted){on("bridge")}, alone, "network bridge is there, but is of driver bridge, not overlay"},
-		"a network that is still to be made":         {[]func(*Wanted){on("fresh")}, alone, ""},
-		"more memory than a node has":                {[]func(*Wanted){reserve(0, 5<<30)}, alone, "no node can give web the 5GiB of memory that it reserves; the largest has 4GiB"},
-		"more processors than a node has":            {[]func(*Wanted){reserve(25e8, 0)}, alone, "no node can give web the 2.5 processors that it reserves; the largest has 2"},
-		"as much as a node has":                      {[]func(*Wanted){reserve(2e9, 4<<30)}, alone, ""},
-		"more than any node has that is not drained": {[]func(*Wanted){byDigest, reserve(4e9, 0)}, swarmOf(n1, large), "no node can give web the 4 processors"},
-		"a host-mode port, before there is a swarm":  {[]func(*Wanted){hostMode}, none, ""},
-		"a reservation, before there is a swarm":     {[]func(*Wanted){reserve(1e9, 1<<20)}, none, ""},
-		"an image by id, before there is a swarm":    {nil, none, ""},
+		"a port of another service":                             {nil, with(alone, publishing("shop", port(8080, "ingress"))), "port 8080 is published by service shop"},
+		"a port of another service in host mode":                {nil, with(alone, publishing("shop", port(80, "host"), port(8080, "host"))), "port 8080 is published by service shop"},
+		"that port of the other protocol":                       {nil, with(alone, publishing("shop", udp)), ""},
+		"a port of its own":                                     {nil, with(alone, publishing("web", port(8080, "ingress"))), ""},
+		"a port that looks similar":                             {nil, with(alone, publishing("shop", port(80, "ingress"), port(808, "ingress"), port(18080, "ingress"))), ""},
+		"a port that the swarm may choose":                      {[]func(*Wanted){spec(func(s *swarm.ServiceSpec) { s.EndpointSpec.Ports[0].PublishedPort = 0 })}, with(alone, publishing("shop", swarm.PortConfig{Protocol: "tcp", TargetPort: 80})), ""},
+		"two tasks with a host-mode port on one node":           {[]func(*Wanted){hostMode, tasks(2)}, alone, "2 replicas cannot all have port 8080 on 1 nodes in host mode"},
+		"two such tasks on two nodes":                           {[]func(*Wanted){byDigest, hostMode, tasks(2)}, swarmOf(n1, n2), ""},
+		"two such tasks, where a node is drained":               {[]func(*Wanted){byDigest, hostMode, tasks(2)}, swarmOf(n1, drained("n2")), "2 replicas cannot all have port 8080 on 1 nodes in host mode"},
+		"a task with a host-mode port on each node":             {[]func(*Wanted){byDigest, hostMode, global}, swarmOf(n1, drained("n2")), ""},
+		"many tasks behind the routing mesh":                    {[]func(*Wanted){tasks(50)}, alone, ""},
+		"an image by id on several nodes":                       {nil, swarmOf(n1, n2), "this swarm has 2 nodes, and only this one will have the image of web"},
+		"an image by id, and the other node is drained":         {nil, swarmOf(n1, drained("n2")), ""},
+		"an image by id, bound to this node":                    {[]func(*Wanted){func(w *Wanted) { w.Bound = true }}, swarmOf(n1, n2), ""},
+		"an image by id, bound to this node by the file":        {[]func(*Wanted){on("node.id == n1")}, swarmOf(n1, n2), ""},
+		"an image by id, bound to another node":                 {[]func(*Wanted){on("node.id==n2")}, swarmOf(n1, n2), "this swarm has 2 nodes, and only this one will have the image of web"},
+		"an image by id, where only this node has a label":      {[]func(*Wanted){on("node.labels.zone==a")}, swarmOf(node("n1", labelled("zone=a")), n2, n3), ""},
+		"an image by id, where only another node has a label":   {[]func(*Wanted){on("node.labels.zone==a")}, swarmOf(n1, node("n2", labelled("zone=a"))), "this swarm has 2 nodes, and only this one"},
+		"an image by id, where this and another have a label":   {[]func(*Wanted){on("node.labels.zone==a")}, swarmOf(node("n1", labelled("zone=a")), node("n2", labelled("zone=a")), n3), "this swarm has 3 nodes, and only this one"},
+		"an image by id that only this node's processor can do": {nil, swarmOf(n1, node("n2", cpu("aarch64")), node("n3", cpu("armv7l"))), ""},
+		"an image by id that only another's processor can do":   {nil, swarmOf(node("n1", cpu("aarch64")), n2), "this swarm has 2 nodes, and only this one"},
+		"an image by digest on several nodes":                   {[]func(*Wanted){byDigest}, swarmOf(n1, n2), ""},
+		"a network of another driver":                           {[]func(*Wanted){in("bridge")}, alone, "network bridge is there, but is of driver bridge, not overlay"},
+		"a network that is still to be made":                    {[]func(*Wanted){in("fresh")}, alone, ""},
+		"a host-mode port, before there is a swarm":             {[]func(*Wanted){hostMode}, none, ""},
+		"a reservation, before there is a swarm":                {[]func(*Wanted){reserve(1e9, 1<<20)}, none, ""},
+		"an image by id, before there is a swarm":               {nil, none, ""},
 	} {
 		Convey("With "+what+", a deploy is "+map[bool]string{true: "planned", false: "refused, with its reason and what to do"}[one.problem == ""], t, func() {
 			p, err := Make(wanted(one.changes...), nil, one.here, Options{})
@@ -348,6 +345,21 @@ func TestImageAndPlatform(t *testing.T) {
 		So(p.Spec.TaskTemplate.Placement.Platforms, ShouldResemble, []swarm.Platform{{OS: "linux", Architecture: "amd64"}})
 		So(p.Spec.TaskTemplate.Placement.Constraints, ShouldBeEmpty)
 	})
+	Convey("The Spec has all platforms of an image, and none where nobody knows them", t, func() {
+		both := []swarm.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}}
+		for _, platforms := range [][]swarm.Platform{both, nil} {
+			p, err := Make(wanted(on("node.role==manager"), func(w *Wanted) { w.Platforms = platforms }), nil, alone, Options{})
+			So(err, ShouldBeNil)
+			So(p.Spec.TaskTemplate.Placement.Platforms, ShouldResemble, platforms)
+			So(p.Sent.TaskTemplate.Placement.Platforms, ShouldResemble, platforms)
+			So(p.Trial.TaskTemplate.Placement.Platforms, ShouldResemble, platforms)
+		}
+	})
+	Convey("An image that only this node has binds the service to it, beside the file's constraints", t, func() {
+		p, err := Make(wanted(on("node.role==manager"), func(w *Wanted) { w.Bound = true }), nil, alone, Options{})
+		So(err, ShouldBeNil)
+		So(p.Spec.TaskTemplate.Placement.Constraints, ShouldResemble, []string{"node.role==manager", "node.id==n1"})
+	})
 	Convey("An image that only this node has binds the service to it", t, func() {
 		p, err := Make(wanted(func(w *Wanted) { w.Bound = true }), nil, alone, Options{})
 		So(err, ShouldBeNil)
@@ -392,13 +404,31 @@ func TestRestore(t *testing.T) {
 		version := deployed(wanted(), alone, inside(func(s *swarm.ContainerSpec) { s.User = "0" }))
 		version.Spec.TaskTemplate.Networks = []swarm.NetworkAttachmentConfig{{Target: "old-a"}, {Target: "old-b", Aliases: []string{"b"}}, {Target: "unnamed"}}
 		version.Networks = map[string]string{"old-a": "a", "old-b": "b"}
+		version.Spec.TaskTemplate.ContainerSpec.Secrets = []*swarm.SecretReference{{SecretName: "token", SecretID: "old"}}
+		version.Spec.TaskTemplate.ContainerSpec.Configs = []*swarm.ConfigReference{{ConfigName: "site", ConfigID: "old"}}
 		before := copyOf(version.Spec)
-		spec := Restore(version, map[string]string{"a": "new-a", "c": "new-c"})
+		contents := map[stack.Kind]map[string]string{stack.Secret: {"token": "new-t"}, stack.Config: {"site": "new-s"}}
+		spec, err := Restore(version, IDs{map[string]string{"a": "new-a", "c": "new-c"}, contents})
+		So(err, ShouldBeNil)
+		Convey("each secret and config is named by its id of now", func() {
+			So(spec.TaskTemplate.ContainerSpec.Secrets[0].SecretID, ShouldEqual, "new-t")
+			So(spec.TaskTemplate.ContainerSpec.Configs[0].ConfigID, ShouldEqual, "new-s")
+		})
+		Convey("without one of them it cannot be put back, and the error names it", func() {
+			for _, kind := range []stack.Kind{stack.Secret, stack.Config} {
+				kept := contents[kind]
+				contents[kind] = nil
+				_, err := Restore(version, IDs{nil, contents})
+				So(err, ShouldBeError, fmt.Sprintf("the swarm has no %s %s", kind, map[stack.Kind]string{stack.Secret: "token", stack.Config: "site"}[kind]))
+				contents[kind] = kept
+			}
+		})
 		Convey("each network is named by its id of now, and one that is gone as it was", func() {
 			So(spec.TaskTemplate.Networks, ShouldResemble, []swarm.NetworkAttachmentConfig{{Target: "new-a"}, {Target: "old-b", Aliases: []string{"b"}}, {Target: "unnamed"}})
 		})
 		Convey("all the rest is as it ran, changes made by hand included", func() {
 			spec.TaskTemplate.Networks = before.TaskTemplate.Networks
+			spec.TaskTemplate.ContainerSpec.Secrets, spec.TaskTemplate.ContainerSpec.Configs = before.TaskTemplate.ContainerSpec.Secrets, before.TaskTemplate.ContainerSpec.Configs
 			So(spec, ShouldResemble, version.Spec)
 			So(spec.TaskTemplate.ContainerSpec.User, ShouldEqual, "0")
 		})

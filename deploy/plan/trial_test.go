@@ -16,7 +16,7 @@ import (
 func rich(w *Wanted) {
 	three, s := uint64(3), &w.Spec
 	s.Mode.Replicated.Replicas = &three
-	s.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.role==manager"}, MaxReplicas: 1}
+	s.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.role==manager"}, MaxReplicas: 3}
 	s.TaskTemplate.Resources.Reservations = &swarm.Resources{MemoryBytes: 1 << 20}
 	s.TaskTemplate.LogDriver = &swarm.Driver{Name: "syslog"}
 	s.EndpointSpec.Mode = swarm.ResolutionModeDNSRR

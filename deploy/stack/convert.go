@@ -30,10 +30,17 @@ type conversion struct {
 	dir    string // where relative paths start
 	env    map[string]string
 	config *types.Config
+	files  []*types.Config // each file on its own
+	prefix string          // STACK: goes in front of each name that the file does not choose itself
+	// The services that use each secret and config, and how these are called in the swarm, by key.
+	users   map[Kind]map[string][]string
+	names   map[Kind]map[string]string
+	volumes map[string]bool // named volumes that services have, by name in the swarm
 	// What the loader drops: which services have build, the modes of tmpfs mounts, x-deploy.
 	built      map[string]bool
 	modes      map[string]uint32
 	extensions map[string]map[string]any
+	alone      map[string]bool // services that say that they are on no network
 }
 
 // mountKey names a mount of a service in conversion.modes.
@@ -45,6 +52,9 @@ func (c *conversion) add(file map[string]any) {
 	for name, value := range services {
 		service, _ := value.(map[string]any)
 		c.built[name] = c.built[name] || service["build"] != nil
+		if list, isList := service["networks"].([]any); isList && len(list) == 0 {
+			c.alone[name] = true
+		}
 		if extension, _ := service["x-deploy"].(map[string]any); extension != nil {
 			c.extensions[name] = override(c.extensions[name], extension)
 		}
@@ -56,6 +66,45 @@ func (c *conversion) add(file map[string]any) {
 			c.modes[mountKey(name, target)], _ = toFileMode(tmpfs["mode"])
 		}
 	}
+}
+
+// keepAll gives back to the services what the loader's merge of several files loses: of two
+// ports of one number, as for TCP and UDP, and of two places for one secret, it keeps one.
+func (c *conversion) keepAll() {
+	for i := range c.config.Services {
+		service := &c.config.Services[i]
+		var ports [][]types.ServicePortConfig
+		var secrets [][]types.ServiceSecretConfig
+		var configs [][]types.ServiceConfigObjConfig
+		for _, file := range c.files {
+			for _, one := range file.Services {
+				if one.Name == service.Name {
+					ports, secrets, configs = append(ports, one.Ports), append(secrets, one.Secrets), append(configs, one.Configs)
+				}
+			}
+		}
+		service.Ports = overlay(ports, func(port types.ServicePortConfig) string {
+			if port.Published == 0 {
+				return fmt.Sprint("to ", port.Target, port.Protocol)
+			}
+			return fmt.Sprint(port.Published, port.Protocol)
+		})
+		service.Secrets = overlay(secrets, func(one types.ServiceSecretConfig) string { return one.Source })
+		service.Configs = overlay(configs, func(one types.ServiceConfigObjConfig) string { return one.Source })
+	}
+}
+
+// overlay merges the lists of several files: the items of a later one replace those of the
+// same key of an earlier one.
+func overlay[Item any](lists [][]Item, key func(Item) string) []Item {
+	var merged []Item
+	for _, list := range lists {
+		merged = slices.DeleteFunc(merged, func(old Item) bool {
+			return slices.ContainsFunc(list, func(item Item) bool { return key(item) == key(old) })
+		})
+		merged = append(merged, list...)
+	}
+	return merged
 }
 
 // stack converts the files.
@@ -76,12 +125,30 @@ func (c *conversion) stack(settings Settings) (*Stack, error) {
 		result.Services = append(result.Services, service)
 	}
 	c.networks(result)
+	result.Volumes = slices.Sorted(maps.Keys(c.volumes))
+	if err := c.content(result); err != nil {
+		return nil, err
+	}
+	for i := range result.Services {
+		c.nameContents(&result.Services[i].Spec)
+	}
 	if err := result.apply(settings, c.env["VERIFY_PATH"]); err != nil {
 		return nil, err
 	}
+	published := map[string]string{}
 	for _, service := range result.Services {
 		if err := checkPorts(service.Spec.EndpointSpec); err != nil {
-			return nil, fmt.Errorf("services.%s.%w", service.Name, err)
+			return nil, fmt.Errorf("services.%s.%w", service.Key, err)
+		}
+		for _, port := range service.Spec.EndpointSpec.Ports {
+			at := fmt.Sprintf("%d/%s", port.PublishedPort, port.Protocol)
+			if port.PublishedPort == 0 || port.PublishMode != swarm.PortConfigPublishModeIngress {
+				continue
+			}
+			if other := published[at]; other != "" {
+				return nil, fmt.Errorf("services.%s.ports: services.%s publishes port %s, too", service.Key, other, at)
+			}
+			published[at] = service.Key
 		}
 	}
 	return result, nil
@@ -89,7 +156,10 @@ func (c *conversion) stack(settings Settings) (*Stack, error) {
 
 // service converts one service. An error begins with the key within the service.
 func (c *conversion) service(from types.ServiceConfig) (Service, error) {
-	service := Service{Name: from.Name, Image: from.Image}
+	service := Service{Key: from.Name, Name: c.scoped(from.Name), Image: from.Image, After: from.DependsOn}
+	if len(service.Name) > longestService {
+		return service, fmt.Errorf("name: %q has more than %d characters, as which the name of its lock, NAME.deploy.lock, would be too long", service.Name, longestService)
+	}
 	if from.Image == "" {
 		return service, errors.New("image: there is none")
 	}
@@ -106,6 +176,9 @@ func (c *conversion) service(from types.ServiceConfig) (Service, error) {
 		}
 	}
 	task, err := c.task(from)
+	if err == nil {
+		err = c.useBoth(from, service.Name, task.ContainerSpec)
+	}
 	if err != nil {
 		return service, err
 	}
@@ -114,12 +187,15 @@ func (c *conversion) service(from types.ServiceConfig) (Service, error) {
 		return service, err
 	}
 	service.Spec = swarm.ServiceSpec{
-		Annotations:    swarm.Annotations{Name: from.Name, Labels: from.Deploy.Labels},
+		Annotations:    swarm.Annotations{Name: service.Name, Labels: c.labels(from.Deploy.Labels)},
 		TaskTemplate:   task,
 		Mode:           mode,
 		UpdateConfig:   update(from.Deploy.UpdateConfig),
 		RollbackConfig: update(from.Deploy.RollbackConfig),
 		EndpointSpec:   endpoint(from),
+	}
+	if c.prefix != "" {
+		service.Spec.Labels[labelStackImage] = from.Image
 	}
 	// The engine's own rollback is the net under the program.
 	if service.Spec.UpdateConfig == nil {
@@ -190,7 +266,7 @@ func (c *conversion) task(from types.ServiceConfig) (swarm.TaskSpec, error) {
 		DNSConfig:       dns,
 		Healthcheck:     health,
 		Env:             environment(from.Environment),
-		Labels:          from.Labels,
+		Labels:          c.labels(from.Labels),
 		Dir:             from.WorkingDir,
 		User:            from.User,
 		Mounts:          mounts,
@@ -199,6 +275,7 @@ func (c *conversion) task(from types.ServiceConfig) (swarm.TaskSpec, error) {
 		TTY:             from.Tty,
 		OpenStdin:       from.StdinOpen,
 		ReadOnly:        from.ReadOnly,
+		Isolation:       container.Isolation(from.Isolation),
 		Init:            from.Init,
 		Sysctls:         from.Sysctls,
 		CapabilityAdd:   capAdd,
@@ -229,22 +306,64 @@ func (c *conversion) task(from types.ServiceConfig) (swarm.TaskSpec, error) {
 	return task, err
 }
 
+// Labels that docker stack deploy puts on what belongs to a stack.
+const (
+	labelStack      = "com.docker.stack.namespace"
+	labelStackImage = "com.docker.stack.image"
+)
+
+// scoped is a name in the swarm for what the file names only by its key.
+func (c *conversion) scoped(key string) string { return NameIn(c.prefix, key) }
+
+// labels adds the stack's own label.
+func (c *conversion) labels(from map[string]string) map[string]string {
+	if c.prefix == "" {
+		return from
+	}
+	labels := maps.Clone(from)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[labelStack] = c.prefix
+	return labels
+}
+
 // networkName is the network's name in the swarm.
-func (c *conversion) networkName(key string) string { return cmp.Or(c.config.Networks[key].Name, key) }
+func (c *conversion) networkName(key string) string {
+	return cmp.Or(c.config.Networks[key].Name, c.scoped(key))
+}
+
+// networksOf are the networks of a service by key, with their options. One that names none
+// is on the network default, if the file declares it or there is a stack, as for docker
+// stack deploy.
+func (c *conversion) networksOf(from types.ServiceConfig) map[string]*types.ServiceNetworkConfig {
+	_, declared := c.config.Networks[defaultNetwork]
+	if len(from.Networks) > 0 || !declared && c.prefix == "" {
+		return from.Networks
+	}
+	return map[string]*types.ServiceNetworkConfig{defaultNetwork: nil}
+}
+
+// defaultNetwork is the key of the network of services that name none.
+const defaultNetwork = "default"
 
 // attachments names the networks by name, as ids are known to the engine only.
 func (c *conversion) attachments(from types.ServiceConfig) ([]swarm.NetworkAttachmentConfig, error) {
 	var list []swarm.NetworkAttachmentConfig
-	for _, key := range slices.Sorted(maps.Keys(from.Networks)) {
-		if _, declared := c.config.Networks[key]; !declared {
+	on := c.networksOf(from)
+	for _, key := range slices.Sorted(maps.Keys(on)) {
+		if _, declared := c.config.Networks[key]; !declared && key != defaultNetwork {
 			return nil, fmt.Errorf("networks: %s is not among the networks at the end of the file", key)
 		}
 		attachment := swarm.NetworkAttachmentConfig{Target: c.networkName(key)}
 		if slices.ContainsFunc(list, func(other swarm.NetworkAttachmentConfig) bool { return other.Target == attachment.Target }) {
 			return nil, fmt.Errorf("networks: %s is named twice", attachment.Target)
 		}
-		if options := from.Networks[key]; options != nil {
-			attachment.Aliases = options.Aliases
+		if options := on[key]; options != nil {
+			attachment.Aliases, attachment.DriverOpts = options.Aliases, options.DriverOpts
+		}
+		if c.prefix != "" { // Services know each other by the names of the file.
+			attachment.Aliases = append(attachment.Aliases, from.Name)
 		}
 		list = append(list, attachment)
 	}
@@ -254,24 +373,44 @@ func (c *conversion) attachments(from types.ServiceConfig) ([]swarm.NetworkAttac
 
 // networks gives the stack those networks that its services are on.
 func (c *conversion) networks(stack *Stack) {
-	for _, key := range slices.Sorted(maps.Keys(c.config.Networks)) {
-		from, name := c.config.Networks[key], c.networkName(key)
+	keys := map[string]bool{}
+	for key := range c.config.Networks {
+		keys[key] = true
+	}
+	if c.prefix != "" {
+		keys[defaultNetwork] = true
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		from, isDeclared := c.config.Networks[key]
+		name := c.networkName(key)
 		used := slices.ContainsFunc(stack.Services, func(s Service) bool {
 			return slices.ContainsFunc(s.Spec.TaskTemplate.Networks, func(n swarm.NetworkAttachmentConfig) bool { return n.Target == name })
 		})
+		if !used && !isDeclared {
+			continue
+		}
 		if !used {
 			stack.Warnings = append(stack.Warnings, fmt.Sprintf("networks.%s is not used: no service is on it", key))
 			continue
 		}
 		network := Network{Name: name, External: from.External.External}
 		if !network.External {
-			network.Spec = NetworkSpec{Driver: cmp.Or(from.Driver, "overlay"), DriverOpts: from.DriverOpts, Labels: from.Labels, Internal: from.Internal, Attachable: from.Attachable}
+			network.Spec = NetworkSpec{Driver: cmp.Or(from.Driver, "overlay"), DriverOpts: from.DriverOpts, Labels: c.labels(from.Labels), Internal: from.Internal, Attachable: from.Attachable}
+			network.Spec.IPAMDriver = from.Ipam.Driver
+			for _, pool := range from.Ipam.Config {
+				network.Spec.Subnets = append(network.Spec.Subnets, pool.Subnet)
+			}
 		} else if from.Driver != "" || len(from.DriverOpts)+len(from.Labels) > 0 || from.Internal || from.Attachable {
 			stack.Warnings = append(stack.Warnings, fmt.Sprintf("networks.%s: only the name counts, as the network is external", key))
 		}
 		stack.Networks = append(stack.Networks, network)
 	}
 	slices.SortFunc(stack.Networks, func(a, b Network) int { return cmp.Compare(a.Name, b.Name) })
+	for _, service := range stack.Services {
+		if len(stack.Services) > 1 && len(service.Spec.TaskTemplate.Networks) == 0 && !c.alone[service.Key] {
+			stack.Warnings = append(stack.Warnings, fmt.Sprintf("services.%s is on no network, so no other service reaches it: name one in networks, or write networks: [] where that is meant", service.Key))
+		}
+	}
 }
 
 // mounts converts volumes and the short tmpfs.
@@ -327,7 +466,7 @@ func (c *conversion) mount(service string, from types.ServiceVolumeConfig) (moun
 			to.TmpfsOptions = &mount.TmpfsOptions{SizeBytes: from.Tmpfs.Size, Mode: os.FileMode(c.modes[mountKey(service, from.Target)])}
 		}
 	default:
-		return to, fmt.Errorf("the type %q is not carried over yet", from.Type)
+		return to, fmt.Errorf("the type %q is not carried over: this program does not know it", from.Type)
 	}
 	return to, nil
 }
@@ -340,8 +479,11 @@ func (c *conversion) volume(to mount.Mount, from types.ServiceVolumeConfig) (mou
 		if !isDeclared {
 			return to, fmt.Errorf("%s is not among the volumes at the end of the file", from.Source)
 		}
-		to.Source = cmp.Or(declared.Name, from.Source)
-		options.Labels = declared.Labels
+		to.Source = cmp.Or(declared.Name, c.scoped(from.Source))
+		if !declared.External.External {
+			options.Labels = c.labels(declared.Labels)
+			c.volumes[to.Source] = true
+		}
 		if declared.Driver != "" || len(declared.DriverOpts) > 0 {
 			options.DriverConfig = &mount.Driver{Name: declared.Driver, Options: declared.DriverOpts}
 		}
@@ -381,7 +523,7 @@ func shortTmpfs(text string) (mount.Mount, error) {
 		case "ro", "rw":
 			to.ReadOnly = name == "ro"
 		default:
-			return to, fmt.Errorf("the option %s is not carried over yet", name)
+			return to, fmt.Errorf("the option %s is not carried over: this program does not know it", name)
 		}
 	}
 	return to, nil

@@ -1,8 +1,10 @@
 package stack
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -63,4 +65,72 @@ func environ(name, value string) func(*Options) {
 // with applies the program's own settings.
 func with(settings Settings) func(*Options) {
 	return func(o *Options) { o.Settings = settings }
+}
+
+// inStack gives all names the prefix of a stack.
+func inStack(name string) func(*Options) { return with(Settings{Stack: name}) }
+
+// beside puts files beside the stack file.
+func beside(t *testing.T, files map[string]string) func(*Options) {
+	return func(o *Options) {
+		for name, text := range files {
+			put(t, filepath.Join(filepath.Dir(o.Files[0]), name), text)
+		}
+	}
+}
+
+// forBoth calls a function for secrets and for configs, which are written alike: with the
+// word for them in a file, and with their kind.
+func forBoth(f func(word string, kind Kind)) {
+	f("secrets", Secret)
+	f("configs", Config)
+}
+
+// using is a file with one service that has secrets or configs, and their declarations.
+func using(word, references, declared string) string {
+	return web(word+": "+references) + word + ": " + declared + "\n"
+}
+
+// place says what stands where in a container.
+func place(name, target, uid, gid string, mode os.FileMode) string {
+	return fmt.Sprintf("%s at %s, of %s:%s, %#o", name, target, uid, gid, mode)
+}
+
+// places are those of a service's secrets or configs.
+func places(service Service, kind Kind) []string {
+	var all []string
+	inside := service.Spec.TaskTemplate.ContainerSpec
+	for _, one := range inside.Secrets {
+		if kind == Secret {
+			all = append(all, place(one.SecretName, one.File.Name, one.File.UID, one.File.GID, one.File.Mode))
+		}
+	}
+	for _, one := range inside.Configs {
+		if kind == Config {
+			all = append(all, place(one.ConfigName, one.File.Name, one.File.UID, one.File.GID, one.File.Mode))
+		}
+	}
+	return all
+}
+
+// A field is one of a value, with what it is and what it should be.
+type field struct {
+	name      string
+	got, want any
+}
+
+// fields takes two values of one type apart, down to what is no struct.
+func fields(name string, got, want any) []field {
+	g, w := reflect.ValueOf(got), reflect.ValueOf(want)
+	if g.Kind() == reflect.Pointer && !g.IsNil() && !w.IsNil() {
+		return fields(name, g.Elem().Interface(), w.Elem().Interface())
+	}
+	if g.Kind() != reflect.Struct {
+		return []field{{name, got, want}}
+	}
+	var all []field
+	for i := range g.NumField() {
+		all = append(all, fields(name+"."+g.Type().Field(i).Name, g.Field(i).Interface(), w.Field(i).Interface())...)
+	}
+	return all
 }

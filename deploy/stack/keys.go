@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -22,13 +23,13 @@ type key struct {
 	within  map[string]key // the only keys of the mapping, or of each mapping of the list
 	each    *key           // the value of each name of a mapping whose names are free
 	check   func(w *walk, path string, value any)
-	later   bool   // not carried over yet: an error
+	refused bool   // not carried over, though docker stack deploy does: an error
 	ignored bool   // not carried over, as docker stack deploy does not: a warning
 	hint    string // what to use instead of an ignored key
 }
 
 var (
-	later   = key{later: true}
+	refused = key{refused: true}
 	ignored = key{ignored: true}
 	natural = number(0, math.MaxInt64)
 	port    = number(1, 65535)
@@ -44,14 +45,25 @@ var stackFile = key{within: map[string]key{
 	"services": {check: serviceNames, each: &serviceKeys},
 	"networks": {each: &networkKeys},
 	"volumes":  {each: &volumeKeys},
-	"secrets":  later,
-	"configs":  later,
+	"secrets":  {each: &contentKeys},
+	"configs":  {each: &contentKeys},
+}}
+
+// contentKeys are those of a secret or a config.
+var contentKeys = key{within: map[string]key{
+	"name": {}, "external": {}, "file": {check: text}, "labels": {}, "template_driver": {},
+	"driver": refused, "driver_opts": refused,
+}}
+
+// referenceKeys are those of a secret or a config in a service.
+var referenceKeys = key{within: map[string]key{
+	"source": {}, "target": {}, "uid": {}, "gid": {}, "mode": {check: plainMode},
 }}
 
 var serviceKeys = key{within: map[string]key{
 	"build": {within: map[string]key{
 		"context": {}, "dockerfile": {}, "args": {}, "target": {},
-		"labels": later, "cache_from": later, "network": later, "shm_size": later, "extra_hosts": later,
+		"labels": refused, "cache_from": refused, "network": refused, "shm_size": refused, "extra_hosts": refused,
 	}},
 	"cap_add": {}, "cap_drop": {}, "command": {check: words}, "depends_on": {}, "dns": {}, "dns_search": {},
 	"entrypoint": {check: words}, "environment": {}, "extra_hosts": {check: hosts}, "hostname": {}, "image": {},
@@ -66,22 +78,22 @@ var serviceKeys = key{within: map[string]key{
 		"start_period": {check: duration(time.Millisecond)}, "start_interval": {check: duration(time.Millisecond)},
 	}},
 	"networks": {each: &key{within: map[string]key{
-		"aliases": {}, "driver_opts": later, "ipv4_address": later, "ipv6_address": later,
+		"aliases": {}, "driver_opts": {}, "ipv4_address": ignored, "ipv6_address": ignored,
 	}}},
 	"ports": {check: ports, within: map[string]key{
 		"target": {}, "published": {}, "protocol": {check: oneOf("tcp", "udp", "sctp")}, "mode": {check: oneOf("ingress", "host")},
 	}},
 	"volumes": {check: volumes, within: map[string]key{
 		"type": {}, "source": {}, "target": {}, "read_only": {}, "consistency": {},
-		"bind":   {within: map[string]key{"propagation": {check: oneOf("rprivate", "private", "rshared", "shared", "rslave", "slave")}, "create_host_path": later, "selinux": later, "recursive": later}},
-		"volume": {within: map[string]key{"nocopy": {}, "subpath": later}},
+		"bind":   {within: map[string]key{"propagation": {check: oneOf("rprivate", "private", "rshared", "shared", "rslave", "slave")}, "create_host_path": refused, "selinux": refused, "recursive": refused}},
+		"volume": {within: map[string]key{"nocopy": {}, "subpath": refused}},
 		"tmpfs":  {within: map[string]key{"size": {check: natural}, "mode": {check: fileMode}}},
-		"image":  later, "cluster": later,
+		"image":  refused, "cluster": refused,
 	}},
 	"x-deploy": extensionKeys,
 
-	"configs": later, "credential_spec": later, "env_file": later, "isolation": later,
-	"oom_score_adj": later, "secrets": later,
+	"env_file": {}, "secrets": referenceKeys, "configs": referenceKeys, "isolation": {check: oneOf("default", "process", "hyperv")},
+	"credential_spec": refused, "oom_score_adj": refused,
 
 	"restart":        instead("deploy.restart_policy"),
 	"container_name": instead("hostname"),
@@ -125,11 +137,11 @@ var updateKeys = key{within: map[string]key{
 
 var networkKeys = key{within: map[string]key{
 	"name": {}, "external": {}, "driver": {}, "driver_opts": {}, "internal": {}, "attachable": {},
-	"labels": {}, "ipam": later,
+	"labels": {}, "ipam": {within: map[string]key{"driver": {}, "config": {within: map[string]key{"subnet": {check: subnet}}}}},
 }}
 
 var volumeKeys = key{within: map[string]key{
-	"name": {}, "external": {}, "driver": {}, "driver_opts": {}, "labels": {}, "x-cluster-spec": later,
+	"name": {}, "external": {}, "driver": {}, "driver_opts": {}, "labels": {}, "x-cluster-spec": refused,
 }}
 
 // A walk goes through the keys of one file.
@@ -141,7 +153,7 @@ type walk struct {
 }
 
 // merges are the paths at which a later file's empty value counts.
-var merges = regexp.MustCompile(`^(networks|volumes)\.|\.(replicas|retries|parallelism|max_attempts)$|\.(labels|options|sysctls|ulimits|x-deploy)\.`)
+var merges = regexp.MustCompile(`^(networks|volumes|secrets|configs)\.|\.(replicas|retries|parallelism|max_attempts)$|\.(labels|options|sysctls|ulimits|x-deploy)\.`)
 
 // scalar notes a plain value. Docker's merge takes an empty one for none.
 func (w *walk) scalar(path string, value any) {
@@ -207,8 +219,8 @@ func (w *walk) entry(path, name string, value any, parent key) {
 		w.value(inner, value, *parent.each)
 	case parent.within == nil:
 		w.value(inner, value, key{})
-	case known.later:
-		w.faults = append(w.faults, inner+" is not carried over yet")
+	case known.refused:
+		w.faults = append(w.faults, inner+" is not carried over: this program does not know it")
 	case known.ignored:
 		warning := inner + " is not carried over: docker stack deploy ignores it as well"
 		if known.hint != "" {
@@ -343,6 +355,23 @@ func fileMode(w *walk, path string, value any) {
 	}
 }
 
+// plainMode wants the mode of a secret or a config as a number: docker's loader reads one
+// in quotes, or from a variable, as decimal.
+func plainMode(w *walk, path string, value any) {
+	if _, isText := value.(string); isText {
+		w.fault(path, "%s has to be a number, without quotes and without a variable, such as 0440", show(value))
+		return
+	}
+	fileMode(w, path, value)
+}
+
+func subnet(w *walk, path string, value any) {
+	text, _ := value.(string)
+	if _, err := netip.ParsePrefix(text); err != nil {
+		w.fault(path, "%s is not a subnet such as 10.11.0.0/24", show(value))
+	}
+}
+
 func ulimit(w *walk, path string, value any) {
 	within, isMapping := value.(map[string]any)
 	if !isMapping {
@@ -354,15 +383,17 @@ func ulimit(w *walk, path string, value any) {
 	}
 }
 
-// serviceName leaves room for what is put behind the name: the name of a config has 64
-// characters at most, and the lock is the config NAME.deploy.lock.
-var serviceName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,49}[a-z0-9])?$`)
+// longestService leaves room for what is put behind the name of a service: the name of a
+// config has 64 characters at most, and the lock is the config NAME.deploy.lock.
+const longestService = 51
+
+var serviceName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$`)
 
 func serviceNames(w *walk, path string, value any) {
 	services, _ := value.(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		if !serviceName.MatchString(name) {
-			w.fault(path+"."+name, "a service's name is of a-z, 0-9 and - between them, with 51 characters at most, as the name of its lock is NAME.deploy.lock")
+			w.fault(path+"."+name, "a service's name is of letters and digits, with - and _ between them")
 		}
 	}
 }

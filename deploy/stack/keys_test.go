@@ -36,20 +36,13 @@ func TestKeysNotCarried(t *testing.T) {
 	}
 
 	for key, name := range map[string]string{
-		"configs: [a]":                                            "configs",
 		"credential_spec: {file: a}":                              "credential_spec",
-		"env_file: none.env":                                      "env_file",
-		"isolation: process":                                      "isolation",
 		"oom_score_adj: 3":                                        "oom_score_adj",
-		"secrets: [a]":                                            "secrets",
 		"build: {context: app, labels: {a: b}}":                   "build.labels",
 		"build: {context: app, cache_from: [a]}":                  "build.cache_from",
 		"build: {context: app, network: a}":                       "build.network",
 		"build: {context: app, shm_size: 3}":                      "build.shm_size",
 		"build: {context: app, extra_hosts: [a]}":                 "build.extra_hosts",
-		"networks: {a: {ipv4_address: 192.0.2.1}}":                "networks.a.ipv4_address",
-		"networks: {a: {ipv6_address: '2001:db8::1'}}":            "networks.a.ipv6_address",
-		"networks: {a: {driver_opts: {b: c}}}":                    "networks.a.driver_opts",
 		"volumes: [{type: image, image: {subpath: a}}]":           "volumes.image",
 		"volumes: [{type: cluster, cluster: {}}]":                 "volumes.cluster",
 		"volumes: [{type: volume, volume: {subpath: a}}]":         "volumes.volume.subpath",
@@ -57,27 +50,28 @@ func TestKeysNotCarried(t *testing.T) {
 	} {
 		Convey(key+" is an error by name", t, func() {
 			_, err := loadText(t, web(key))
-			So(err, ShouldBeError, "stack.yml: services.web."+name+" is not carried over yet")
+			So(err, ShouldBeError, "stack.yml: services.web."+name+" is not carried over: this program does not know it")
 		})
 	}
 
 	for key, name := range map[string]string{
-		"secrets: {a: {file: none}}":                 "secrets",
-		"configs: {a: {file: none}}":                 "configs",
-		"networks: {a: {ipam: {driver: default}}}":   "networks.a.ipam",
-		"volumes: {a: {x-cluster-spec: {group: a}}}": "volumes.a.x-cluster-spec",
+		"secrets: {a: {driver: vault}}":                "secrets.a.driver",
+		"secrets: {a: {file: a, driver_opts: {b: c}}}": "secrets.a.driver_opts",
+		"configs: {a: {driver: vault}}":                "configs.a.driver",
+		"configs: {a: {file: a, driver_opts: {b: c}}}": "configs.a.driver_opts",
+		"volumes: {a: {x-cluster-spec: {group: a}}}":   "volumes.a.x-cluster-spec",
 	} {
 		Convey(key+" at top level is an error by name", t, func() {
 			_, err := loadText(t, web()+key+"\n")
-			So(err, ShouldBeError, "stack.yml: "+name+" is not carried over yet")
+			So(err, ShouldBeError, "stack.yml: "+name+" is not carried over: this program does not know it")
 		})
 	}
 
 	Convey("All faults of a file are told at once", t, func() {
-		_, err := loadText(t, web("secrets: [a]", "imge: b", "configs: [c]"))
-		So(err, ShouldBeError, "stack.yml: services.web.configs is not carried over yet\n"+
+		_, err := loadText(t, web("oom_score_adj: 3", "imge: b", "credential_spec: {file: a}"))
+		So(err, ShouldBeError, "stack.yml: services.web.credential_spec is not carried over: this program does not know it\n"+
 			"stack.yml: services.web.imge: a stack file does not know this key\n"+
-			"stack.yml: services.web.secrets is not carried over yet")
+			"stack.yml: services.web.oom_score_adj is not carried over: this program does not know it")
 	})
 }
 
@@ -87,6 +81,8 @@ func TestWarnings(t *testing.T) {
 		{web(`volumes: ["/a:/b:ro,Z"]`), `stack.yml: services.web.volumes: the option Z of "/a:/b:ro,Z" is not carried over: docker stack deploy ignores it as well`},
 		{web() + "networks: {a: }", "stack.yml: networks.a is not used: no service is on it"},
 		{web("networks: [a]") + "networks: {a: {external: true, driver: overlay}}", "stack.yml: networks.a: only the name counts, as the network is external"},
+		{web("networks: {a: {ipv4_address: 192.0.2.1}}") + "networks: {a: }", "stack.yml: services.web.networks.a.ipv4_address is not carried over: docker stack deploy ignores it as well"},
+		{web("networks: {a: {ipv6_address: '2001:db8::1'}}") + "networks: {a: }", "stack.yml: services.web.networks.a.ipv6_address is not carried over: docker stack deploy ignores it as well"},
 	} {
 		Convey(one.file+" gives a warning", t, func() {
 			loaded, err := loadText(t, one.file)
@@ -98,7 +94,7 @@ func TestWarnings(t *testing.T) {
 
 func TestBadInput(t *testing.T) {
 	long := strings.Repeat("a", 52)
-	const aName = ": a service's name is of a-z, 0-9 and - between them, with 51 characters at most, as the name of its lock is NAME.deploy.lock"
+	const aName = ": a service's name is of letters and digits, with - and _ between them"
 	for _, one := range []struct{ file, want string }{
 		{"", "the file is empty"},
 		{"# nothing\n", "the file is empty"},
@@ -115,10 +111,13 @@ func TestBadInput(t *testing.T) {
 		{"services: {web: 3}\n", "services.web: must be a mapping"},
 		{"services: {web: {image: a}}\nnetwork: {}\n", "network: a stack file does not know this key"},
 
-		{"services: {Web: {image: a}}\n", "services.Web" + aName},
-		{"services: {a_b: {image: a}}\n", "services.a_b" + aName},
 		{"services: {-a: {image: a}}\n", "services.-a" + aName},
-		{"services: {" + long + ": {image: a}}\n", "services." + long + aName},
+		{"services: {a-: {image: a}}\n", "services.a-" + aName},
+		{"services: {_a: {image: a}}\n", "services._a" + aName},
+		{"services: {A_: {image: a}}\n", "services.A_" + aName},
+		{"services: {a.b: {image: a}}\n", "services.a.b" + aName},
+		{"services: {a b: {image: a}}\n", "services.a b" + aName},
+		{"services: {" + long + ": {image: a}}\n", "services." + long + `.name: "` + long + `" has more than 51 characters, as which the name of its lock, NAME.deploy.lock, would be too long`},
 
 		{"services: {web: {}}\n", "services.web.image: there is none"},
 		{"services: {web: {image: ''}}\n", "services.web.image: there is none"},
@@ -132,6 +131,8 @@ func TestBadInput(t *testing.T) {
 		{web("mem_limit: 3m"), "services.web.mem_limit: a stack file cannot have this key: Set resource limits using deploy.resources"},
 		{web("tty: '${TTY:-perhaps}'"), "services.web.tty: invalid boolean: perhaps"},
 		{web("init: 3"), "services.web.init: must be a boolean"},
+		{web("isolation: hyper"), `services.web.isolation: "hyper" is not one of default, process, hyperv`},
+		{web("isolation: 3"), "services.web.isolation: 3 is not one of default, process, hyperv"},
 		{web("command: say 'a"), `services.web.command: "say 'a" has a quote that does not end`},
 		{web("environment: {1: a}"), "services.web.environment: the key 1 is not text: put it in quotes"},
 		{web("environment: {DAY: 2001-01-01}"), "services.web.environment.DAY: this is read as a date: put it in quotes"},
@@ -207,18 +208,23 @@ func TestBadInput(t *testing.T) {
 
 		{web("networks: [a]"), "services.web.networks: a is not among the networks at the end of the file"},
 		{web("networks: [a, b]") + "networks: {a: {name: c}, b: {name: c}}\n", "services.web.networks: c is named twice"},
+		{web() + "networks: {a: {ipam: {config: [{subnet: 10.11.0.0}]}}}\n", `networks.a.ipam.config.subnet: "10.11.0.0" is not a subnet such as 10.11.0.0/24`},
+		{web() + "networks: {a: {ipam: {config: [{subnet: 10.11.0.0/33}]}}}\n", `networks.a.ipam.config.subnet: "10.11.0.0/33" is not a subnet such as 10.11.0.0/24`},
+		{web() + "networks: {a: {ipam: {config: [{subnet: 3}]}}}\n", "networks.a.ipam.config.subnet: 3 is not a subnet such as 10.11.0.0/24"},
+		{web() + "networks: {a: {ipam: {config: [{gateway: 10.11.0.1}]}}}\n", "networks.a.ipam.config.gateway: a stack file does not know this key"},
+		{web() + "networks: {a: {ipam: {options: {a: b}}}}\n", "networks.a.ipam.options: a stack file does not know this key"},
 		{web("volumes: ['data:/data']"), "services.web.volumes: data is not among the volumes at the end of the file"},
 		{web("volumes: ['aa:bb:cc:dd']"), `services.web.volumes: "aa:bb:cc:dd": invalid spec: aa:bb:cc:dd: too many colons`},
 		{web("volumes: ['~/a:/a']"), `services.web.volumes: "~/a:/a" needs the variable HOME, which is not set`},
 		{web("volumes: [{type: tmpfs, target: data}]"), `services.web.volumes: the target "data" is not an absolute path`},
 		{web("volumes: [{type: tmpfs, target: /a, source: b}]"), "services.web.volumes: the tmpfs at /a cannot have a source"},
-		{web("volumes: [{type: npipe, source: a, target: /a}]"), `services.web.volumes: the type "npipe" is not carried over yet`},
+		{web("volumes: [{type: npipe, source: a, target: /a}]"), `services.web.volumes: the type "npipe" is not carried over: this program does not know it`},
 		{web("volumes: [{type: volume, target: /a, tmpfs: {size: 3}}]"), "services.web.volumes: options of tmpfs do not fit the type volume of /a"},
 		{web("volumes: [{type: tmpfs, target: /a, tmpfs: {size: -3}}]"), "services.web.volumes.tmpfs.size: -3 is not a whole number of 0 or more"},
 		{web("volumes: [{type: tmpfs, target: /a, tmpfs: {mode: 999999}}]"), "services.web.volumes.tmpfs.mode: 999999 is not an octal mode such as 01777"},
 		{web("volumes: [{type: bind, source: /a, target: /a, bind: {propagation: own}}]"), `services.web.volumes.bind.propagation: "own" is not one of rprivate, private, rshared, shared, rslave, slave`},
 		{web("volumes: [/a, /a/]"), "services.web.volumes: two have the target /a/"},
-		{web("tmpfs: '/a:uid=3'"), `services.web.tmpfs: "/a:uid=3": the option uid is not carried over yet`},
+		{web("tmpfs: '/a:uid=3'"), `services.web.tmpfs: "/a:uid=3": the option uid is not carried over: this program does not know it`},
 		{web("tmpfs: '/a:size=big'"), `services.web.tmpfs: "/a:size=big": "big" is not a size such as 64m`},
 		{web("tmpfs: '/a:mode=9'"), `services.web.tmpfs: "/a:mode=9": "9" is not an octal mode such as 1777`},
 

@@ -36,6 +36,8 @@ type Options struct {
 // Settings are the program's own, for what no variable of a file can say. An empty one
 // changes nothing.
 type Settings struct {
+	// Stack prefixes and labels all names, as docker stack deploy does with the stack's name.
+	Stack string
 	// PublishMode is ingress or host, for all ports of all services. Host sets the endpoint
 	// mode dnsrr, as a virtual IP needs IPVS; ingress sets vip.
 	PublishMode string
@@ -69,7 +71,11 @@ func Load(options Options) (*Stack, error) {
 	logrus.SetOutput(io.Discard)
 
 	details := types.ConfigDetails{WorkingDir: dir, Environment: env}
-	c := conversion{name: strings.Join(options.Files, ", "), dir: dir, env: env, built: map[string]bool{}, modes: map[string]uint32{}, extensions: map[string]map[string]any{}}
+	c := conversion{
+		name: strings.Join(options.Files, ", "), dir: dir, env: env, prefix: options.Settings.Stack,
+		users: map[Kind]map[string][]string{Secret: {}, Config: {}}, names: map[Kind]map[string]string{Secret: {}, Config: {}}, volumes: map[string]bool{},
+		built: map[string]bool{}, modes: map[string]uint32{}, extensions: map[string]map[string]any{}, alone: map[string]bool{},
+	}
 	var warnings []string
 	earlier := map[string]any{}
 	for _, file := range options.Files {
@@ -91,15 +97,18 @@ func Load(options Options) (*Stack, error) {
 		}
 		// Each file on its own first, so that an error names the file.
 		config := types.ConfigFile{Filename: file, Config: raw}
-		if _, err := load(types.ConfigDetails{WorkingDir: dir, Environment: env, ConfigFiles: []types.ConfigFile{config}}); err != nil {
+		alone, err := load(types.ConfigDetails{WorkingDir: dir, Environment: env, ConfigFiles: []types.ConfigFile{config}})
+		if err != nil {
 			return nil, located(file, plain(err))
 		}
+		c.files = append(c.files, alone)
 		details.ConfigFiles = append(details.ConfigFiles, config)
 		c.add(filled)
 	}
 	if c.config, err = load(details); err != nil {
 		return nil, located(c.name, plain(err))
 	}
+	c.keepAll()
 	stack, err := c.stack(options.Settings)
 	if err != nil {
 		return nil, located(c.name, err.Error())
@@ -272,7 +281,7 @@ func (s *Stack) apply(settings Settings, verifyPath string) error {
 	slices.Sort(container.Env)
 	switch verify := one.Deploy.Verify; {
 	case verify == nil && settings.VerifyBody != "":
-		return fmt.Errorf("VERIFY_BODY: services.%s has no x-deploy.verify", one.Name)
+		return fmt.Errorf("VERIFY_BODY: services.%s has no x-deploy.verify", one.Key)
 	case settings.VerifyBody != "":
 		verify.Body = settings.VerifyBody
 	case verify != nil && verifyPath != "":
@@ -290,13 +299,13 @@ func (s *Stack) Select(names []string) ([]Service, error) {
 	var known []string
 	var selected []Service
 	for _, service := range s.Services {
-		known = append(known, service.Name)
-		if slices.Contains(names, service.Name) {
+		known = append(known, service.Key)
+		if slices.Contains(names, service.Key) || slices.Contains(names, service.Name) {
 			selected = append(selected, service)
 		}
 	}
 	for _, name := range names {
-		if !slices.Contains(known, name) {
+		if !slices.ContainsFunc(s.Services, func(service Service) bool { return service.Key == name || service.Name == name }) {
 			return nil, fmt.Errorf("there is no service %q: there are %s", name, strings.Join(known, ", "))
 		}
 	}

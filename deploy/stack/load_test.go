@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -46,6 +47,44 @@ func TestVariables(t *testing.T) {
 		So(err, ShouldBeNil)
 		So(loaded.Services[0].Spec.TaskTemplate.ContainerSpec.User, ShouldEqual, "a$b")
 	})
+}
+
+func TestEnvFiles(t *testing.T) {
+	files := map[string]string{"a.env": "# a comment\n\nA=1\nB=b = b\nSET=\n", "sub/b.env": "A=2\nC=3 \n"}
+	for _, one := range []struct {
+		lines []string
+		want  []string
+	}{
+		{[]string{"env_file: a.env"}, []string{"A=1", "B=b = b", "SET=here"}},
+		{[]string{"env_file: [a.env]"}, []string{"A=1", "B=b = b", "SET=here"}},
+		{[]string{"env_file: ./sub/b.env"}, []string{"A=2", "C=3 "}},
+		{[]string{"env_file: '${FILE:-sub/b.env}'"}, []string{"A=2", "C=3 "}},
+		{[]string{"env_file: [a.env, sub/b.env]"}, []string{"A=2", "B=b = b", "C=3 ", "SET=here"}},
+		{[]string{"env_file: [sub/b.env, a.env]"}, []string{"A=1", "B=b = b", "C=3 ", "SET=here"}},
+		{[]string{"environment: {A: mine, D: 4}", "env_file: [a.env, sub/b.env]"}, []string{"A=mine", "B=b = b", "C=3 ", "D=4", "SET=here"}},
+		{[]string{"env_file: a.env", "environment: [B]"}, []string{"A=1", "B", "SET=here"}},
+		{[]string{"env_file: []"}, nil},
+	} {
+		Convey(strings.Join(one.lines, " and ")+" give "+strings.Join(one.want, ", "), t, func() {
+			loaded, err := loadText(t, web(one.lines...), beside(t, files), environ("SET", "here"))
+			So(err, ShouldBeNil)
+			So(loaded.Services[0].Spec.TaskTemplate.ContainerSpec.Env, ShouldResemble, one.want)
+		})
+	}
+	for _, one := range []struct{ line, want string }{
+		{"env_file: none.env", "open none.env: no such file or directory"},
+		{"env_file: [a.env, none.env]", "open none.env: no such file or directory"},
+		{"env_file: app", "invalid env file (app): read app: is a directory"},
+		{"env_file: bad.env", "invalid env file (bad.env): variable 'A B' contains whitespaces"},
+		{"env_file: 3", "services.web.env_file: "},
+	} {
+		Convey(one.want+" is what is said of "+one.line, t, func() {
+			_, err := loadText(t, web(one.line), beside(t, files), beside(t, map[string]string{"bad.env": "A B=" + hidden}))
+			So(err, ShouldNotBeNil)
+			So(err.Error(), ShouldStartWith, "stack.yml: "+one.want)
+			So(err.Error(), ShouldNotContainSubstring, hidden)
+		})
+	}
 }
 
 func TestMerge(t *testing.T) {
@@ -100,6 +139,30 @@ x-deploy: {verify: {port: 81}, keep: 0}`)
 			So(inside.Mounts[1].TmpfsOptions.Mode, ShouldEqual, 0o700)
 		})
 	})
+
+	for _, one := range []struct{ earlier, later, want string }{
+		{"'53:53/tcp', '53:53/udp'", "", "53:53/tcp 53:53/udp"},
+		{"80, 81", "", "0:80/tcp 0:81/tcp"},
+		{"'80:80'", "'81:80'", "80:80/tcp 81:80/tcp"},
+		{"'80:80'", "'80:8080'", "80:8080/tcp"},
+		{"'53:53/tcp', '53:53/udp'", "'53:5353/udp'", "53:53/tcp 53:5353/udp"},
+		{"'80:80', '443:443'", "{target: 8443, published: 443, protocol: tcp}", "80:80/tcp 443:8443/tcp"},
+		{"80", "80", "0:80/tcp"},
+		{"80", "'80:80'", "0:80/tcp 80:80/tcp"},
+	} {
+		Convey("Of a service that publishes "+one.earlier+" and, in a later file, "+one.later+", the ports are "+one.want, t, func() {
+			first := write(t, "stack.yml", web("ports: ["+one.earlier+"]"))
+			second := filepath.Join(filepath.Dir(first), "later.yml")
+			put(t, second, web("user: me", "ports: ["+one.later+"]"))
+			loaded, err := Load(Options{Files: []string{first, second}})
+			So(err, ShouldBeNil)
+			var ports []string
+			for _, port := range loaded.Services[0].Spec.EndpointSpec.Ports {
+				ports = append(ports, fmt.Sprintf("%d:%d/%s", port.PublishedPort, port.TargetPort, port.Protocol))
+			}
+			So(strings.Join(ports, " "), ShouldEqual, one.want)
+		})
+	}
 
 	Convey("A later url replaces path and port", t, func() {
 		loaded, err := merge(`x-deploy: {verify: {url: "https://example.com/"}}`)
@@ -402,9 +465,9 @@ func FuzzValue(f *testing.F) {
 			return
 		}
 		file := write(t, "stack.yml", string(text))
-		put(t, filepath.Join(filepath.Dir(file), "web.Dockerfile"), "")
-		put(t, filepath.Join(filepath.Dir(file), "cmd", "main.go"), "")
-		if _, err := Load(Options{Files: []string{file}, Env: map[string]string{"HOME": "/home/me"}}); err == nil {
+		options := Options{Files: []string{file}, Env: map[string]string{"HOME": "/home/me"}}
+		beside(t, besides)(&options)
+		if _, err := Load(options); err == nil {
 			return
 		} else if message := strings.ReplaceAll(err.Error(), file, "stack.yml"); !strings.HasPrefix(message, "stack.yml: ") || goWords.MatchString(message) {
 			t.Errorf("%q is no plain error", message)

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Names returns the names of the services in stack files, sorted. It interpolates nothing,
+// Names returns the keys of the services in stack files, sorted. It interpolates nothing,
 // so it works where variables of the files are not set.
 func Names(files []string) ([]string, error) {
 	found := map[string]bool{}
@@ -20,4 +20,13 @@ func Names(files []string) ([]string, error) {
 		}
 	}
 	return slices.Sorted(maps.Keys(found)), nil
+}
+
+// NameIn is the name in the swarm of the service of a key, in a stack or, where that is "",
+// in none.
+func NameIn(stack, key string) string {
+	if stack == "" {
+		return key
+	}
+	return stack + "_" + key
 }

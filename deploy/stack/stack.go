@@ -12,20 +12,26 @@ import (
 type Stack struct {
 	Services []Service // in the order in which they are deployed: depends_on first, then by name
 	Networks []Network // by name
+	Volumes  []string  // named ones that services have, but for external ones, by name
+	Contents []Content // secrets, then configs, by key
 	Warnings []string  // a sentence each: keys that docker stack deploy ignores too, and the like
 }
 
 // A Service is one service of the files.
 type Service struct {
-	// Name is the service's name in the swarm.
+	// Key is the service's name in the files.
+	Key string
+	// Name is the service's name in the swarm: the same, with STACK_ in front where there is a stack.
 	Name string
+	// After are the keys of the services that have to be deployed before.
+	After []string
 	// Image is what the file names: a finished image, or the repository and the version
 	// that a build gets as its tags.
 	Image string
 	// Build says how the image is made; nil for a finished image.
 	Build *Build
-	// Spec is what is to run. Its image is still empty, its networks are named by name
-	// instead of by id, and its update order is empty where the file does not say one. Its
+	// Spec is what is to run. Its image is still empty, its networks, secrets and configs
+	// are named by name and have no id, and its update order is empty where the file does not say one. Its
 	// health check has no start interval: Deploy has it, for engines that know it.
 	// ContainerSpec, EndpointSpec and UpdateConfig are there always.
 	Spec swarm.ServiceSpec
@@ -71,9 +77,11 @@ type Network struct {
 
 // A NetworkSpec says how a network that is missing is created.
 type NetworkSpec struct {
-	Driver     string // "overlay" where the file does not say
-	DriverOpts map[string]string
-	Labels     map[string]string
-	Internal   bool
-	Attachable bool
+	Driver     string            `json:"driver"` // "overlay" where the file does not say
+	DriverOpts map[string]string `json:"driver_opts,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	Internal   bool              `json:"internal,omitempty"`
+	Attachable bool              `json:"attachable,omitempty"`
+	IPAMDriver string            `json:"ipam_driver,omitempty"`
+	Subnets    []string          `json:"subnets,omitempty"` // as in 10.11.0.0/24; empty: the engine's choice
 }

@@ -61,7 +61,7 @@ func override(base, later map[string]any) map[string]any {
 
 // extend reads the extension of a service, whose values have been checked one by one.
 func (c *conversion) extend(service *Service) error {
-	values := c.extensions[service.Name]
+	values := c.extensions[service.Key]
 	deploy := &service.Deploy
 	for name, field := range map[string]struct {
 		value    *time.Duration

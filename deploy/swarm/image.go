@@ -7,17 +7,17 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 )
 
 // An Image is one that the engine has.
 type Image struct {
 	// ID names the image's bytes: the one name by which both image stores start it.
-	ID      string
-	Tags    []string
-	Digests []string // repository@digest, as registries know it
-	OS      string
-	CPU     string // amd64, arm64 and the like
+	ID       string
+	Tags     []string
+	Digests  []string // repository@digest, as registries know it
+	Platform swarm.Platform
 	// Probed tells whether the image brings a health check.
 	Probed bool
 	// Starts tells whether that health check has a start period.
@@ -43,7 +43,7 @@ func (e *Engine) Image(ctx context.Context, name string) (*Image, error) {
 	if err != nil {
 		return nil, wrap(err, "look at image %s", name)
 	}
-	image := &Image{ID: found.ID, Tags: found.RepoTags, Digests: found.RepoDigests, OS: found.Os, CPU: found.Architecture}
+	image := &Image{ID: found.ID, Tags: found.RepoTags, Digests: found.RepoDigests, Platform: platform(found.Os, found.Architecture)}
 	if found.Config != nil && found.Config.Healthcheck != nil {
 		test := found.Config.Healthcheck.Test
 		image.Probed = len(test) > 0 && test[0] != "NONE"
@@ -52,10 +52,27 @@ func (e *Engine) Image(ctx context.Context, name string) (*Image, error) {
 	return image, nil
 }
 
-// InRegistry returns an error where the image's registry does not have it, or cannot be asked.
-func (e *Engine) InRegistry(ctx context.Context, image string) error {
-	_, err := e.api.DistributionInspect(ctx, image, client.DistributionInspectOptions{EncodedRegistryAuth: e.credentials(image)})
-	return wrap(err, "ask the registry for image %s", image)
+// Resolve asks an image's registry for the digest of its name, and for the platforms that
+// it is for. It returns an error where the registry does not have it, or cannot be asked.
+func (e *Engine) Resolve(ctx context.Context, name string) (string, []swarm.Platform, error) {
+	found, err := e.api.DistributionInspect(ctx, name, client.DistributionInspectOptions{EncodedRegistryAuth: e.credentials(name)})
+	if err != nil {
+		return "", nil, wrap(err, "ask the registry for image %s", name)
+	}
+	var platforms []swarm.Platform
+	for _, one := range found.Platforms {
+		platforms = append(platforms, platform(one.OS, one.Architecture))
+	}
+	return string(found.Descriptor.Digest), platforms, nil
+}
+
+// platform is one as a Spec names it. Nodes tell an arm processor as armv7l and the like,
+// so nothing can be asked of it.
+func platform(os, cpu string) swarm.Platform {
+	if cpu == "arm" {
+		cpu = ""
+	}
+	return swarm.Platform{OS: os, Architecture: cpu}
 }
 
 // TagImage gives an image one more name.
@@ -87,15 +104,20 @@ func (e *Engine) ImagesOf(ctx context.Context, repository string) (map[string][]
 	return images, nil
 }
 
-// Missing explains why tasks could not be started with an image: nil where the engine
-// has it or, for one that a registry knows by digest, the registry does.
-func (e *Engine) Missing(ctx context.Context, image string) error {
-	found, err := e.Image(ctx, image)
-	if err != nil || found != nil {
-		return err
+// Missing explains why tasks could not be started with an image: nil where they could be.
+// Where they may run on other nodes as well, an image that a registry knows by digest has to
+// be there; else it is enough that this engine has it.
+func (e *Engine) Missing(ctx context.Context, image string, elsewhere bool) error {
+	byDigest := strings.Contains(image, "@")
+	if !elsewhere || !byDigest {
+		found, err := e.Image(ctx, image)
+		if err != nil || found != nil {
+			return err
+		}
 	}
-	if !strings.Contains(image, "/") && strings.HasPrefix(image, "sha256:") {
+	if !byDigest && strings.HasPrefix(image, "sha256:") {
 		return fmt.Errorf("this engine no longer has the image %s", image)
 	}
-	return e.InRegistry(ctx, image)
+	_, _, err := e.Resolve(ctx, image)
+	return err
 }

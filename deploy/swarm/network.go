@@ -1,11 +1,16 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"net/netip"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
+
+	"goblog/deploy/stack"
 )
 
 // Networks returns the networks that this engine knows, by id.
@@ -18,9 +23,26 @@ func (e *Engine) Networks(ctx context.Context) (map[string]network.Summary, erro
 	return networks, wrap(err, "list the networks")
 }
 
+// LabelMade is on the networks that a deploy has made.
+const LabelMade = "deploy.made"
+
 // CreateNetwork creates a network of the swarm.
-func (e *Engine) CreateNetwork(ctx context.Context, name string, options client.NetworkCreateOptions) error {
-	options.Scope = "swarm"
+func (e *Engine) CreateNetwork(ctx context.Context, name string, spec stack.NetworkSpec) error {
+	options := client.NetworkCreateOptions{
+		Scope: "swarm", Driver: cmp.Or(spec.Driver, "overlay"), Options: spec.DriverOpts,
+		Labels: map[string]string{LabelMade: "yes"}, Internal: spec.Internal, Attachable: spec.Attachable,
+	}
+	maps.Copy(options.Labels, spec.Labels)
+	if spec.IPAMDriver != "" || len(spec.Subnets) > 0 {
+		options.IPAM = &network.IPAM{Driver: spec.IPAMDriver}
+		for _, text := range spec.Subnets {
+			subnet, err := netip.ParsePrefix(text)
+			if err != nil {
+				return wrap(err, "create network %s", name)
+			}
+			options.IPAM.Config = append(options.IPAM.Config, network.IPAMConfig{Subnet: subnet})
+		}
+	}
 	_, err := e.api.NetworkCreate(ctx, name, options)
 	return wrap(err, "create network %s", name)
 }

@@ -116,8 +116,8 @@ func (e *Engine) Tasks(ctx context.Context, service string) ([]Task, error) {
 	return tasks, nil
 }
 
-// TasksOfID returns the tasks that bear a service's id, whether that service exists or not.
-func (e *Engine) TasksOfID(ctx context.Context, id string) ([]swarm.Task, error) {
+// AllTasks returns the tasks of all services, those that are gone included.
+func (e *Engine) AllTasks(ctx context.Context) ([]swarm.Task, error) {
 	all, err := e.api.TaskList(ctx, client.TaskListOptions{})
-	return slices.DeleteFunc(all.Items, func(task swarm.Task) bool { return task.ServiceID != id }), wrap(err, "list the tasks of service %s", id)
+	return all.Items, wrap(err, "list the tasks of the swarm")
 }

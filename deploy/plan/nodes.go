@@ -1,0 +1,156 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/moby/moby/api/types/swarm"
+
+	engine "goblog/deploy/swarm"
+)
+
+// A fitting tells which nodes may run tasks of a Spec.
+type fitting struct {
+	nodes []swarm.Node
+	why   string // how many may not, and why, in the engine's words
+}
+
+// fit chooses the nodes that may run tasks of a Spec, by availability, constraints and platform.
+func fit(spec swarm.ServiceSpec, nodes []swarm.Node) fitting {
+	var found fitting
+	var inactive, unplaced, foreign int
+	placement := spec.TaskTemplate.Placement
+	if placement == nil {
+		placement = &swarm.Placement{}
+	}
+	for _, node := range nodes {
+		switch {
+		case !engine.Usable(node):
+			inactive++
+		case slices.ContainsFunc(placement.Constraints, func(one string) bool { return !meets(node, one) }):
+			unplaced++
+		case len(placement.Platforms) > 0 && !slices.ContainsFunc(placement.Platforms, func(one swarm.Platform) bool { return runs(node, one) }):
+			foreign++
+		default:
+			found.nodes = append(found.nodes, node)
+		}
+	}
+	var reasons []string
+	for _, one := range []struct {
+		count      int
+		one, other string
+	}{
+		{unplaced, "scheduling constraints not satisfied on 1 node", "scheduling constraints not satisfied on %d nodes"},
+		{foreign, "unsupported platform on 1 node", "unsupported platform on %d nodes"},
+		{inactive, "1 node not available for new tasks", "%d nodes not available for new tasks"},
+	} {
+		if one.count == 1 {
+			reasons = append(reasons, one.one)
+		} else if one.count > 1 {
+			reasons = append(reasons, fmt.Sprintf(one.other, one.count))
+		}
+	}
+	found.why = strings.Join(reasons, "; ")
+	return found
+}
+
+// Nodes are those that may run tasks of a Spec.
+func Nodes(spec swarm.ServiceSpec, nodes []swarm.Node) []swarm.Node { return fit(spec, nodes).nodes }
+
+// room is how many more tasks of a Spec the nodes have room for, by what tasks reserve. Those
+// of the service except count as gone. A Spec that reserves nothing always has room.
+func room(spec swarm.ServiceSpec, here Situation, except string) uint64 {
+	resources := spec.TaskTemplate.Resources
+	if resources == nil || resources.Reservations == nil || resources.Reservations.MemoryBytes <= 0 && resources.Reservations.NanoCPUs <= 0 {
+		return math.MaxUint64
+	}
+	id := ""
+	for _, service := range here.Others {
+		if service.Spec.Name == except {
+			id = service.ID
+		}
+	}
+	free := map[string]swarm.Resources{}
+	for _, node := range here.Nodes {
+		free[node.ID] = node.Description.Resources
+	}
+	for _, task := range here.Tasks {
+		taken := task.Spec.Resources
+		if taken == nil || taken.Reservations == nil || !holds(task) || id != "" && task.ServiceID == id {
+			continue
+		}
+		left := free[task.NodeID]
+		left.MemoryBytes -= taken.Reservations.MemoryBytes
+		left.NanoCPUs -= taken.Reservations.NanoCPUs
+		free[task.NodeID] = left
+	}
+	var tasks int64
+	for _, node := range fit(spec, here.Nodes).nodes {
+		fitting := int64(math.MaxInt32)
+		if wanted := resources.Reservations.MemoryBytes; wanted > 0 {
+			fitting = min(fitting, free[node.ID].MemoryBytes/wanted)
+		}
+		if wanted := resources.Reservations.NanoCPUs; wanted > 0 {
+			fitting = min(fitting, free[node.ID].NanoCPUs/wanted)
+		}
+		tasks += max(0, fitting)
+	}
+	return uint64(tasks)
+}
+
+// holds tells whether a task takes what it has reserved: until it has ended.
+func holds(task swarm.Task) bool {
+	switch task.Status.State {
+	case swarm.TaskStateComplete, swarm.TaskStateShutdown, swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateRemove, swarm.TaskStateOrphaned:
+		return false
+	}
+	return true
+}
+
+// meets tells whether a node meets a constraint. Of one that is not known here, the engine
+// is to decide. Source of the keys: moby/swarmkit, manager/constraint/constraint.go.
+func meets(node swarm.Node, constraint string) bool {
+	key, wanted, equal := strings.Cut(constraint, "==")
+	if !equal {
+		key, wanted, _ = strings.Cut(constraint, "!=")
+	}
+	key, wanted = strings.TrimSpace(key), strings.TrimSpace(wanted)
+	var is string
+	switch lower := strings.ToLower(key); {
+	case lower == "node.id":
+		return (node.ID == wanted) == equal
+	case lower == "node.hostname":
+		is = node.Description.Hostname
+	case lower == "node.role":
+		is = string(node.Spec.Role)
+	case lower == "node.platform.os":
+		is = node.Description.Platform.OS
+	case lower == "node.platform.arch":
+		is = node.Description.Platform.Architecture
+	case strings.HasPrefix(lower, "node.labels."):
+		is = node.Spec.Labels[key[len("node.labels."):]]
+	case strings.HasPrefix(lower, "engine.labels."):
+		is = node.Description.Engine.Labels[key[len("engine.labels."):]]
+	default:
+		return true
+	}
+	return strings.EqualFold(is, wanted) == equal
+}
+
+// runs tells whether a node's platform is one that an image is for. Nodes tell their
+// processor as uname does, images as Go does.
+func runs(node swarm.Node, platform swarm.Platform) bool {
+	cpu := map[string]string{"x86_64": "amd64", "aarch64": "arm64"} // All that the engine knows as the same.
+	goes := func(wanted, is string) bool {
+		if known := cpu[wanted]; known != "" {
+			wanted = known
+		}
+		if known := cpu[is]; known != "" {
+			is = known
+		}
+		return wanted == "" || is == "" || wanted == is
+	}
+	return goes(platform.OS, node.Description.Platform.OS) && goes(platform.Architecture, node.Description.Platform.Architecture)
+}
