@@ -225,7 +225,7 @@ func (s *session) networkIDs(ctx context.Context, wanted []stack.Network) (map[s
 	}
 	created := false
 	for _, one := range wanted {
-		if ids[one.Name] != "" {
+		if ids[one.Name] != "" || stack.Predefined(one.Name) {
 			continue
 		}
 		if one.External {

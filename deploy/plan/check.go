@@ -2,10 +2,13 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/swarm"
+
+	"goblog/deploy/stack"
 )
 
 // An Obstacle is a reason for which a deploy cannot work here. Nothing has been touched.
@@ -20,7 +23,7 @@ func (o *Obstacle) Error() string { return o.Problem }
 // that no node can meet.
 func check(p *Plan, wanted Wanted, here Situation) error {
 	for _, one := range p.Spec.TaskTemplate.Networks {
-		if driver := here.Networks[one.Target]; driver != "" && driver != "overlay" {
+		if driver := here.Networks[one.Target]; driver != "" && driver != "overlay" && !stack.Predefined(one.Target) {
 			return &Obstacle{fmt.Sprintf("network %s is there, but is of driver %s, not overlay", one.Target, driver),
 				fmt.Sprintf("choose another name, with NETWORK or in the stack file, or remove it: docker network rm %s", one.Target)}
 		}
@@ -50,7 +53,8 @@ func check(p *Plan, wanted Wanted, here Situation) error {
 		return &Obstacle{fmt.Sprintf("%d replicas of %s cannot run on %d nodes with %d on each at most", number(p.Spec), p.Service, len(nodes), maxReplicas(p.Spec)),
 			"ask for fewer, add nodes, or change deploy.placement.max_replicas_per_node"}
 	}
-	if isID(wanted.Image) && len(here.Nodes) > 1 && !(len(nodes) == 1 && nodes[0].ID == here.Node) {
+	// A node that is down or drained comes back.
+	if isID(wanted.Image) && slices.ContainsFunc(here.Nodes, func(node swarm.Node) bool { return node.ID != here.Node && placed(p.Spec, node) && suits(p.Spec, node) }) {
 		return &Obstacle{fmt.Sprintf("this swarm has %d nodes, and only this one will have the image of %s", len(here.Nodes), p.Service),
 			"name a registry that all nodes pull from: REGISTRY=host:port"}
 	}

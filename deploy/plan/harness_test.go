@@ -161,7 +161,7 @@ func drained(id string) swarm.Node {
 
 // swarmOf is a swarm of nodes, whose first one the deploy talks to.
 func swarmOf(nodes ...swarm.Node) Situation {
-	return Situation{Node: nodes[0].ID, Nodes: nodes, Networks: map[string]string{"net": "overlay", "bridge": "bridge"}, StartInterval: true}
+	return Situation{Node: nodes[0].ID, Nodes: nodes, Networks: map[string]string{"net": "overlay", "mine": "bridge", "host": "host"}, StartInterval: true}
 }
 
 var alone = swarmOf(node("n1"))

@@ -21,17 +21,13 @@ type fitting struct {
 func fit(spec swarm.ServiceSpec, nodes []swarm.Node) fitting {
 	var found fitting
 	var inactive, unplaced, foreign int
-	placement := spec.TaskTemplate.Placement
-	if placement == nil {
-		placement = &swarm.Placement{}
-	}
 	for _, node := range nodes {
 		switch {
 		case !engine.Usable(node):
 			inactive++
-		case slices.ContainsFunc(placement.Constraints, func(one string) bool { return !meets(node, one) }):
+		case !placed(spec, node):
 			unplaced++
-		case len(placement.Platforms) > 0 && !slices.ContainsFunc(placement.Platforms, func(one swarm.Platform) bool { return runs(node, one) }):
+		case !suits(spec, node):
 			foreign++
 		default:
 			found.nodes = append(found.nodes, node)
@@ -54,6 +50,18 @@ func fit(spec swarm.ServiceSpec, nodes []swarm.Node) fitting {
 	}
 	found.why = strings.Join(reasons, "; ")
 	return found
+}
+
+// placed tells whether a node meets the constraints of a Spec.
+func placed(spec swarm.ServiceSpec, node swarm.Node) bool {
+	placement := spec.TaskTemplate.Placement
+	return placement == nil || !slices.ContainsFunc(placement.Constraints, func(one string) bool { return !meets(node, one) })
+}
+
+// suits tells whether a node has a platform that the image of a Spec is for.
+func suits(spec swarm.ServiceSpec, node swarm.Node) bool {
+	placement := spec.TaskTemplate.Placement
+	return placement == nil || len(placement.Platforms) == 0 || slices.ContainsFunc(placement.Platforms, func(one swarm.Platform) bool { return runs(node, one) })
 }
 
 // Nodes are those that may run tasks of a Spec.

@@ -72,6 +72,9 @@ func (c *conversion) content(stack *Stack) error {
 			if err != nil {
 				return fmt.Errorf("%ss.%s.%w", kind, key, err)
 			}
+			if from := declared[key]; one.External && (len(from.Labels) > 0 || from.TemplateDriver != "" || from.File != "") {
+				stack.Warnings = append(stack.Warnings, fmt.Sprintf("%ss.%s: only the name counts, as the %[1]s is external", kind, key))
+			}
 			one.Services = services
 			stack.Contents = append(stack.Contents, one)
 			c.names[kind][key] = one.Name

@@ -35,6 +35,7 @@ type conversion struct {
 	// The services that use each secret and config, and how these are called in the swarm, by key.
 	users   map[Kind]map[string][]string
 	names   map[Kind]map[string]string
+	used    map[string]bool // volumes that services have, by key
 	volumes map[string]bool // named volumes that services have, by name in the swarm
 	// What the loader drops: which services have build, the modes of tmpfs mounts, x-deploy.
 	built      map[string]bool
@@ -112,11 +113,8 @@ func (c *conversion) stack(settings Settings) (*Stack, error) {
 	if len(c.config.Services) == 0 {
 		return nil, errors.New("services: there are none")
 	}
-	services, err := inOrder(c.config.Services)
-	if err != nil {
-		return nil, err
-	}
-	result := &Stack{}
+	services, warnings := inOrder(c.config.Services)
+	result := &Stack{Warnings: warnings}
 	for _, from := range services {
 		service, err := c.service(from)
 		if err != nil {
@@ -124,7 +122,14 @@ func (c *conversion) stack(settings Settings) (*Stack, error) {
 		}
 		result.Services = append(result.Services, service)
 	}
-	c.networks(result)
+	if err := c.networks(result); err != nil {
+		return nil, err
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.config.Volumes)) {
+		if !c.used[key] {
+			result.Warnings = append(result.Warnings, fmt.Sprintf("volumes.%s is not used: no service has it", key))
+		}
+	}
 	result.Volumes = slices.Sorted(maps.Keys(c.volumes))
 	if err := c.content(result); err != nil {
 		return nil, err
@@ -218,6 +223,9 @@ func (c *conversion) build(from types.BuildConfig) (*Build, error) {
 		return nil, errors.New("build.context: there is none")
 	}
 	build := &Build{Context: c.absolute(from.Context), Target: from.Target}
+	if strings.Contains(from.Context, "://") || strings.HasPrefix(from.Context, "git@") {
+		return nil, fmt.Errorf("build.context: %s is not carried over: clone it, and name the directory", from.Context)
+	}
 	if info, err := os.Stat(build.Context); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("build.context: there is no directory %s", build.Context)
 	}
@@ -288,6 +296,7 @@ func (c *conversion) task(from types.ServiceConfig) (swarm.TaskSpec, error) {
 	if task.Resources, err = resources(from.Deploy.Resources); err != nil {
 		return task, err
 	}
+	task.RestartPolicy = restarts(from.Restart)
 	if policy := from.Deploy.RestartPolicy; policy != nil {
 		task.RestartPolicy = &swarm.RestartPolicy{
 			Condition:   swarm.RestartPolicyCondition(policy.Condition),
@@ -328,6 +337,19 @@ func (c *conversion) labels(from map[string]string) map[string]string {
 	return labels
 }
 
+// restarts converts the policy of docker run as docker stack deploy does.
+func restarts(from string) *swarm.RestartPolicy {
+	switch policy, err := opts.ParseRestartPolicy(from); {
+	case err != nil: // It has been checked.
+	case policy.IsAlways(), policy.IsUnlessStopped():
+		return &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionAny}
+	case policy.IsOnFailure():
+		attempts := uint64(policy.MaximumRetryCount)
+		return &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionOnFailure, MaxAttempts: &attempts}
+	}
+	return nil
+}
+
 // networkName is the network's name in the swarm.
 func (c *conversion) networkName(key string) string {
 	return cmp.Or(c.config.Networks[key].Name, c.scoped(key))
@@ -347,6 +369,14 @@ func (c *conversion) networksOf(from types.ServiceConfig) map[string]*types.Serv
 // defaultNetwork is the key of the network of services that name none.
 const defaultNetwork = "default"
 
+// reserved are names that no network can be given, as engines have networks of these names.
+var reserved = []string{"bridge", "default", "host", "ingress", "none"}
+
+// Predefined tells whether every node has a network of this name, which services may be on.
+func Predefined(network string) bool {
+	return network == "host" || network == "bridge" || network == "none"
+}
+
 // attachments names the networks by name, as ids are known to the engine only.
 func (c *conversion) attachments(from types.ServiceConfig) ([]swarm.NetworkAttachmentConfig, error) {
 	var list []swarm.NetworkAttachmentConfig
@@ -362,7 +392,7 @@ func (c *conversion) attachments(from types.ServiceConfig) ([]swarm.NetworkAttac
 		if options := on[key]; options != nil {
 			attachment.Aliases, attachment.DriverOpts = options.Aliases, options.DriverOpts
 		}
-		if c.prefix != "" { // Services know each other by the names of the file.
+		if c.prefix != "" && !Predefined(attachment.Target) { // Services know each other by the names of the file.
 			attachment.Aliases = append(attachment.Aliases, from.Name)
 		}
 		list = append(list, attachment)
@@ -372,7 +402,7 @@ func (c *conversion) attachments(from types.ServiceConfig) ([]swarm.NetworkAttac
 }
 
 // networks gives the stack those networks that its services are on.
-func (c *conversion) networks(stack *Stack) {
+func (c *conversion) networks(stack *Stack) error {
 	keys := map[string]bool{}
 	for key := range c.config.Networks {
 		keys[key] = true
@@ -386,8 +416,11 @@ func (c *conversion) networks(stack *Stack) {
 		used := slices.ContainsFunc(stack.Services, func(s Service) bool {
 			return slices.ContainsFunc(s.Spec.TaskTemplate.Networks, func(n swarm.NetworkAttachmentConfig) bool { return n.Target == name })
 		})
-		if !used && !isDeclared {
+		switch isReserved := slices.Contains(reserved, name); {
+		case !used && !isDeclared:
 			continue
+		case used && isReserved && !from.External.External:
+			return fmt.Errorf("networks.%s: a network cannot be called %s: give it another name, or set STACK", key, name)
 		}
 		if !used {
 			stack.Warnings = append(stack.Warnings, fmt.Sprintf("networks.%s is not used: no service is on it", key))
@@ -400,7 +433,7 @@ func (c *conversion) networks(stack *Stack) {
 			for _, pool := range from.Ipam.Config {
 				network.Spec.Subnets = append(network.Spec.Subnets, pool.Subnet)
 			}
-		} else if from.Driver != "" || len(from.DriverOpts)+len(from.Labels) > 0 || from.Internal || from.Attachable {
+		} else if from.Driver != "" || len(from.DriverOpts)+len(from.Labels) > 0 || from.Internal || from.Attachable || from.Ipam.Driver != "" || len(from.Ipam.Config) > 0 {
 			stack.Warnings = append(stack.Warnings, fmt.Sprintf("networks.%s: only the name counts, as the network is external", key))
 		}
 		stack.Networks = append(stack.Networks, network)
@@ -411,6 +444,7 @@ func (c *conversion) networks(stack *Stack) {
 			stack.Warnings = append(stack.Warnings, fmt.Sprintf("services.%s is on no network, so no other service reaches it: name one in networks, or write networks: [] where that is meant", service.Key))
 		}
 	}
+	return nil
 }
 
 // mounts converts volumes and the short tmpfs.
@@ -480,6 +514,7 @@ func (c *conversion) volume(to mount.Mount, from types.ServiceVolumeConfig) (mou
 			return to, fmt.Errorf("%s is not among the volumes at the end of the file", from.Source)
 		}
 		to.Source = cmp.Or(declared.Name, c.scoped(from.Source))
+		c.used[from.Source] = true
 		if !declared.External.External {
 			options.Labels = c.labels(declared.Labels)
 			c.volumes[to.Source] = true

@@ -128,7 +128,7 @@ func fullZebra() Service {
 			TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{
 				Args: []string{"run"}, Env: []string{"A=1", "B", "C=", "D=1.5"}, Hosts: []string{"192.0.2.1 db"},
 				Healthcheck: &container.HealthConfig{Test: []string{"CMD-SHELL", "curl localhost"}},
-			}},
+			}, RestartPolicy: &swarm.RestartPolicy{Condition: "any"}},
 			Mode:         swarm.ServiceMode{Global: &swarm.GlobalService{}},
 			UpdateConfig: &swarm.UpdateConfig{Parallelism: 1, FailureAction: "rollback"},
 			EndpointSpec: &swarm.EndpointSpec{},

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"net/netip"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/docker/cli/cli/compose/loader"
 	"github.com/docker/cli/cli/compose/types"
+	"github.com/docker/cli/opts"
 	"github.com/docker/go-units"
 	"github.com/google/shlex"
 )
@@ -63,11 +65,11 @@ var referenceKeys = key{within: map[string]key{
 var serviceKeys = key{within: map[string]key{
 	"build": {within: map[string]key{
 		"context": {}, "dockerfile": {}, "args": {}, "target": {},
-		"labels": refused, "cache_from": refused, "network": refused, "shm_size": refused, "extra_hosts": refused,
+		"cache_from": ignored, "tags": ignored, "labels": refused, "network": refused, "shm_size": refused, "extra_hosts": refused,
 	}},
-	"cap_add": {}, "cap_drop": {}, "command": {check: words}, "depends_on": {}, "dns": {}, "dns_search": {},
+	"cap_add": {}, "cap_drop": {}, "command": {check: words}, "depends_on": {check: dependencies}, "dns": {}, "dns_search": {},
 	"entrypoint": {check: words}, "environment": {}, "extra_hosts": {check: hosts}, "hostname": {}, "image": {},
-	"init": {}, "labels": {}, "logging": {}, "read_only": {}, "stdin_open": {}, "stop_signal": {},
+	"init": {}, "restart": {check: restart}, "labels": {}, "logging": {}, "read_only": {}, "stdin_open": {}, "stop_signal": {},
 	"sysctls": {}, "tmpfs": {}, "tty": {}, "user": {}, "working_dir": {},
 	"deploy":            deployKeys,
 	"stop_grace_period": {check: duration(0)},
@@ -85,18 +87,17 @@ var serviceKeys = key{within: map[string]key{
 	}},
 	"volumes": {check: volumes, within: map[string]key{
 		"type": {}, "source": {}, "target": {}, "read_only": {}, "consistency": {},
-		"bind":   {within: map[string]key{"propagation": {check: oneOf("rprivate", "private", "rshared", "shared", "rslave", "slave")}, "create_host_path": refused, "selinux": refused, "recursive": refused}},
+		"bind":   {within: map[string]key{"propagation": {check: oneOf("rprivate", "private", "rshared", "shared", "rslave", "slave")}, "create_host_path": ignored, "selinux": ignored, "recursive": ignored}},
 		"volume": {within: map[string]key{"nocopy": {}, "subpath": refused}},
 		"tmpfs":  {within: map[string]key{"size": {check: natural}, "mode": {check: fileMode}}},
 		"image":  refused, "cluster": refused,
 	}},
 	"x-deploy": extensionKeys,
 
-	"env_file": {}, "secrets": referenceKeys, "configs": referenceKeys, "isolation": {check: oneOf("default", "process", "hyperv")},
+	"env_file": {check: envFiles}, "secrets": referenceKeys, "configs": referenceKeys, "isolation": {check: oneOf("default", "process", "hyperv")},
 	"credential_spec": refused, "oom_score_adj": refused,
 
-	"restart":        instead("deploy.restart_policy"),
-	"container_name": instead("hostname"),
+	"container_name": instead("the service's name, or aliases of its networks"),
 	"links":          instead("networks, on which services reach each other by name"),
 	"external_links": instead("networks, on which services reach each other by name"),
 	"expose":         instead("networks, on which services reach each other at any port"),
@@ -109,7 +110,7 @@ var serviceKeys = key{within: map[string]key{
 }}
 
 var deployKeys = key{within: map[string]key{
-	"mode":          {check: oneOf("replicated", "global")},
+	"mode":          {check: deployMode},
 	"endpoint_mode": {check: oneOf("vip", "dnsrr")},
 	"replicas":      {check: natural},
 	"labels":        {},
@@ -147,6 +148,8 @@ var volumeKeys = key{within: map[string]key{
 // A walk goes through the keys of one file.
 type walk struct {
 	env              map[string]string
+	dir              string         // where relative paths start
+	extended         bool           // a service of the file has x-deploy
 	earlier          map[string]any // what the files before this one say, by path
 	lists            int            // how many lists the walk is in
 	faults, warnings []string
@@ -229,17 +232,31 @@ func (w *walk) entry(path, name string, value any, parent key) {
 		w.warnings = append(w.warnings, warning)
 	case isKnown:
 		w.value(inner, value, known)
-	case name == "x-deploy":
+	case name == "x-deploy" && (path != "" || !w.extended && ours(value)):
 		w.fault(inner, "this belongs into a service")
 	case strings.HasPrefix(name, "x-"):
 		if path != "" { // At top level it is a place for anchors.
 			w.warnings = append(w.warnings, inner+" is not carried over: it is an extension that is not known here")
 		}
+	case strings.HasSuffix(path, ".build"):
+		w.fault(inner, "this program does not know this key of a build")
 	case types.ForbiddenProperties[name] != "":
 		w.fault(inner, "a stack file cannot have this key: %s", types.ForbiddenProperties[name])
 	default:
 		w.fault(inner, "a stack file does not know this key")
 	}
+}
+
+// ours tells whether a mapping at the top, which may be a place for an anchor only, was meant
+// for this program.
+func ours(value any) bool {
+	mapping, _ := value.(map[string]any)
+	for name := range mapping {
+		if _, known := extensionKeys.within[name]; known {
+			return true
+		}
+	}
+	return false
 }
 
 // show names a value in a message.
@@ -248,13 +265,21 @@ func show(value any) string {
 	case nil:
 		return "nothing"
 	case string:
-		return strconv.Quote(value)
+		return quote(value)
 	case map[string]any, map[any]any:
 		return "a mapping"
 	case []any:
 		return "a list"
 	}
 	return fmt.Sprint(value)
+}
+
+// quote shows a text in a message, if need be its beginning.
+func quote(text string) string {
+	if runes := []rune(text); len(runes) > 80 {
+		text = string(runes[:80]) + "..."
+	}
+	return strconv.Quote(text)
 }
 
 // toNumber reads a whole number. Where a variable was put in, it is still text.
@@ -450,6 +475,49 @@ func volumes(w *walk, path string, value any) {
 			if !slices.Contains([]string{"", "ro", "rw", "nocopy", "rprivate", "private", "rshared", "shared", "rslave", "slave"}, option) {
 				w.warnings = append(w.warnings, path+": "+fmt.Sprintf("the option %s of %q is not carried over: docker stack deploy ignores it as well", option, source))
 			}
+		}
+	}
+}
+
+// restart checks the policy of docker run, which docker stack deploy takes where the service
+// has no deploy.restart_policy.
+func restart(w *walk, path string, value any) {
+	text, _ := value.(string)
+	switch policy, err := opts.ParseRestartPolicy(text); {
+	case err != nil || value == false || !policy.IsNone() && !policy.IsAlways() && !policy.IsUnlessStopped() && !policy.IsOnFailure(): // false is no without quotes
+		w.fault(path, "%s is not one of \"no\", always, unless-stopped, on-failure, on-failure:5", show(value))
+	case policy.IsNone() && text != "":
+		w.warnings = append(w.warnings, path+`: "no" is not carried over: docker stack deploy ignores it as well; use deploy.restart_policy with condition: none`)
+	}
+}
+
+func deployMode(w *walk, path string, value any) {
+	if value == "replicated-job" || value == "global-job" {
+		w.fault(path, "%s is not carried over: this program deploys services that go on running", show(value))
+		return
+	}
+	oneOf("replicated", "global")(w, path, value)
+}
+
+func dependencies(w *walk, path string, value any) {
+	if _, isList := value.([]any); !isList {
+		w.fault(path, "%s is not a list of services, such as [db, cache]", show(value))
+	}
+}
+
+func envFiles(w *walk, path string, value any) {
+	list, isList := value.([]any)
+	if !isList {
+		list = []any{value}
+	}
+	for _, item := range list {
+		file, isText := item.(string)
+		if !isText {
+			w.fault(path, "%s is not the name of a file", show(item))
+			continue
+		}
+		if _, err := os.Stat(absolute(w.dir, file)); err != nil {
+			w.fault(path, "there is no file %s", absolute(w.dir, file))
 		}
 	}
 }

@@ -9,8 +9,7 @@ import (
 
 func TestKeysNotCarried(t *testing.T) {
 	for key, hint := range map[string]string{
-		"restart: always":                  "; use deploy.restart_policy",
-		"container_name: a":                "; use hostname",
+		"container_name: a":                "; use the service's name, or aliases of its networks",
 		"links: [a]":                       "; use networks, on which services reach each other by name",
 		"external_links: [a]":              "; use networks, on which services reach each other by name",
 		"expose: [80]":                     "; use networks, on which services reach each other at any port",
@@ -36,17 +35,15 @@ func TestKeysNotCarried(t *testing.T) {
 	}
 
 	for key, name := range map[string]string{
-		"credential_spec: {file: a}":                              "credential_spec",
-		"oom_score_adj: 3":                                        "oom_score_adj",
-		"build: {context: app, labels: {a: b}}":                   "build.labels",
-		"build: {context: app, cache_from: [a]}":                  "build.cache_from",
-		"build: {context: app, network: a}":                       "build.network",
-		"build: {context: app, shm_size: 3}":                      "build.shm_size",
-		"build: {context: app, extra_hosts: [a]}":                 "build.extra_hosts",
-		"volumes: [{type: image, image: {subpath: a}}]":           "volumes.image",
-		"volumes: [{type: cluster, cluster: {}}]":                 "volumes.cluster",
-		"volumes: [{type: volume, volume: {subpath: a}}]":         "volumes.volume.subpath",
-		"volumes: [{type: bind, source: /a, bind: {selinux: z}}]": "volumes.bind.selinux",
+		"credential_spec: {file: a}":                      "credential_spec",
+		"oom_score_adj: 3":                                "oom_score_adj",
+		"build: {context: app, labels: {a: b}}":           "build.labels",
+		"build: {context: app, network: a}":               "build.network",
+		"build: {context: app, shm_size: 3}":              "build.shm_size",
+		"build: {context: app, extra_hosts: [a]}":         "build.extra_hosts",
+		"volumes: [{type: image, image: {subpath: a}}]":   "volumes.image",
+		"volumes: [{type: cluster, cluster: {}}]":         "volumes.cluster",
+		"volumes: [{type: volume, volume: {subpath: a}}]": "volumes.volume.subpath",
 	} {
 		Convey(key+" is an error by name", t, func() {
 			_, err := loadText(t, web(key))
@@ -106,7 +103,7 @@ func TestBadInput(t *testing.T) {
 		{"version: 3.9\nservices: {web: {image: a}}\n", "version: 3.9 is not text: put it in quotes"},
 		{"version:\nservices: {web: {image: a}}\n", "unsupported Compose file version: nothing"},
 		{"version: '2.4'\nservices: {web: {image: a}}\n", "unsupported Compose file version: 2.4"},
-		{"services: {web: {image: a}}\nx-deploy: {}\n", "x-deploy: this belongs into a service"},
+		{"services: {web: {image: a}}\nx-deploy: {trial: 0s}\n", "x-deploy: this belongs into a service"},
 		{"services: 3\n", "services: must be a mapping"},
 		{"services: {web: 3}\n", "services.web: must be a mapping"},
 		{"services: {web: {image: a}}\nnetwork: {}\n", "network: a stack file does not know this key"},
@@ -144,8 +141,6 @@ func TestBadInput(t *testing.T) {
 		{web("dns: nowhere"), `services.web.dns: "nowhere" is not an IP address`},
 		{web("extra_hosts: [db]"), `services.web.extra_hosts: "db" is not HOST:ADDRESS`},
 		{web("extra_hosts: {db: }"), "services.web.extra_hosts: db has no address"},
-		{web("depends_on: [db]"), "services.web.depends_on: there is no service db"},
-		{web("depends_on: [db]") + "  db: {image: a, depends_on: [web]}\n", "services.db.depends_on: these services wait for each other"},
 
 		{web("ports: [{published: 80}]"), "services.web.ports: the target port is missing"},
 		{web("ports: [{target: 80, published: 99999}]"), "services.web.ports: published port 99999 is not between 1 and 65535"},
@@ -159,7 +154,15 @@ func TestBadInput(t *testing.T) {
 		{web("ports: [80]", "deploy: {endpoint_mode: dnsrr}"), "services.web.deploy.endpoint_mode: dnsrr cannot publish port 80 in mode ingress, only in mode host"},
 
 		{web("deploy: {endpoint_mode: dns}"), `services.web.deploy.endpoint_mode: "dns" is not one of vip, dnsrr`},
-		{web("deploy: {mode: replicated-job}"), `services.web.deploy.mode: "replicated-job" is not one of replicated, global`},
+		{web("deploy: {mode: replicated-job}"), `services.web.deploy.mode: "replicated-job" is not carried over: this program deploys services that go on running`},
+		{web("deploy: {mode: often}"), `services.web.deploy.mode: "often" is not one of replicated, global`},
+		{web("restart: often"), `services.web.restart: "often" is not one of "no", always, unless-stopped, on-failure, on-failure:5`},
+		{web("restart: on-failure:x"), `services.web.restart: "on-failure:x" is not one of "no", always, unless-stopped, on-failure, on-failure:5`},
+		{web("depends_on: {a: {condition: service_healthy}}"), "services.web.depends_on: a mapping is not a list of services, such as [db, cache]"},
+		{web("build: 'https://example.com/a.git'"), "services.web.build.context: https://example.com/a.git is not carried over: clone it, and name the directory"},
+		{web("build: {context: app, additional_contexts: [a]}"), "services.web.build.additional_contexts: this program does not know this key of a build"},
+		{web() + "networks: {default: {}}\n", "networks.default: a network cannot be called default: give it another name, or set STACK"},
+		{web("networks: [a]") + "networks: {a: {name: host}}\n", "networks.a: a network cannot be called host: give it another name, or set STACK"},
 		{web("deploy: {mode: global, replicas: 2}"), "services.web.deploy.replicas: a global service runs once on each node"},
 		{web("deploy: {replicas: '${REPLICAS:-many}'}"), `services.web.deploy.replicas: "many" is not a whole number of 0 or more`},
 		{web("deploy: {replicas: -1}"), "services.web.deploy.replicas: -1 is not a whole number of 0 or more"},

@@ -73,7 +73,7 @@ func Load(options Options) (*Stack, error) {
 	details := types.ConfigDetails{WorkingDir: dir, Environment: env}
 	c := conversion{
 		name: strings.Join(options.Files, ", "), dir: dir, env: env, prefix: options.Settings.Stack,
-		users: map[Kind]map[string][]string{Secret: {}, Config: {}}, names: map[Kind]map[string]string{Secret: {}, Config: {}}, volumes: map[string]bool{},
+		users: map[Kind]map[string][]string{Secret: {}, Config: {}}, names: map[Kind]map[string]string{Secret: {}, Config: {}}, used: map[string]bool{}, volumes: map[string]bool{},
 		built: map[string]bool{}, modes: map[string]uint32{}, extensions: map[string]map[string]any{}, alone: map[string]bool{},
 	}
 	var warnings []string
@@ -87,7 +87,7 @@ func Load(options Options) (*Stack, error) {
 		if err != nil {
 			return nil, located(file, plain(err))
 		}
-		w := walk{env: env, earlier: earlier}
+		w := walk{env: env, dir: dir, earlier: earlier, extended: extends(filled)}
 		w.value("", filled, stackFile)
 		if len(w.faults) > 0 {
 			return nil, located(file, w.faults...)
@@ -184,7 +184,7 @@ func substitute(text string, lookup template.Mapping) (string, error) {
 		}
 		value, err := template.Substitute(one, lookup)
 		if err != nil && fault == nil {
-			fault = fmt.Errorf("%q has a $ that begins no variable such as ${NAME:-default}: write $$ for a plain $", text)
+			fault = fmt.Errorf("%s has a $ that begins no variable such as ${NAME:-default}: write $$ for a plain $", quote(text))
 		}
 		return value
 	})
@@ -207,31 +207,46 @@ func located(file string, messages ...string) error {
 	return errors.Join(lines...)
 }
 
-// inOrder sorts services so that each comes after those that it depends on, else by name.
-func inOrder(services []types.ServiceConfig) ([]types.ServiceConfig, error) {
+// extends tells whether a service of a file has x-deploy.
+func extends(file map[string]any) bool {
+	services, _ := file["services"].(map[string]any)
+	for _, value := range services {
+		if service, _ := value.(map[string]any); service["x-deploy"] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// inOrder sorts services so that each comes after those that it depends on, else by name. It
+// warns of what has no effect: docker stack deploy ignores all of depends_on.
+func inOrder(services []types.ServiceConfig) (sorted []types.ServiceConfig, warnings []string) {
 	waiting := slices.SortedFunc(slices.Values(services), func(a, b types.ServiceConfig) int { return cmp.Compare(a.Name, b.Name) })
 	named := func(list []types.ServiceConfig, name string) bool {
 		return slices.ContainsFunc(list, func(s types.ServiceConfig) bool { return s.Name == name })
 	}
-	for _, service := range waiting {
-		for _, name := range service.DependsOn {
-			if !named(waiting, name) {
-				return nil, fmt.Errorf("services.%s.depends_on: there is no service %s", service.Name, name)
+	for i, service := range waiting {
+		waiting[i].DependsOn = slices.DeleteFunc(slices.Clone(service.DependsOn), func(name string) bool {
+			if named(waiting, name) {
+				return false
 			}
-		}
+			warnings = append(warnings, fmt.Sprintf("services.%s.depends_on: there is no service %s, so it is not waited for", service.Name, name))
+			return true
+		})
 	}
-	var sorted []types.ServiceConfig
 	for len(waiting) > 0 {
 		next := slices.IndexFunc(waiting, func(s types.ServiceConfig) bool {
 			return !slices.ContainsFunc(s.DependsOn, func(name string) bool { return !named(sorted, name) })
 		})
 		if next < 0 {
-			return nil, fmt.Errorf("services.%s.depends_on: these services wait for each other", waiting[0].Name)
+			next = 0
+			warnings = append(warnings, fmt.Sprintf("services.%s.depends_on: these services wait for each other, so this one does not wait", waiting[0].Name))
+			waiting[0].DependsOn = nil
 		}
 		sorted = append(sorted, waiting[next])
 		waiting = slices.Delete(waiting, next, next+1)
 	}
-	return sorted, nil
+	return sorted, warnings
 }
 
 // apply changes the services as the settings say.

@@ -72,8 +72,8 @@ func TestEnvFiles(t *testing.T) {
 		})
 	}
 	for _, one := range []struct{ line, want string }{
-		{"env_file: none.env", "open none.env: no such file or directory"},
-		{"env_file: [a.env, none.env]", "open none.env: no such file or directory"},
+		{"env_file: none.env", "services.web.env_file: there is no file none.env"},
+		{"env_file: [a.env, none.env]", "services.web.env_file: there is no file none.env"},
 		{"env_file: app", "invalid env file (app): read app: is a directory"},
 		{"env_file: bad.env", "invalid env file (bad.env): variable 'A B' contains whitespaces"},
 		{"env_file: 3", "services.web.env_file: "},
@@ -257,6 +257,51 @@ func TestSettings(t *testing.T) {
 			So(err, ShouldBeError, "stack.yml: "+one.want)
 		})
 	}
+}
+
+func TestWhatCannotBeWaitedFor(t *testing.T) {
+	for file, want := range map[string]string{
+		"services: {web: {image: a, depends_on: [db]}}":                                                                "services.web.depends_on: there is no service db, so it is not waited for",
+		"services: {web: {image: a, networks: [], depends_on: [db]}, db: {image: a, networks: [], depends_on: [web]}}": "services.db.depends_on: these services wait for each other, so this one does not wait",
+	} {
+		Convey(want+" is a warning, as docker stack deploy waits for nothing", t, func() {
+			loaded, err := loadText(t, file)
+			So(err, ShouldBeNil)
+			So(loaded.Warnings, ShouldResemble, []string{"stack.yml: " + want})
+			So(loaded.Services[0].After, ShouldBeEmpty)
+		})
+	}
+}
+
+func TestRestart(t *testing.T) {
+	three, none := uint64(3), uint64(0)
+	for line, want := range map[string]*swarm.RestartPolicy{
+		"restart: always": {Condition: "any"}, "restart: unless-stopped": {Condition: "any"},
+		"restart: on-failure": {Condition: "on-failure", MaxAttempts: &none}, "restart: on-failure:3": {Condition: "on-failure", MaxAttempts: &three},
+		`restart: "no"`: nil, "tty: true": nil,
+	} {
+		Convey(line+" is carried over as docker stack deploy does", t, func() {
+			loaded, err := loadText(t, "services:\n  web:\n    "+line+"\n    image: a\n")
+			So(err, ShouldBeNil)
+			So(loaded.Services[0].Spec.TaskTemplate.RestartPolicy, ShouldResemble, want)
+		})
+	}
+	Convey("deploy.restart_policy counts more", t, func() {
+		loaded, err := loadText(t, web("restart: always", "deploy: {restart_policy: {condition: none}}"))
+		So(err, ShouldBeNil)
+		So(loaded.Services[0].Spec.TaskTemplate.RestartPolicy.Condition, ShouldEqual, swarm.RestartPolicyConditionNone)
+	})
+}
+
+func TestAnchorsAtTheTop(t *testing.T) {
+	Convey("x-deploy at the top is a place for an anchor, where a service takes it over", t, func() {
+		_, err := loadText(t, "x-deploy: &d {trial: 0s}\nservices: {web: {image: a, x-deploy: *d}}")
+		So(err, ShouldBeNil)
+	})
+	Convey("or where it is somebody else's", t, func() {
+		_, err := loadText(t, "x-deploy: &d {replicas: 2}\nservices: {web: {image: a, deploy: *d}}")
+		So(err, ShouldBeNil)
+	})
 }
 
 func TestOrderAndSelection(t *testing.T) {

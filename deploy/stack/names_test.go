@@ -172,6 +172,7 @@ func TestNamesOfServices(t *testing.T) {
 func TestTheNetworkOfServicesThatNameNone(t *testing.T) {
 	const warning = " is on no network, so no other service reaches it: name one in networks, or write networks: [] where that is meant"
 	const declared = "networks: {default: {attachable: true}, net: }\n"
+	const named = "networks: {default: {attachable: true, name: own}, net: }\n"
 	overlay := func(name string, labels map[string]string, attachable bool) Network {
 		return Network{Name: name, Spec: NetworkSpec{Driver: "overlay", Labels: labels, Attachable: attachable}}
 	}
@@ -187,8 +188,8 @@ func TestTheNetworkOfServicesThatNameNone(t *testing.T) {
 		{"services: {a: {image: a, networks: []}, b: {image: b}}", "", "a: b:", nil, []string{"b"}},
 		{"services: {a: {image: a, networks: []}, b: {image: b, networks: []}}", "", "a: b:", nil, nil},
 		{"services: {a: {image: a}, b: {image: b, networks: [net]}}\nnetworks: {net: }\n", "", "a: b:net", []Network{overlay("net", nil, false)}, []string{"a"}},
-		{"services: {a: {image: a}, b: {image: b, networks: [net]}}\n" + declared, "", "a:default b:net", []Network{overlay("default", nil, true), overlay("net", nil, false)}, nil},
-		{"services: {a: {image: a, networks: [net, default]}}\n" + declared, "", "a:default,net", []Network{overlay("default", nil, true), overlay("net", nil, false)}, nil},
+		{"services: {a: {image: a}, b: {image: b, networks: [net]}}\n" + named, "", "a:own b:net", []Network{overlay("net", nil, false), overlay("own", nil, true)}, nil},
+		{"services: {a: {image: a, networks: [net, default]}}\n" + named, "", "a:net,own", []Network{overlay("net", nil, false), overlay("own", nil, true)}, nil},
 		{"services: {a: {image: a}}\nnetworks: {default: {external: true, name: there}}\n", "", "a:there", []Network{{Name: "there", External: true}}, nil},
 		{"services: {a: {image: a}, b: {image: b}}", "blue", "a:blue_default b:blue_default", []Network{overlay("blue_default", label, false)}, nil},
 		{"services: {a: {image: a, networks: []}}", "blue", "a:blue_default", []Network{overlay("blue_default", label, false)}, nil},

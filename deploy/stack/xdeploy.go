@@ -138,9 +138,11 @@ func numberOr(value any, fallback int64) int64 {
 }
 
 // absolute is a path of the files as seen from anywhere.
-func (c *conversion) absolute(path string) string {
+func (c *conversion) absolute(path string) string { return absolute(c.dir, path) }
+
+func absolute(dir, path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
-	return filepath.Join(c.dir, path)
+	return filepath.Join(dir, path)
 }
