@@ -556,21 +556,20 @@ func (d *deployment) saySilence(listening *prove.Silence) {
 	}
 }
 
-// finish says that a deploy is done, moves the tags, and tidies.
-func (d *deployment) finish(ctx context.Context) {
-	ctx = context.WithoutCancel(ctx)
-	if d.planned.Action != plan.Nothing {
-		if d.tag != "" {
-			for _, name := range []string{d.wanted.Version, "latest"} {
-				if err := d.engine.TagImage(ctx, d.tag, build.Repository(d.service)+":"+name); err != nil {
-					d.out.Warn(err.Error())
-				}
-			}
-			if err := d.tidyImages(ctx); err != nil {
-				d.out.Warn(fmt.Sprintf("%s runs and answers; only old images were not tidied away: %v", d.service.Name, err))
-			}
+// moveTags gives the version's names to the image that was built for it.
+func (d *deployment) moveTags(ctx context.Context) {
+	if d.planned.Action == plan.Nothing || d.tag == "" {
+		return
+	}
+	for _, name := range []string{d.wanted.Version, "latest"} {
+		if err := d.engine.TagImage(context.WithoutCancel(ctx), d.tag, build.Repository(d.service)+":"+name); err != nil {
+			d.out.Warn(err.Error())
 		}
 	}
+}
+
+// conclude says that a deploy is done, and what serves.
+func (d *deployment) conclude(ctx context.Context) {
 	serves := d.serves(ctx, d.service.Name, d.service.Deploy.Verify)
 	if d.planned.Action == plan.Nothing {
 		d.out.Step("Nothing to deploy: %s", serves)

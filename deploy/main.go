@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -69,7 +70,7 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := interruptible()
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], &progress.Printer{Out: os.Stdout, Err: os.Stderr}))
+	os.Exit(run(ctx, os.Args[1:], progress.New(os.Stdout, os.Stderr)))
 }
 
 // interruptible gives a context that ends with the first signal. A second one leaves at once.
@@ -92,7 +93,10 @@ func interruptible() (context.Context, func()) {
 }
 
 // run runs a command, and turns its error into the last lines and an exit code.
-func run(ctx context.Context, arguments []string, out *progress.Printer) int {
+func run(ctx context.Context, arguments []string, out *progress.Printer) (exit int) {
+	// Even an error of the arguments is told as they ask.
+	out.JSON = slices.ContainsFunc(arguments, func(one string) bool { return one == "--json" || one == "-json" })
+	defer func() { out.End(exit) }()
 	err := dispatch(ctx, arguments, out)
 	var wrong *usageError
 	switch {
@@ -147,6 +151,7 @@ func (c command) flags(o *options) *flag.FlagSet {
 		o.envFiles = append(o.envFiles, file)
 		return nil
 	})
+	flags.Bool("json", false, "tell all of it as JSON, an object a line")
 	switch c.name {
 	case "up":
 		flags.BoolVar(&o.rolling, "rolling", false, "update the running service task by task, without losing a request where that can be")

@@ -42,9 +42,26 @@ func open(ctx context.Context, o *options, out *progress.Printer) (*session, err
 	}
 	s := &session{options: o, out: out, engine: connected, began: time.Now()}
 	if s.info, err = connected.Info(ctx); err != nil {
-		return nil, s.orInterrupted(ctx, failed(err.Error(), "start it, or point DOCKER_HOST or the docker context to one", "nothing was changed"))
+		return nil, s.orInterrupted(ctx, failed(err.Error(), whatToDo(err), "nothing was changed"))
+	}
+	if version := connected.APIVersion(); !atLeast(version, 41) {
+		return nil, failed(fmt.Sprintf("the docker engine at %s is too old: its API is %s, and 1.41 is needed", connected.Host, version), "update it to docker 20.10 or newer", "nothing was changed")
 	}
 	return s, nil
+}
+
+// whatToDo is the advice for an engine that does not answer, by the words of docker's client
+// and of ssh.
+func whatToDo(err error) string {
+	switch text := err.Error(); {
+	case strings.Contains(text, "permission denied"):
+		return "this user may not open the engine's socket: use sudo, or join the group docker"
+	case strings.Contains(text, "Host key verification failed"):
+		return "connect by ssh once, and check the key that it shows; this program never asks"
+	case strings.Contains(text, "API version"):
+		return "update the engine to docker 20.10 or newer"
+	}
+	return "start it, or point DOCKER_HOST or the docker context to one"
 }
 
 // openManager connects to an engine that takes commands for a swarm.
@@ -69,6 +86,8 @@ func (s *session) inSwarm() bool { return s.info.Swarm.LocalNodeState == swarm.L
 // needManager: the engine takes commands for a swarm, or is in none and can be made to.
 func (s *session) needManager(orNone bool) error {
 	switch state := s.info.Swarm.LocalNodeState; {
+	case slices.Contains(s.info.SecurityOptions, "name=rootless"):
+		return failed("this engine runs rootless, and so cannot have the overlay networks of a swarm", "point DOCKER_HOST or the docker context to an engine that runs as root", "nothing was changed")
 	case state == swarm.LocalNodeStateInactive && orNone:
 		return nil
 	case state == swarm.LocalNodeStateInactive:
@@ -260,7 +279,7 @@ func (s *session) await(ctx context.Context, goal prove.Goal, verify *stack.Veri
 	if err != nil {
 		return nil, err
 	}
-	return prove.Await(ctx, s.engine, goal, verify, addresses, hosts, s.out.Detail)
+	return prove.Await(ctx, s.engine, goal, verify, addresses, hosts, s.out)
 }
 
 // tasksNow are the tasks of a service, by id, to be told from those that follow.

@@ -53,11 +53,7 @@ func status(ctx context.Context, o *options, out *progress.Printer) error {
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(out.Out, 0, 0, 2, ' ', 0)
-	if len(services) > 0 {
-		fmt.Fprintln(table, "SERVICE\tVERSION\tWANTED\tRUNNING\tNODES\tAGE\tURL")
-	}
-	var more []string
+	var all []serviceStatus
 	for _, service := range services {
 		tasks, err := s.engine.Tasks(ctx, service.ID)
 		if err != nil {
@@ -65,91 +61,137 @@ func status(ctx context.Context, o *options, out *progress.Printer) error {
 		}
 		record := records[service.Spec.Name]
 		delete(records, service.Spec.Name)
-		current := record.History.Current(&service, names)
-		fmt.Fprintln(table, strings.Join(row(service, tasks, hosts, addresses), "\t"))
-		more = append(more, lastError(service.Spec.Name, tasks)...)
-		more = append(more, s.told(ctx, service.Spec.Name, record, current, have)...)
+		one := statusOf(service, tasks, hosts, addresses)
+		s.addRecord(ctx, &one, record, record.History.Current(&service, names), have)
+		all = append(all, one)
 	}
-	table.Flush()
 	for _, name := range slices.Sorted(maps.Keys(records)) { // Somebody deploys or has deployed them, and they are not there.
-		more = append(more, "", fmt.Sprintf("There is no service %s; scripts/rollback.sh %[1]s creates again what ran last", name))
-		more = append(more, s.told(ctx, name, records[name], nil, have)...)
+		one := serviceStatus{Name: name, Gone: true}
+		s.addRecord(ctx, &one, records[name], nil, have)
+		all = append(all, one)
 	}
-	for _, line := range more {
-		fmt.Fprintln(out.Out, line)
+	for _, one := range all {
+		out.Value("service", one)
 	}
+	out.Text(table(all))
 	return nil
 }
 
-// row is a service's line of the table.
-func row(service swarm.Service, tasks []engine.Task, hosts map[string]string, at prove.Addresses) []string {
-	wanted := "all"
-	if mode := service.Spec.Mode.Replicated; mode != nil && mode.Replicas != nil {
-		wanted = strconv.FormatUint(*mode.Replicas, 10)
+// A serviceStatus is all that is told of one service.
+type serviceStatus struct {
+	Name      string        `json:"name"`
+	Gone      bool          `json:"gone,omitempty"` // there is no such service, but a history or a lock
+	Version   string        `json:"version,omitempty"`
+	Wanted    *uint64       `json:"wanted,omitempty"` // replicas; none for a global service
+	Running   int           `json:"running"`
+	Nodes     []string      `json:"nodes,omitempty"`
+	Since     *time.Time    `json:"since,omitempty"` // when the youngest task began to run
+	URLs      []string      `json:"urls,omitempty"`
+	LastError string        `json:"last_error,omitempty"`
+	Deploying string        `json:"deploying,omitempty"` // who does so now
+	History   []entryStatus `json:"history,omitempty"`   // the youngest first
+}
+
+// An entryStatus is a line of a service's history.
+type entryStatus struct {
+	N       int       `json:"entry"`
+	Outcome string    `json:"outcome"`
+	Version string    `json:"version"`
+	At      time.Time `json:"at"`
+	By      string    `json:"by"`
+	Mark    string    `json:"mark,omitempty"` // runs now, can be gone back to, or why it cannot
+}
+
+// statusOf is what the swarm's tasks say of a service. They come the youngest first.
+func statusOf(service swarm.Service, tasks []engine.Task, hosts map[string]string, at prove.Addresses) serviceStatus {
+	labels := service.Spec.Labels
+	one := serviceStatus{Name: service.Spec.Name, Version: cmp.Or(labels[journal.LabelVersion], labels[labelOldVersion]), URLs: prove.Published(service.Spec, tasks, at)}
+	if replicas, replicated := engine.Replicas(service.Spec); replicated {
+		one.Wanted = &replicas
 	}
-	var nodes []string
-	running, age := 0, "-"
 	for _, task := range tasks {
+		one.LastError = cmp.Or(one.LastError, task.Status.Err)
 		if task.DesiredState != swarm.TaskStateRunning || task.Status.State != swarm.TaskStateRunning {
 			continue
 		}
-		running++
-		age = units.HumanDuration(time.Since(task.Status.Timestamp))
-		if host := hosts[task.NodeID]; !slices.Contains(nodes, host) {
-			nodes = append(nodes, host)
+		one.Running++
+		if one.Since == nil {
+			one.Since = &task.Status.Timestamp
+		}
+		if host := hosts[task.NodeID]; !slices.Contains(one.Nodes, host) {
+			one.Nodes = append(one.Nodes, host)
 		}
 	}
-	slices.Sort(nodes)
-	labels := service.Spec.Labels
-	return []string{
-		service.Spec.Name, cmp.Or(labels[journal.LabelVersion], labels[labelOldVersion], "-"), wanted, strconv.Itoa(running),
-		cmp.Or(strings.Join(nodes, ","), "-"), age, cmp.Or(strings.Join(prove.Published(service.Spec, tasks, at), " "), "-"),
-	}
+	slices.Sort(one.Nodes)
+	return one
 }
 
-// lastError is the last error of a service's tasks, which come the youngest first.
-func lastError(name string, tasks []engine.Task) []string {
-	for _, task := range tasks {
-		if task.Status.Err != "" {
-			return []string{fmt.Sprintf("%s: last error: %s", name, task.Status.Err)}
-		}
-	}
-	return nil
-}
-
-// told is what the swarm keeps of a service: who deploys it now, and its history. current
-// is nil where it does not run.
-func (s *session) told(ctx context.Context, name string, record journal.Record, current *journal.Snapshot, have stock) []string {
-	var lines []string
-	history := record.History
+// addRecord adds what the swarm keeps of a service: who deploys it now, and its history.
+// current is nil where it does not run.
+func (s *session) addRecord(ctx context.Context, one *serviceStatus, record journal.Record, current *journal.Snapshot, have stock) {
 	if record.Held != nil {
-		lines = append(lines, record.Held.Error())
+		one.Deploying = record.Held.Error()
 	}
-	if len(history) == 0 {
-		return lines
-	}
-	lines = append(lines, "", "History of "+name+":")
 	can := map[int]bool{}
 	running, keep := 0, journal.Length
 	if current != nil {
 		running, keep = current.Entry, current.Keep
 	}
-	for _, version := range history.Reachable(current, keep) {
+	for _, version := range record.History.Reachable(current, keep) {
 		can[version.Entry] = true
 	}
-	for _, entry := range slices.Backward(history) {
-		mark := ""
+	for _, entry := range slices.Backward(record.History) {
+		line := entryStatus{N: entry.N, Outcome: entry.Outcome, Version: entry.After.Version, At: entry.At, By: entry.By}
 		switch {
 		case entry.N == running:
-			mark = "runs now"
+			line.Mark = "runs now"
 		case can[entry.N]:
-			mark = "can be gone back to"
-			if err := s.missing(ctx, history.Version(entry.N), have); err != nil {
-				mark = "cannot be gone back to: " + err.Error()
+			line.Mark = "can be gone back to"
+			if err := s.missing(ctx, record.History.Version(entry.N), have); err != nil {
+				line.Mark = "cannot be gone back to: " + err.Error()
 			}
 		}
-		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %3d  %-8s %-27s %s  %s  %s", entry.N, entry.Outcome, entry.After.Version,
-			entry.At.Local().Format("2006-01-02 15:04"), entry.By, mark), " "))
+		one.History = append(one.History, line)
 	}
-	return lines
+}
+
+// table is what people are told of all services.
+func table(all []serviceStatus) string {
+	var text strings.Builder
+	columns := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	for i, one := range slices.DeleteFunc(slices.Clone(all), func(one serviceStatus) bool { return one.Gone }) {
+		if i == 0 {
+			fmt.Fprintln(columns, "SERVICE\tVERSION\tWANTED\tRUNNING\tNODES\tAGE\tURL")
+		}
+		wanted, age := "all", "-"
+		if one.Wanted != nil {
+			wanted = strconv.FormatUint(*one.Wanted, 10)
+		}
+		if one.Since != nil {
+			age = units.HumanDuration(time.Since(*one.Since))
+		}
+		fmt.Fprintln(columns, strings.Join([]string{
+			one.Name, cmp.Or(one.Version, "-"), wanted, strconv.Itoa(one.Running), cmp.Or(strings.Join(one.Nodes, ","), "-"), age, cmp.Or(strings.Join(one.URLs, " "), "-"),
+		}, "\t"))
+	}
+	columns.Flush()
+	for _, one := range all {
+		if one.Gone {
+			fmt.Fprintf(&text, "\nThere is no service %s; scripts/rollback.sh %[1]s creates again what ran last\n", one.Name)
+		}
+		if one.LastError != "" {
+			fmt.Fprintf(&text, "%s: last error: %s\n", one.Name, one.LastError)
+		}
+		if one.Deploying != "" {
+			fmt.Fprintln(&text, one.Deploying)
+		}
+		if len(one.History) > 0 {
+			fmt.Fprintf(&text, "\nHistory of %s:\n", one.Name)
+		}
+		for _, entry := range one.History {
+			line := fmt.Sprintf("  %3d  %-8s %-27s %s  %s  %s", entry.N, entry.Outcome, entry.Version, entry.At.Local().Format("2006-01-02 15:04"), entry.By, entry.Mark)
+			fmt.Fprintln(&text, strings.TrimRight(line, " "))
+		}
+	}
+	return text.String()
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	"goblog/deploy/journal"
+	"goblog/deploy/plan"
 	"goblog/deploy/stack"
 	engine "goblog/deploy/swarm"
 )
@@ -98,6 +99,23 @@ func (s *session) needed(ctx context.Context) (needs, error) {
 	return n, nil
 }
 
+// tidy removes what no version needs any more, whether the deploy worked or not. What cannot
+// be removed is said, and does not matter.
+func (s *session) tidy(ctx context.Context, all []*deployment, names []string) {
+	ctx = context.WithoutCancel(ctx)
+	if err := s.tidyContents(ctx, names); err != nil {
+		s.out.Warn(fmt.Sprintf("old secrets and configs were not tidied away: %v", err))
+	}
+	for _, d := range all {
+		if d.tag == "" || d.planned.Action == plan.Nothing {
+			continue
+		}
+		if err := d.tidyImages(ctx, names); err != nil {
+			s.out.Warn(fmt.Sprintf("old images of %s were not tidied away: %v", d.service.Name, err))
+		}
+	}
+}
+
 // tidyContents removes the secrets and configs from files that nobody needs any more. Those
 // of a service that somebody else deploys now may be needed in a moment.
 func (s *session) tidyContents(ctx context.Context, mine []string) error {
@@ -127,10 +145,15 @@ func (s *session) tidyContents(ctx context.Context, mine []string) error {
 
 // tidyImages takes away the names of images that nobody needs. Only names that builds of
 // this service gave are looked at.
-func (d *deployment) tidyImages(ctx context.Context) error {
+func (d *deployment) tidyImages(ctx context.Context, mine []string) error {
 	needed, err := d.needed(ctx)
 	if err != nil {
 		return err
+	}
+	for name, deployed := range needed.deployed {
+		if deployed && !slices.Contains(mine, name) {
+			return nil // It may be another stack of the same file, whose image is built but does not run yet.
+		}
 	}
 	repository, _, _ := strings.Cut(d.tag, ":sha-")
 	images, err := d.engine.ImagesOf(ctx, repository)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -92,11 +91,23 @@ func (s *session) deploy(ctx context.Context, services []stack.Service) (err err
 	if s.plan {
 		return nil
 	}
-	defer func() {
-		if err := s.tidyContents(ctx, names); err != nil {
-			s.out.Warn(fmt.Sprintf("old secrets and configs were not tidied away: %v", err))
+	err = s.carryOut(ctx, all, names)
+	for _, d := range all {
+		if err == nil {
+			d.moveTags(ctx)
 		}
-	}()
+	}
+	s.tidy(ctx, all, names)
+	for _, d := range all {
+		if err == nil {
+			d.conclude(ctx)
+		}
+	}
+	return err
+}
+
+// carryOut does what the plans say.
+func (s *session) carryOut(ctx context.Context, all []*deployment, names []string) error {
 	if err := s.makeContents(ctx, names); err != nil {
 		return s.untouched(ctx, all, err)
 	}
@@ -131,9 +142,6 @@ func (s *session) changeAll(ctx context.Context, all []*deployment) error {
 			}
 		}
 		return told
-	}
-	for _, d := range all {
-		d.finish(ctx)
 	}
 	return nil
 }
@@ -266,7 +274,8 @@ func buildOnly(ctx context.Context, o *options, out *progress.Printer) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(out.Out, tag)
+		out.Text(tag + "\n")
+		out.Value("image", tag)
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func script(command string, environment ...string) result {
 }
 
 // docker returns what a docker command prints, and fails the test if it fails.
-func docker(t *testing.T, arguments ...string) string {
+func docker(t testing.TB, arguments ...string) string {
 	t.Helper()
 	r := run(nil, "docker", arguments...)
 	if r.exit != 0 {
@@ -83,7 +83,7 @@ func answeringURL(r result) string {
 }
 
 // wipe removes every service with its containers, every config, and the network.
-func wipe(t *testing.T) {
+func wipe(t testing.TB) {
 	t.Helper()
 	if run(nil, "docker", "node", "ls").exit != 0 {
 		return // Not a swarm yet.
@@ -148,7 +148,7 @@ func modernEngine() bool {
 }
 
 // containers returns the ids of a service's running containers on the engine.
-func containers(t *testing.T, service string) []string {
+func containers(t testing.TB, service string) []string {
 	t.Helper()
 	return lines(docker(t, "ps", "--quiet", "--no-trunc", "--filter", "label=com.docker.swarm.service.name="+service))
 }

@@ -1,50 +1,164 @@
-// Package progress tells people how a deploy goes on: a line an event. A deploy goes on
-// where nobody reads any more what it says, so errors of writing are ignored.
+// Package progress tells people how a deploy goes on. In a log it writes a line an event. On
+// a terminal, a task has one line that moves with it. For programs it writes a JSON object a
+// line. A deploy goes on where nobody reads any more what it says, so errors of writing are
+// ignored.
 package progress
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // A Printer writes what is told.
 type Printer struct {
 	Out, Err io.Writer
+	JSON     bool // all of it goes to Out, a JSON object a line
+	screen   *screen
+}
+
+// A Task is how one task is at a moment.
+type Task struct {
+	Name    string  `json:"task"` // SERVICE.SLOT
+	Node    string  `json:"node,omitempty"`
+	State   string  `json:"state"`           // in the swarm's words
+	Seconds float64 `json:"seconds"`         // since the change; of one that runs, until it did
+	Error   string  `json:"error,omitempty"` // in the engine's words
+	// New tells that the task runs, or has failed, since the last look.
+	New bool `json:"-"`
+	// Over tells that it has failed.
+	Over bool `json:"-"`
+}
+
+func (t Task) String() string {
+	text := t.Name
+	if t.Node != "" {
+		text += " on " + t.Node
+	}
+	return text
+}
+
+// A record is a line of JSON.
+type record struct {
+	Time time.Time `json:"time"`
+	// Kind is step, detail, warning, explanation, error, task, answer, end, or that of a value.
+	Kind  string   `json:"kind"`
+	Text  string   `json:"text,omitempty"`
+	Lines []string `json:"lines,omitempty"`
+	*Task
+	Service string `json:"service,omitempty"`
+	URL     string `json:"url,omitempty"`
+	Exit    *int   `json:"exit,omitempty"`
+	Value   any    `json:"value,omitempty"`
+}
+
+// write writes a record, or else has the screen make room for lines and writes them by plain.
+func (p *Printer) write(one record, plain func()) {
+	if p.JSON {
+		one.Time = time.Now().UTC()
+		text, err := json.Marshal(one)
+		if err == nil {
+			fmt.Fprintf(p.Out, "%s\n", text)
+		}
+		return
+	}
+	p.screen.clear()
+	plain()
+	p.screen.draw()
 }
 
 // Step begins a step: it says what is done now.
 func (p *Printer) Step(format string, arguments ...any) {
-	fmt.Fprintf(p.Out, "==> "+format+"\n", arguments...)
+	text := fmt.Sprintf(format, arguments...)
+	p.write(record{Kind: "step", Text: text}, func() { fmt.Fprintf(p.Out, "%s %s\n", p.screen.paint(bold, "==>"), text) })
 }
 
 // Detail says more of the step.
 func (p *Printer) Detail(format string, arguments ...any) {
-	fmt.Fprintf(p.Out, "    "+format+"\n", arguments...)
+	text := fmt.Sprintf(format, arguments...)
+	p.write(record{Kind: "detail", Text: text}, func() { fmt.Fprintf(p.Out, "    %s\n", text) })
 }
 
 // Warn says what may surprise.
 func (p *Printer) Warn(text string) {
-	fmt.Fprintf(p.Err, "==> Warning: %s\n", text)
+	p.write(record{Kind: "warning", Text: text}, func() { fmt.Fprintf(p.Err, "%s %s\n", p.screen.paint(yellow, "==> Warning:"), text) })
 }
 
 // Explain says why something failed: a line of its own, and more below it.
 func (p *Printer) Explain(heading string, lines ...string) {
-	fmt.Fprintf(p.Err, "==> %s\n", heading)
-	for _, line := range lines {
-		fmt.Fprintf(p.Err, "    %s\n", line)
-	}
+	p.write(record{Kind: "explanation", Text: heading, Lines: lines}, func() {
+		fmt.Fprintf(p.Err, "%s %s\n", p.screen.paint(red, "==>"), heading)
+		for _, line := range lines {
+			fmt.Fprintf(p.Err, "    %s\n", line)
+		}
+	})
 }
 
 // Fail says what went wrong, and below it, in the tool's words and ours, more of that and
 // what to do.
 func (p *Printer) Fail(problem string, lines ...string) {
-	fmt.Fprintf(p.Err, "error: %s\n", problem)
+	var parts []string
 	for _, line := range lines {
 		for part := range strings.SplitSeq(line, "\n") {
 			if part != "" {
-				fmt.Fprintf(p.Err, "       %s\n", part)
+				parts = append(parts, part)
 			}
 		}
+	}
+	p.write(record{Kind: "error", Text: problem, Lines: parts}, func() {
+		fmt.Fprintf(p.Err, "%s %s\n", p.screen.paint(red, "error:"), problem)
+		for _, part := range parts {
+			fmt.Fprintf(p.Err, "       %s\n", part)
+		}
+	})
+}
+
+// Tasks tells how the tasks are that a deploy waits for.
+func (p *Printer) Tasks(tasks []Task) {
+	for _, task := range tasks {
+		if !task.New || p.screen != nil && !p.JSON && !task.Over {
+			continue
+		}
+		p.write(record{Kind: "task", Task: &task}, func() {
+			text := fmt.Sprintf("%s: %s, after %.1f s", task, task.State, task.Seconds)
+			if task.Error != "" {
+				text += ": " + task.Error
+			}
+			fmt.Fprintf(p.Out, "    %s\n", text)
+		})
+	}
+	if !p.JSON {
+		p.screen.show(tasks)
+	}
+}
+
+// Rest ends a wait for tasks: their lines stay as they are.
+func (p *Printer) Rest() { p.screen.leave() }
+
+// Answers tells that a URL gives the right answer.
+func (p *Printer) Answers(service, url string) {
+	p.write(record{Kind: "answer", Service: service, URL: url}, func() { fmt.Fprintf(p.Out, "    %s answers: %s\n", service, url) })
+}
+
+// Value gives programs a value; people read it elsewhere.
+func (p *Printer) Value(kind string, value any) {
+	if p.JSON {
+		p.write(record{Kind: kind, Value: value}, nil)
+	}
+}
+
+// Text writes text for people as it is.
+func (p *Printer) Text(text string) {
+	if !p.JSON {
+		fmt.Fprint(p.Out, text)
+	}
+}
+
+// End tells programs the exit code.
+func (p *Printer) End(exit int) {
+	if p.JSON {
+		p.write(record{Kind: "end", Exit: &exit}, nil)
 	}
 }

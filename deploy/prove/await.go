@@ -7,6 +7,7 @@ import (
 
 	"github.com/moby/moby/api/types/swarm"
 
+	"goblog/deploy/progress"
 	"goblog/deploy/stack"
 	engine "goblog/deploy/swarm"
 )
@@ -29,7 +30,8 @@ func (f *Failure) Error() string { return f.Reason }
 
 // Await waits until a service has reached its goal and each of its URLs answers, and
 // returns these URLs. ctx bounds it. An error is a Failure, or tells that ctx was cancelled.
-func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verify, addresses Addresses, hosts map[string]string, say func(format string, arguments ...any)) ([]string, error) {
+func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verify, addresses Addresses, hosts map[string]string, out *progress.Printer) ([]string, error) {
+	defer out.Rest()
 	watch := NewWatch(goal, time.Now())
 	var url string
 	var answer Answer
@@ -46,9 +48,7 @@ func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verif
 		}
 		seen = tasks
 		verdict := watch.Look(service, tasks, hosts, time.Now())
-		for _, event := range watch.Events {
-			say("%s", event)
-		}
+		out.Tasks(watch.Tasks)
 		switch verdict {
 		case Bad:
 			return nil, watch.failure(ctx, e, tasks, hosts)
@@ -74,7 +74,7 @@ func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verif
 			}
 			if url == "" && (verify == nil || len(urls) > 0 || none(service)) {
 				for _, one := range urls {
-					say("%s answers: %s", goal.Service, one)
+					out.Answers(goal.Service, one)
 				}
 				return urls, nil
 			}

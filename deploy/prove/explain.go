@@ -59,18 +59,19 @@ func ending(state *container.State, resources *swarm.ResourceRequirements) []str
 // ExplainAnswer says what may be wrong where all tasks are healthy, but a URL does not
 // answer as it should.
 func ExplainAnswer(service, url string, answer Answer, verify *stack.Verify, ingress bool) []string {
-	lines := []string{fmt.Sprintf("The tasks of %s are healthy, but %s does not answer as it should. It last said: %s", service, url, answer.Said)}
-	switch {
-	case !answer.Silent:
+	if !answer.Silent {
 		wanted := fmt.Sprintf("status %d", verify.Status)
 		if verify.Body != "" {
 			wanted += " and the body " + verify.Body
 		}
-		lines = append(lines, "Wanted was "+wanted+". If something else answers there, set ManagerIP to an address of the swarm that this machine reaches")
-	case ingress:
+		return []string{fmt.Sprintf("The tasks of %s are healthy, but %s does not answer as it should. It last said: %s", service, url, answer.Said),
+			"Wanted was " + wanted + ". If something else answers there, set ManagerIP to an address of the swarm that this machine reaches"}
+	}
+	lines := []string{fmt.Sprintf("The tasks of %s are healthy inside, but %s is silent from here: %s", service, url, answer.Said)}
+	if ingress {
 		lines = append(lines, "The kernel most likely has no IPVS, which the routing mesh needs: deploy with PUBLISH_MODE=host. Or a firewall is on the way")
-	default:
-		lines = append(lines, "A firewall may be on the way, or ManagerIP is to be set to an address of the swarm that this machine reaches")
+	} else {
+		lines = append(lines, "A firewall may be on the way, or the service listens on another port than the target; or ManagerIP is to be set to an address of the swarm that this machine reaches")
 	}
 	return lines
 }

@@ -3,12 +3,15 @@
 package prove
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
 
 	"goblog/deploy/journal"
+	"goblog/deploy/progress"
 	engine "goblog/deploy/swarm"
 )
 
@@ -52,8 +55,8 @@ type Watch struct {
 	noRoom  time.Time              // since when no node may run a task
 	idle    time.Time              // since when no task gets anywhere
 
-	// Events tells what has changed since the last look, for people.
-	Events []string
+	// Tasks are those that are waited for, and those that have failed since the last look.
+	Tasks []progress.Task
 	// Reason says what is waited for, or what is bad.
 	Reason string
 	// Failed is the task that failed last; nil: none did.
@@ -67,7 +70,7 @@ func NewWatch(goal Goal, now time.Time) *Watch {
 
 // Look judges what the engine says now. service is nil where it is gone.
 func (w *Watch) Look(service *swarm.Service, tasks []engine.Task, hosts map[string]string, now time.Time) Verdict {
-	w.Events, w.Reason = nil, ""
+	w.Tasks, w.Reason = nil, ""
 	if service == nil {
 		w.Reason = fmt.Sprintf("somebody removed service %s meanwhile", w.goal.Service)
 		return Bad
@@ -76,6 +79,9 @@ func (w *Watch) Look(service *swarm.Service, tasks []engine.Task, hosts map[stri
 	for _, task := range tasks {
 		w.note(task, hosts, mine, now)
 	}
+	slices.SortStableFunc(w.Tasks, func(a, b progress.Task) int {
+		return cmp.Or(cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.String(), b.String()))
+	})
 	state := swarm.UpdateState("")
 	if service.UpdateStatus != nil {
 		state = service.UpdateStatus.State
@@ -124,19 +130,28 @@ func (w *Watch) note(task engine.Task, hosts map[string]string, mine bool, now t
 	if w.goal.Known[task.ID] || (mine && !task.UpToDate) {
 		return
 	}
+	told := progress.Task{
+		Name: taskName(task, w.goal.Service), Node: hosts[task.NodeID], State: string(task.Status.State),
+		Seconds: now.Sub(w.began).Seconds(), Error: task.Status.Err,
+	}
+	wanted := task.DesiredState == swarm.TaskStateRunning || task.DesiredState == swarm.TaskStateReady
 	switch task.Status.State {
 	case swarm.TaskStateRunning:
 		if w.running[task.ID].IsZero() {
 			w.running[task.ID] = now
-			w.Events = append(w.Events, fmt.Sprintf("%s: running, after %.1f s", TaskName(task, w.goal.Service, hosts), now.Sub(w.began).Seconds()))
+			told.New = true
 		}
+		told.Seconds = w.running[task.ID].Sub(w.began).Seconds()
 	case swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateComplete, swarm.TaskStateOrphaned:
 		if _, known := w.failed[task.ID]; !known {
 			w.failed[task.ID] = task
 			w.Failed = &task
-			w.Events = append(w.Events, fmt.Sprintf("%s: %s, after %.1f s%s", TaskName(task, w.goal.Service, hosts), task.Status.State,
-				now.Sub(w.began).Seconds(), prefixed(": ", task.Status.Err)))
+			told.New = true
 		}
+		told.Over, wanted = true, told.New
+	}
+	if wanted || told.New {
+		w.Tasks = append(w.Tasks, told)
 	}
 }
 
@@ -208,14 +223,14 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 
 // TaskName names a task for people.
 func TaskName(task engine.Task, service string, hosts map[string]string) string {
-	name := fmt.Sprintf("%s.%d", service, task.Slot)
+	return progress.Task{Name: taskName(task, service), Node: hosts[task.NodeID]}.String()
+}
+
+func taskName(task engine.Task, service string) string {
 	if task.Slot == 0 { // One of a global service.
-		name = service
+		return service
 	}
-	if host := hosts[task.NodeID]; host != "" {
-		name += " on " + host
-	}
-	return name
+	return fmt.Sprintf("%s.%d", service, task.Slot)
 }
 
 func prefixed(prefix, text string) string {

@@ -1,7 +1,9 @@
 package prove
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 
 	"goblog/deploy/journal"
+	"goblog/deploy/progress"
 	engine "goblog/deploy/swarm"
 )
 
@@ -294,6 +297,13 @@ func TestLook(t *testing.T) {
 	}
 }
 
+// news is what a look has found that is new.
+func news(watch *Watch) []string {
+	var out bytes.Buffer
+	(&progress.Printer{Out: &out}).Tasks(watch.Tasks)
+	return strings.FieldsFunc(strings.ReplaceAll(out.String(), "    ", ""), func(c rune) bool { return c == '\n' })
+}
+
 func TestEvents(t *testing.T) {
 	Convey("Given a watch of a service", t, func() {
 		watch := NewWatch(Goal{Service: "web", Deploy: "me", Failures: 3, Known: map[string]bool{"old": true}}, began)
@@ -303,15 +313,15 @@ func TestEvents(t *testing.T) {
 			broken := fresh("a", swarm.TaskStateFailed)
 			broken.Status.Err = "task: non-zero exit (3)"
 			watch.Look(mine, all(fresh("a", swarm.TaskStateRunning), task("old", swarm.TaskStateShutdown, swarm.TaskStateFailed, true)), hosts, began.Add(1200*time.Millisecond))
-			So(watch.Events, ShouldResemble, []string{"web.1 on node1: running, after 1.2 s"})
+			So(news(watch), ShouldResemble, []string{"web.1 on node1: running, after 1.2 s"})
 			So(watch.Failed, ShouldBeNil)
 			watch.Look(mine, all(fresh("a", swarm.TaskStateRunning)), hosts, began.Add(2*time.Second))
-			So(watch.Events, ShouldBeEmpty)
+			So(news(watch), ShouldBeEmpty)
 			watch.Look(mine, all(broken), hosts, began.Add(3*time.Second))
-			So(watch.Events, ShouldResemble, []string{"web.1 on node1: failed, after 3.0 s: task: non-zero exit (3)"})
+			So(news(watch), ShouldResemble, []string{"web.1 on node1: failed, after 3.0 s: task: non-zero exit (3)"})
 			So(watch.Failed.ID, ShouldEqual, "a")
 			watch.Look(mine, all(broken), hosts, began.Add(4*time.Second))
-			So(watch.Events, ShouldBeEmpty)
+			So(news(watch), ShouldBeEmpty)
 		})
 		Convey("the task that failed last is the one to explain, also after an automatic rollback", func() {
 			watch.Look(mine, all(fresh("a", swarm.TaskStateFailed)), hosts, began)

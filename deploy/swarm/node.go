@@ -12,7 +12,12 @@ import (
 
 // Info is what the engine says of itself and of its part in a swarm.
 func (e *Engine) Info(ctx context.Context) (system.Info, error) {
-	found, err := e.api.Info(ctx, client.InfoOptions{})
+	// The client forgets what an engine says that is too old for it.
+	_, err := e.api.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
+	var found client.SystemInfoResult
+	if err == nil {
+		found, err = e.api.Info(ctx, client.InfoOptions{})
+	}
 	if err != nil {
 		return system.Info{}, fmt.Errorf("the docker engine at %s does not answer: %w", e.Host, err)
 	}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	. "github.com/smartystreets/goconvey/convey"
+)
+
+// messageTable is where the table of all messages stands, for people.
+const messageTable = "../docs/messages.md"
+
+// sources are where messages come from, by what makes an error of them: a function, or a
+// type. problem and advice are the places of its arguments or fields; what is there is
+// followed by the rest where advice is -1.
+var sources = []struct {
+	title, intro string
+	packages     []string
+	makers       map[string][2]int
+	words        int // that a message has at least: less is a part of one
+}{
+	{"Exit code 2: the command, a setting or the stack file", "Nothing was touched. In front of a fault in a stack file stand the file and the key.",
+		[]string{".", "stack", "plan"}, map[string][2]int{"usage": {0, -1}, "w.fault": {1, -1}, "stack:fmt.Errorf": {0, -1}, "stack:errors.New": {0, -1}}, 2},
+	{"Exit code 1: why a deploy, a rollback or a removal ended", "The last line says what serves now.",
+		[]string{".", "plan", "build", "journal"}, map[string][2]int{"failed": {0, 1}, "Obstacle": {0, 1}, "Failure": {0, 2}, "build:failed": {2, 4}, "build:docker": {1, 2}, ".:fmt.Errorf": {0, -1}, "build:fmt.Errorf": {0, -1}, "journal:fmt.Errorf": {0, -1}, "plan:fmt.Errorf": {0, -1}}, 2},
+	{"Calls to the engine", "Behind each stand the engine's own words.",
+		[]string{"swarm"}, map[string][2]int{"wrap": {1, -1}, "fmt.Errorf": {0, -1}}, 2},
+	{"What the proof of a deploy says", "Below each stand the task's error, its exit code, its health checks and its last log lines.",
+		[]string{"prove"}, map[string][2]int{"fmt.Sprintf": {0, -1}}, 3},
+}
+
+var word = regexp.MustCompile(`[A-Za-z]{2,}`)
+
+var verb = regexp.MustCompile(`%(\[\d\])?[+#]?[-0-9.]*[a-zA-Z]`)
+
+// textOf is the text that an expression gives, with … for what is known at run time only.
+func textOf(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		text, err := strconv.Unquote(e.Value)
+		if err != nil {
+			return "…"
+		}
+		return verb.ReplaceAllString(text, "…")
+	case *ast.BinaryExpr:
+		return textOf(e.X) + textOf(e.Y)
+	case *ast.CallExpr:
+		if nameOf(e.Fun) == "fmt.Sprintf" && len(e.Args) > 0 {
+			return textOf(e.Args[0])
+		}
+	}
+	return "…"
+}
+
+func nameOf(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name
+	case *ast.SelectorExpr:
+		return nameOf(e.X) + "." + e.Sel.Name
+	case *ast.StarExpr:
+		return nameOf(e.X)
+	}
+	return ""
+}
+
+// fields gives the arguments of a call or the fields of a value by their places.
+func fields(list []ast.Expr) []ast.Expr {
+	var values []ast.Expr
+	for _, one := range list {
+		if pair, named := one.(*ast.KeyValueExpr); named {
+			for len(values) < 3 {
+				values = append(values, nil)
+			}
+			if at, known := map[string]int{"What": 0, "Problem": 0, "Said": 1, "Advice": 2}[nameOf(pair.Key)]; known {
+				values[at] = pair.Value
+			}
+			continue
+		}
+		values = append(values, one)
+	}
+	return values
+}
+
+// messages are the rows of one table, sorted.
+func messages(t *testing.T, packages []string, makers map[string][2]int, least int) []string {
+	rows := map[string]bool{}
+	for _, dir := range packages {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(parsed, func(node ast.Node) bool {
+				var name string
+				var values []ast.Expr
+				switch node := node.(type) {
+				case *ast.CallExpr:
+					name, values = nameOf(node.Fun), fields(node.Args)
+				case *ast.CompositeLit:
+					name, values = nameOf(node.Type), fields(node.Elts)
+				}
+				places, known := makers[dir+":"+name]
+				if !known {
+					places, known = makers[name]
+				}
+				if !known || len(values) <= places[0] || values[places[0]] == nil {
+					return true
+				}
+				problem, advice := textOf(values[places[0]]), ""
+				if places[1] >= 0 && len(values) > places[1] && values[places[1]] != nil {
+					advice = textOf(values[places[1]])
+				} else if before, after, found := strings.Cut(problem, "; "); found {
+					problem, advice = before, after
+				}
+				if len(word.FindAllString(problem, -1)) >= least && !strings.HasPrefix(problem, "(") {
+					rows[fmt.Sprintf("| %s | %s |", cell(problem), cell(advice))] = true
+				}
+				return true
+			})
+		}
+	}
+	var sorted []string
+	for row := range rows {
+		sorted = append(sorted, row)
+	}
+	slices.Sort(sorted)
+	return sorted
+}
+
+// cell makes a text one cell of a table.
+func cell(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	return strings.NewReplacer("|", `\|`, "<", "&lt;", "*", `\*`, "_", `\_`).Replace(text)
+}
+
+func TestMessageTable(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("# All messages\n\nMade from the code by `UPDATE=1 go test -C deploy -run TestMessageTable .`; … stands for what is known at run time only.\n")
+	for _, one := range sources {
+		fmt.Fprintf(&text, "\n## %s\n\n%s\n\n| message | what to do |\n|---|---|\n%s\n", one.title, one.intro, strings.Join(messages(t, one.packages, one.makers, one.words), "\n"))
+	}
+	if os.Getenv("UPDATE") != "" {
+		if err := os.WriteFile(messageTable, []byte(text.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	Convey("docs/messages.md has each message that the program can print, as it is", t, func() {
+		is, err := os.ReadFile(messageTable)
+		So(err, ShouldBeNil)
+		without := func(from, of string) []string {
+			return slices.DeleteFunc(strings.Split(from, "\n"), func(line string) bool { return slices.Contains(strings.Split(of, "\n"), line) })
+		}
+		So(without(text.String(), string(is)), ShouldBeEmpty) // They are missing there.
+		So(without(string(is), text.String()), ShouldBeEmpty) // They are there, and no message any more.
+	})
+}
