@@ -3,6 +3,7 @@
 # answers, or ends it and waits until it has gone, by SIGTERM or by SIGKILL. node1 is the
 # one that engine.sh runs commands beside, whose socket is docker's default; any other
 # node runs in the network namespace of its name, with the socket /run/NODE/docker.sock.
+# With E2E_CPU, as in i686, the engine takes the processor for that one.
 set -eu
 command=${1:-} node=${2:-node1}
 dir=/run/$node
@@ -40,6 +41,7 @@ run() {
   fi
   set -- dockerd --config-file /run/daemon.json --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" \
     --host "unix://$socket" --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "$E2E_CGROUP"
+  if [ -n "${E2E_CPU:-}" ]; then set -- setarch "$E2E_CPU" "$@"; fi
   case ${E2E_ENGINE:-local} in
     local) exec "$@" ;;
     *) exec unshare --mount "$(dirname "$0")/modern.sh" run "$@" ;;

@@ -14,6 +14,10 @@ mount --rbind /sys/fs/cgroup /run/cgroup
 mount -t sysfs sysfs /sys
 mount --rbind /run/cgroup /sys/fs/cgroup
 
+# What engines read in /etc/docker is the tests': the certificates of registries.
+mkdir -p /etc/docker
+mount -t tmpfs -o mode=755 tmpfs /etc/docker
+
 # One network address, and no way out.
 ip link set lo up
 ip link add eth0 type veth peer name eth0-peer
@@ -30,7 +34,7 @@ case ${E2E_ENGINE:-local} in
   modern) features=', "features": {"containerd-snapshotter": true}' ;;
   modern-classic) features=', "features": {"containerd-snapshotter": false}' ;;
 esac
-echo "{\"insecure-registries\": [\"192.168.99.0/24\"]$features}" >/run/daemon.json
+echo "{\"insecure-registries\": [\"192.168.99.100:5000\"]$features}" >/run/daemon.json
 if [ -n "$features" ]; then
   "$here/modern.sh" client
   export PATH="/run/client:$PATH"

@@ -2,7 +2,8 @@
 # modern.sh build|client|run COMMAND...: today's docker engine and client, those of Debian
 # testing, in build/modern (needs root). build fetches them, once, by debootstrap. client
 # puts the client and its buildx plugin into /run/client and DOCKER_CONFIG. run becomes a
-# command that sees build/modern as /, with this mount namespace's /dev, /proc, /run, /sys.
+# command that sees build/modern as /, with this mount namespace's /dev, /etc/docker, /proc,
+# /run, /sys.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")/build/modern
@@ -45,7 +46,7 @@ END
 # run: read-only, so that nothing of an engine stays in the directory.
 run() {
   mount --bind "$root" "$root"
-  for dir in dev proc run sys; do mount --rbind "/$dir" "$root/$dir"; done
+  for dir in dev etc/docker proc run sys; do mount --rbind "/$dir" "$root/$dir"; done
   for dir in opt tmp var/lib; do mount -t tmpfs tmpfs "$root/$dir"; done
   mount -o remount,bind,ro "$root"
   cd "$root"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # nodes.sh up|down: two more engines beside the one of engine.sh, each in a network
-# namespace of its own, and a registry: node2 is 192.168.99.102, with its cable node2 in
-# the bridge nodes, node3 accordingly; the registry is 192.168.99.100:5000.
+# namespace of its own: node2 is 192.168.99.102, with its cable node2 in the bridge nodes,
+# node3 accordingly.
 set -eu
 here=$(dirname "$0")
 
@@ -15,13 +15,6 @@ start_node() {
   "$here/dockerd.sh" start "$1"
 }
 
-start_registry() {
-  mkdir -p /run/registry
-  printf 'version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: /run/registry\nhttp:\n  addr: 192.168.99.100:5000\n' >/run/registry.yml
-  docker-registry serve /run/registry.yml >/run/registry.log 2>&1 &
-  echo $! >/run/registry.pid
-}
-
 case ${1:-} in
   up)
     ip link add nodes type bridge
@@ -31,12 +24,10 @@ case ${1:-} in
     iptables -I FORWARD -i nodes -o nodes -j ACCEPT
     start_node node2 192.168.99.102
     start_node node3 192.168.99.103
-    start_registry
     ;;
   down)
     "$here/dockerd.sh" stop node2
     "$here/dockerd.sh" stop node3
-    kill "$(cat /run/registry.pid)"
     # A namespace goes when its last process has gone, so its cable is not left to it.
     for name in node2 node3; do
       ip link del "$name"

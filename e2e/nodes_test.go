@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -14,25 +12,16 @@ import (
 	"goblog/e2e/prober"
 )
 
-const registry = "192.168.99.100:5000"
-
 // address of each node, by its name; node1 is the manager.
 var address = map[string]string{"node1": "192.168.99.100", "node2": "192.168.99.102", "node3": "192.168.99.103"}
 
-// threeNodes makes a swarm of the engine and two more, until the test ends.
-func threeNodes(t *testing.T) {
+// threeNodes makes a swarm of the engine and two more, with a registry, until the test ends.
+func threeNodes(t *testing.T) *registryServer {
 	t.Helper()
-	if !ownEngine {
-		t.Skip("more nodes can be had only beside an engine of our own")
-	}
-	if _, err := exec.LookPath("docker-registry"); err != nil {
-		if os.Getenv("E2E") == "required" {
-			t.Fatal("docker-registry is not installed, but E2E=required")
-		}
-		t.Skip("docker-registry is not installed")
-	}
+	needRegistry(t)
 	t.Setenv("PUBLISH_MODE", "host") // A mesh between network namespaces would need IPVS.
 	wipe(t)
+	server := startRegistry(t, registry, "")
 	t.Cleanup(func() {
 		wipe(t)
 		run(nil, "docker", "swarm", "leave", "--force")
@@ -53,6 +42,7 @@ func threeNodes(t *testing.T) {
 	if !eventually(10*time.Second, func() bool { return readyNodes() == 3 }) {
 		t.Fatal("the nodes are not ready")
 	}
+	return server
 }
 
 // socketOf is where the engine of node2 or node3 answers.

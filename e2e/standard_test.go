@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	. "github.com/smartystreets/goconvey/convey"
+)
+
+// dockerClients are the directories of this machine's docker clients, Debian's own first; of
+// those, where the engine is today's, only the one that fits it.
+func dockerClients(t *testing.T) []string {
+	t.Helper()
+	found := slices.DeleteFunc([]string{"/usr/bin", "/usr/local/bin"}, func(dir string) bool {
+		_, err := os.Stat(filepath.Join(dir, "docker"))
+		return err != nil
+	})
+	if !modernEngine() && len(found) > 0 {
+		return found
+	}
+	fitting, err := exec.LookPath("docker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{filepath.Dir(fitting)}
+}
+
+// differences are the fields in which a service that this program makes of a file differs from
+// that of docker stack deploy. Each but reason is a regular expression, "" for a field that is
+// not there.
+var differences = []struct{ field, ours, docker, reason string }{
+	{`\.ContainerSpec\.Image$`, `^sha256:[0-9a-f]{64}$`, `^someprefix/[a-z]+:\w+$`, "a tag would be looked up at each start of a task"},
+	{`\.Placement\.Platforms\.0\.(OS|Architecture)$`, `^(linux|\w+64)$`, "", "the image's own; docker asks a registry for it, or does not know"},
+	{`\.Placement\.Constraints\.\d$`, `^node\.id==\w{25}$`, "", "no other node has the image"},
+	{`\.Mounts\./(data|scratch)\.TmpfsOptions\.Mode$`, `^(1023|1016)$`, "", "docker drops it"},
+	{`\.Secrets\.key\.SecretName$`, `^x_key-[0-9a-f]{12}$`, `^x_key$`, "a changed file is to roll"},
+	{`\.Configs\./etc/site\.conf\.ConfigName$`, `^x_site-[0-9a-f]{12}$`, `^x_site$`, "a changed file is to roll"},
+	{`^UpdateConfig\.FailureAction$`, `^rollback$`, `^pause$`, "the engine goes back by itself, should the program die"},
+	{`^(Update|Rollback)Config\.Order$`, `^start-first$`, `^stop-first$`, "the file says none, and the new task can start first"},
+	{`\.Healthcheck\.Interval$`, `^1000000000$`, "", "x-deploy.start_interval, on an engine that has none"},
+	{`\.Healthcheck\.StartInterval$`, `^200000000$`, "", "x-deploy.start_interval"},
+	{`^EndpointSpec\.Mode$`, `^dnsrr$`, `^vip$`, "PUBLISH_MODE=host"},
+	{`^EndpointSpec\.Ports\.\d+\.PublishMode$`, `^host$`, `^ingress$`, "PUBLISH_MODE=host"},
+	{`\.ContainerSpec\.Privileges\.`, "", `^(false|<nil>)$`, "docker sends empty ones"},
+	{`^TaskTemplate\.Placement$`, "", `^{}$`, "docker sends an empty one"},
+}
+
+// unexplained are the fields of two services that differ for no reason that is known.
+func unexplained(ours, theirs []string) []string {
+	values := map[string][2]string{}
+	for i, fields := range [][]string{ours, theirs} {
+		for _, field := range fields {
+			path, value, _ := strings.Cut(field, " = ")
+			pair := values[path]
+			pair[i] = value
+			values[path] = pair
+		}
+	}
+	fits := func(pattern, value string) bool {
+		return (pattern == "") == (value == "") && regexp.MustCompile(pattern).MatchString(value)
+	}
+	var found []string
+	for path, pair := range values {
+		known := slices.ContainsFunc(differences, func(one struct{ field, ours, docker, reason string }) bool {
+			return regexp.MustCompile(one.field).MatchString(path) && fits(one.ours, pair[0]) && fits(one.docker, pair[1])
+		})
+		if pair[0] != pair[1] && !known {
+			found = append(found, fmt.Sprintf("%s: ours %q, docker's %q", path, pair[0], pair[1]))
+		}
+	}
+	return found
+}
+
+func TestStandard(t *testing.T) {
+	ready(t)
+	docker(t, "network", "create", "--driver", "overlay", "contents_outside")
+	createSecret(t, "contents_given", givenKey)
+	settings := append(standins(t), "STACK=x", "BASE_IMAGE=scratch", "VERSION=one", "TRIAL_SECONDS=0",
+		"KEY_FILE="+written(t, "key", firstKey), "SITE_FILE="+written(t, "site", firstSite))
+	for file, services := range map[string][]string{
+		"stack.yml":                       {"x_accountservice"},
+		"landscape.yml":                   {"x_quotes-service", "x_viz"},
+		"e2e/testdata/contents/stack.yml": {"x_witness"},
+	} {
+		Convey("Each docker client takes "+file+", and makes of it the services that this program makes, but for what has a reason", t, func() {
+			r := script("deploy.sh up "+strings.Join(services, " ")+" -f "+repository(file), settings...)
+			So(r.exit, ShouldEqual, 0)
+			ours := map[string][]string{}
+			for _, service := range services {
+				ours[service] = fieldsOf(t, service)
+			}
+			for _, client := range dockerClients(t) {
+				docker(t, append([]string{"service", "rm"}, services...)...) // The networks stay: they are in use for some time.
+				// No registry can be asked for the images here.
+				r := run(append(settings, "PATH="+client+":"+os.Getenv("PATH")), "docker", "stack", "deploy", "--resolve-image", "never", "-c", repository(file), "x")
+				So(r.stderr, ShouldNotContainSubstring, "rror")
+				So(r.exit, ShouldEqual, 0)
+				for _, service := range services {
+					So(unexplained(ours[service], fieldsOf(t, service)), ShouldBeEmpty)
+				}
+			}
+		})
+	}
+}
