@@ -178,8 +178,29 @@ func (d *deployment) takeLock(ctx context.Context) error {
 		return err
 	}
 	var err error
-	d.held, err = journal.Take(ctx, d.engine, d.service.Name, engine.IsTaken)
+	d.held, err = journal.Take(ctx, d.engine, d.service.Name, engine.IsTaken, d.wait, func(held *journal.HeldError) {
+		d.out.Step("%s", held.Error())
+		d.out.Detail("watching whether that one lives")
+	}, journal.RealClock{})
+	if err == nil && d.held.Dead != nil {
+		d.out.Step("The deploy of %s by %s has died: its lock was removed", d.service.Name, d.held.Dead.Holder)
+	}
 	return err
+}
+
+// mine makes sure, before a change, that nobody has taken this deploy for dead.
+func (d *deployment) mine(ctx context.Context) error {
+	if d.held == nil {
+		return nil
+	}
+	return d.held.Check(ctx)
+}
+
+// say tells others what this deploy does now.
+func (d *deployment) say(phase string) {
+	if d.held != nil {
+		d.held.Say(phase)
+	}
 }
 
 // read finds out what runs, and its history.
@@ -273,6 +294,7 @@ func (d *deployment) try(ctx context.Context) error {
 	}
 	d.tried = true
 	d.out.Step("Trying %s as one task beside what runs", d.version())
+	d.say("trying the new version")
 	began := time.Now()
 	spec, err := d.sendable(ctx, *d.planned.Trial)
 	if err != nil {
@@ -283,7 +305,7 @@ func (d *deployment) try(ctx context.Context) error {
 		return err
 	}
 	// Not interrupted: nobody would know whether it is there.
-	id, err := d.engine.Create(context.WithoutCancel(ctx), spec)
+	id, err := d.engine.Create(context.WithoutCancel(ctx), spec, journal.LabelDeploy)
 	if err != nil {
 		return err
 	}
@@ -391,12 +413,19 @@ func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action 
 		}
 		return err
 	}
+	ctx = engine.Patient(ctx) // From here on, an engine that goes away is waited for.
+	if d.held != nil {
+		var done context.CancelFunc
+		ctx, done = d.held.While(ctx)
+		defer done()
+	}
 	listening := d.listen(ctx)
 	within, cancel := context.WithTimeout(ctx, after.Timeout)
 	defer cancel()
 	goal.Service, goal.Deploy = d.service.Name, d.id
 	err := d.send(within, after.Spec, action, &goal)
 	if err == nil {
+		d.say("proving the new version")
 		d.urls, err = d.await(within, goal, after.Verify)
 	}
 	if err != nil {
@@ -455,6 +484,10 @@ func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action plan.Action, goal *prove.Goal) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.entry.After.Timeout)
 	defer cancel()
+	d.say("changing the service")
+	if err := d.mine(ctx); err != nil {
+		return err
+	}
 	switch action {
 	case plan.Update:
 		known, err := d.tasksNow(ctx, d.running.ID)
@@ -467,7 +500,7 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 			order = cmp.Or(spec.UpdateConfig.Order, order)
 		}
 		d.out.Step("Updating %s to %s, one task at a time, %s", d.service.Name, d.entry.After.Version, order)
-		if err := d.engine.Update(ctx, d.running, spec, false); err != nil {
+		if err := d.engine.Update(ctx, d.running, spec, journal.LabelDeploy, false); err != nil {
 			return err
 		}
 		return d.readReturned(ctx)
@@ -477,8 +510,11 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 			return err
 		}
 	}
+	if err := d.mine(ctx); err != nil {
+		return err
+	}
 	d.out.Step("Creating %s %s", d.service.Name, d.entry.After.Version)
-	if _, err := d.engine.Create(ctx, spec); err != nil {
+	if _, err := d.engine.Create(ctx, spec, journal.LabelDeploy); err != nil {
 		return err
 	}
 	return d.readReturned(ctx)

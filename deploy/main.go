@@ -58,6 +58,7 @@ type options struct {
 	showValues bool
 	binary     bool
 	adopt      bool
+	wait       bool
 	volumes    bool
 	envFiles   []string
 
@@ -96,7 +97,14 @@ func interruptible() (context.Context, func()) {
 func run(ctx context.Context, arguments []string, out *progress.Printer) (exit int) {
 	// Even an error of the arguments is told as they ask.
 	out.JSON = slices.ContainsFunc(arguments, func(one string) bool { return one == "--json" || one == "-json" })
-	defer func() { out.End(exit) }()
+	defer func() {
+		if fault := recover(); fault != nil {
+			out.Rest()
+			out.Fail(fmt.Sprintf("this program has a fault: %v", fault), "what runs may be half changed: the next deploy or rollback restores what ran before", "see what runs: scripts/status.sh")
+			exit = exitFailed
+		}
+		out.End(exit)
+	}()
 	err := dispatch(ctx, arguments, out)
 	var wrong *usageError
 	switch {
@@ -151,6 +159,9 @@ func (c command) flags(o *options) *flag.FlagSet {
 		o.envFiles = append(o.envFiles, file)
 		return nil
 	})
+	if c.name == "up" || c.name == "rollback" || c.name == "remove" {
+		flags.BoolVar(&o.wait, "wait", false, "wait until nobody else deploys the service")
+	}
 	flags.Bool("json", false, "tell all of it as JSON, an object a line")
 	switch c.name {
 	case "up":

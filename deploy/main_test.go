@@ -245,7 +245,7 @@ func TestErrorsHaveTheirLines(t *testing.T) {
 		lines   []string
 	}{
 		"an obstacle":                 {&plan.Obstacle{Problem: "port 80 is taken", Advice: "choose another"}, "port 80 is taken", []string{"choose another"}},
-		"a lock that somebody holds":  {&journal.HeldError{Service: "web", Holder: "me", Since: "now", Lock: "l"}, "web is being deployed already, by me since now", []string{"wait for it, or if it is known to have died, free its lock: docker config rm l"}},
+		"a lock that somebody holds":  {&journal.HeldError{Service: "web", Holder: "me", Since: "now", Phase: "building"}, "web is being deployed already, by me since now: building", []string{"deploy again when it has ended, or wait for it: --wait"}},
 		"a build that failed":         {&build.Failure{What: "go build failed", Said: "a\nb", Advice: "mend it"}, "go build failed", []string{"a\nb", "mend it"}},
 		"an error that has its lines": {failed("no", "one", "two"), "no", []string{"one", "two"}},
 		"an error of the engine":      {errors.New("no quorum"), "no quorum", nil},

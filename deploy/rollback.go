@@ -34,8 +34,16 @@ func rollback(ctx context.Context, o *options, out *progress.Printer) error {
 	if err := s.lock(ctx, all); err != nil {
 		return s.untouched(ctx, all, err)
 	}
+	restored, err := d.recover(ctx)
+	if err != nil {
+		return s.untouched(ctx, all, err)
+	}
 	if err := d.read(ctx); err != nil {
 		return s.untouched(ctx, all, err)
+	}
+	if restored && n == 0 { // That is what a rollback was to do.
+		out.Step("Restored %s: %s", name, d.serves(context.WithoutCancel(ctx), name, d.verifyNow()))
+		return nil
 	}
 	if d.running == nil && d.history.Last() == nil {
 		return failed("there is no service "+name+" to roll back", "deploy it: scripts/copyall.sh")

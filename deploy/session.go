@@ -41,6 +41,7 @@ func open(ctx context.Context, o *options, out *progress.Printer) (*session, err
 		return nil, failed(err.Error(), "nothing was changed")
 	}
 	s := &session{options: o, out: out, engine: connected, began: time.Now()}
+	connected.Waiting = func(err error) { out.Warn(fmt.Sprintf("the engine is away, and is waited for: %v", err)) }
 	if s.info, err = connected.Info(ctx); err != nil {
 		return nil, s.orInterrupted(ctx, failed(err.Error(), whatToDo(err), "nothing was changed"))
 	}

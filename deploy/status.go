@@ -131,6 +131,9 @@ func statusOf(service swarm.Service, tasks []engine.Task, hosts map[string]strin
 func (s *session) addRecord(ctx context.Context, one *serviceStatus, record journal.Record, current *journal.Snapshot, have stock) {
 	if record.Held != nil {
 		one.Deploying = record.Held.Error()
+		if now, err := time.Parse(time.RFC3339Nano, s.info.SystemTime); err == nil { // Both times are the engine's.
+			one.Deploying += fmt.Sprintf("; its last sign of life is %d s old", int(now.Sub(record.Held.Beat).Seconds()))
+		}
 	}
 	can := map[int]bool{}
 	running, keep := 0, journal.Length
@@ -143,6 +146,8 @@ func (s *session) addRecord(ctx context.Context, one *serviceStatus, record jour
 	for _, entry := range slices.Backward(record.History) {
 		line := entryStatus{N: entry.N, Outcome: entry.Outcome, Version: entry.After.Version, At: entry.At, By: entry.By}
 		switch {
+		case entry.Outcome == journal.Running && record.Held == nil:
+			line.Mark = "was cut off: the next deploy or rollback restores what ran before"
 		case entry.N == running:
 			line.Mark = "runs now"
 		case can[entry.N]:

@@ -23,6 +23,11 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 	if d.back {
 		what = fmt.Sprintf("the rollback of %s to %s", d.service.Name, d.entry.After.Version)
 	}
+	if errors.Is(cause, journal.ErrLost) || errors.Is(context.Cause(ctx), journal.ErrLost) {
+		firm := context.WithoutCancel(ctx)
+		return failed(what+" was stopped: "+journal.ErrLost.Error(), d.serves(firm, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
+	}
+	d.say("going back")
 	exit, problem := exitFailed, what+" failed"
 	switch {
 	case ctx.Err() != nil:
@@ -104,8 +109,11 @@ func (d *deployment) putBack(ctx context.Context) string {
 		var failure *prove.Failure
 		if errors.As(err, &failure) && !failure.Healthy && now != nil && now.ID == d.running.ID {
 			d.out.Step("No task of it gets to run: creating %s %s anew", d.service.Name, d.current.Version)
-			if err = d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err == nil {
-				_, err = d.engine.Create(ctx, spec)
+			if err = d.mine(ctx); err == nil {
+				err = d.removeAtOnce(ctx, now.ID, killable(now.Spec))
+			}
+			if err == nil {
+				_, err = d.engine.Create(ctx, spec, journal.LabelDeploy)
 			}
 			if err == nil {
 				_, err = d.await(ctx, goal, d.current.Verify)
@@ -128,6 +136,9 @@ func (d *deployment) takeAway(ctx context.Context, now *swarm.Service, ours bool
 		return "the service of that name that is there now is somebody else's, and was left alone"
 	}
 	d.out.Step("Removing %s again: nothing ran before", d.service.Name)
+	if err := d.mine(ctx); err != nil {
+		return err.Error()
+	}
 	if err := d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err != nil {
 		return fmt.Sprintf("removing it failed as well: %v", err)
 	}
@@ -156,6 +167,9 @@ func (d *deployment) restorable(ctx context.Context, version *journal.Snapshot) 
 // restore puts a Spec back: by an update wherever the service still exists, which keeps the
 // registry's credentials. Where the engine has gone back by itself, nothing is to be done.
 func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm.ServiceSpec) error {
+	if err := d.mine(ctx); err != nil {
+		return err
+	}
 	if now != nil && now.ID != d.running.ID { // The new version, created anew.
 		if err := d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err != nil {
 			return err
@@ -163,13 +177,13 @@ func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm
 		now = nil
 	}
 	if now == nil {
-		_, err := d.engine.Create(ctx, spec)
+		_, err := d.engine.Create(ctx, spec, journal.LabelDeploy)
 		return err
 	}
 	if now.Spec.Labels[journal.LabelDeploy] == spec.Labels[journal.LabelDeploy] {
 		return nil
 	}
-	return d.engine.Update(ctx, now, spec, true)
+	return d.engine.Update(ctx, now, spec, journal.LabelDeploy, true)
 }
 
 // killable tells whether tasks can be killed without a grace period: none of their data

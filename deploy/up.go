@@ -8,6 +8,7 @@ import (
 	"goblog/deploy/plan"
 	"goblog/deploy/progress"
 	"goblog/deploy/stack"
+	engine "goblog/deploy/swarm"
 )
 
 // up deploys services of the stack files. Whatever can fail without touching what runs
@@ -189,6 +190,9 @@ func (s *session) release(ctx context.Context, all []*deployment) {
 		if d.held == nil {
 			continue
 		}
+		if d.entry != nil {
+			ctx = engine.Patient(ctx)
+		}
 		if err := d.held.Free(ctx); err != nil {
 			s.out.Warn(err.Error())
 		}
@@ -197,6 +201,14 @@ func (s *session) release(ctx context.Context, all []*deployment) {
 
 // planAll reads what runs, plans each service, and says what would be done.
 func (s *session) planAll(ctx context.Context, all []*deployment) error {
+	for _, d := range all {
+		if d.held == nil {
+			continue // Only a plan.
+		}
+		if _, err := d.recover(ctx); err != nil {
+			return err
+		}
+	}
 	here, err := s.situation(ctx)
 	if err != nil {
 		return err

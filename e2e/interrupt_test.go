@@ -50,20 +50,45 @@ func TestLock(t *testing.T) {
 		url := deployed(t, "VERSION=one")
 		task := containers(t, "accountservice")
 
-		Convey("while somebody deploys it, nobody else can, and is told who it is, and how to free the lock", func() {
-			create := exec.Command("docker", "config", "create", "--label", "deploy.holder=eve on earth", "accountservice.deploy.lock", "-")
+		Convey("while somebody deploys it, nobody else can, and is told who it is and what that one does", func() {
+			var refused []result
+			r, _ := during("==> Trying", "copyall.sh", func() result {
+				for _, command := range []string{"copyall.sh --rolling", "rollback.sh", "remove.sh"} {
+					refused = append(refused, script(command, "VERSION=three"))
+				}
+				return script("status.sh")
+			}, "VERSION=two", "TRIAL_SECONDS=40")
+			for _, one := range refused {
+				So(one.exit, ShouldEqual, 1)
+				So(one.stderr, ShouldContainSubstring, "accountservice is being deployed already, by ")
+				So(one.stderr, ShouldContainSubstring, "--wait")
+			}
+			So(refused[2].stderr, ShouldContainSubstring, ": trying the new version") // The beat has told so by then.
+			So(r.exit, ShouldEqual, 0)
+			mustServe(t, url, "two")
+		})
+
+		Convey("one that waits deploys when the other has ended", func() {
+			r, waiting := during("==> Trying", "copyall.sh", func() result { return script("copyall.sh --wait", "VERSION=three") }, "VERSION=two")
+			So(r.exit, ShouldEqual, 0)
+			So(waiting.stdout, ShouldContainSubstring, "is being deployed already, by ")
+			So(waiting.exit, ShouldEqual, 0)
+			mustServe(t, url, "three")
+		})
+
+		Convey("somebody elsewhere who has died is found out, and the deploy goes on without a manual step", func() {
+			create := exec.Command("docker", "config", "create", "--label", "deploy.holder=eve on earth", "--label", "deploy.beat=7", "accountservice.deploy.lock", "-")
 			create.Stdin = strings.NewReader("eve")
 			So(create.Run(), ShouldBeNil)
-			free := "docker config rm accountservice.deploy.lock"
-			for _, command := range []string{"copyall.sh", "copyall.sh --rolling", "rollback.sh", "remove.sh"} {
-				r := script(command, "VERSION=two")
-				So(r.exit, ShouldEqual, 1)
-				So(r.stderr, ShouldContainSubstring, "accountservice is being deployed already, by eve on earth")
-				So(r.stderr, ShouldContainSubstring, free)
-				So(containers(t, "accountservice"), ShouldResemble, task)
-			}
-			So(script("status.sh").stdout, ShouldContainSubstring, "is being deployed already, by eve on earth")
-			So(run(nil, "bash", "-c", free).exit, ShouldEqual, 0)
+			So(containers(t, "accountservice"), ShouldResemble, task)
+			status := script("status.sh").stdout
+			So(status, ShouldContainSubstring, "is being deployed already, by eve on earth")
+			So(status, ShouldContainSubstring, "its last sign of life is ")
+			began := time.Now()
+			r := script("copyall.sh --rolling", "VERSION=one")
+			So(time.Since(began), ShouldBeBetween, 30*time.Second, 50*time.Second)
+			So(r.stdout, ShouldContainSubstring, "==> The deploy of accountservice by eve on earth has died: its lock was removed")
+			So(r.exit, ShouldEqual, 0)
 		})
 
 		Convey("of two deploys at once, one does and one refuses", func() {
@@ -75,6 +100,78 @@ func TestLock(t *testing.T) {
 			So(a.exit+b.exit, ShouldEqual, 1)
 			So(a.stderr+b.stderr, ShouldContainSubstring, "is being deployed already")
 			So(get(url), ShouldEqual, firstAccount)
+		})
+	})
+}
+
+func TestDeployThatIsKilled(t *testing.T) {
+	url := deployed(t, "VERSION=good")
+	for _, it := range []struct{ step, flags, next, says string }{
+		{"==> Trying", "", "copyall.sh", "==> Deployed accountservice next in "},
+		{"==> Removing", "", "copyall.sh", "==> Deployed accountservice next in "},
+		{"==> Creating", "", "rollback.sh", "==> Restored accountservice: accountservice good serves at "},
+		{"==> Updating", "--rolling", "copyall.sh --rolling", "==> Deployed accountservice next in "},
+		{"==> Updating", "--rolling", "rollback.sh", "==> Restored accountservice: accountservice good serves at "},
+	} {
+		Convey("Given version one, when a deploy "+it.flags+" is killed at the step that says "+it.step+", "+it.next+" restores it at once", t, func() {
+			So(script("copyall.sh", "VERSION=good").exit, ShouldEqual, 0)
+			killed := signalled(it.step, it.flags, syscall.SIGKILL, "VERSION=new")
+			So(killed.exit, ShouldEqual, -1)
+			if it.step != "==> Trying" {
+				status := script("status.sh").stdout
+				So(status, ShouldContainSubstring, " running  new ")
+				So(status, ShouldContainSubstring, "is being deployed already, by ")
+			}
+			began := time.Now()
+			r := script(it.next, "VERSION=next")
+			So(r.stdout, ShouldContainSubstring, "has died: its lock was removed")
+			So(r.stdout, ShouldContainSubstring, it.says)
+			if it.step != "==> Trying" {
+				So(r.stdout, ShouldContainSubstring, "==> The deploy of accountservice new by ")
+				So(r.stdout, ShouldContainSubstring, "    version good is back: accountservice good serves at "+url)
+			}
+			So(r.exit, ShouldEqual, 0)
+			So(time.Since(began), ShouldBeLessThan, 60*time.Second)
+			mustServe(t, url, map[bool]string{true: "good", false: "next"}[it.next == "rollback.sh"])
+		})
+	}
+	Convey("A first deploy that is killed leaves nothing behind that the next one cannot do with", t, func() {
+		wipe(t)
+		So(signalled("==> Creating accountservice", "", syscall.SIGKILL, "VERSION=new").exit, ShouldEqual, -1)
+		r := script("copyall.sh", "VERSION=next")
+		So(r.stdout, ShouldContainSubstring, "==> The deploy of accountservice new by ")
+		So(r.exit, ShouldEqual, 0)
+		mustServe(t, url, "next")
+	})
+	Convey("A second Ctrl-C leaves at once, and the next command restores what ran", t, func() {
+		So(script("copyall.sh", "VERSION=good").exit, ShouldEqual, 0)
+		left := handled("==> Creating", "", func(pid int) { // Two of one kind might arrive as one.
+			_ = syscall.Kill(-pid, syscall.SIGINT)
+			_ = syscall.Kill(-pid, syscall.SIGTERM)
+		}, "VERSION=new")
+		So(left.exit, ShouldEqual, 130)
+		r := script("rollback.sh")
+		So(r.exit, ShouldEqual, 0)
+		So(get(url), ShouldEqual, firstAccount)
+	})
+}
+
+func TestDeployThatSleeps(t *testing.T) {
+	Convey("Given a deploy that is suspended in the middle of its change", t, func() {
+		url := deployed(t, "VERSION=good")
+		asleep := make(chan int, 1)
+		woken := make(chan result, 1)
+		go func() { woken <- suspended("==> Creating", asleep, "VERSION=new") }()
+		pid := <-asleep
+		Convey("the next one takes it for dead after 30 s, and it ends as soon as it wakes up, without another change", func() {
+			r := script("copyall.sh", "VERSION=next")
+			So(r.stdout, ShouldContainSubstring, "has died: its lock was removed")
+			So(r.exit, ShouldEqual, 0)
+			So(syscall.Kill(-pid, syscall.SIGCONT), ShouldBeNil)
+			late := <-woken
+			So(late.exit, ShouldEqual, 1)
+			So(late.stderr, ShouldContainSubstring, "another deploy took this one for dead")
+			mustServe(t, url, "next")
 		})
 	})
 }
@@ -114,10 +211,28 @@ func TestReaderThatGoesAway(t *testing.T) {
 // interrupted runs copyall.sh as a terminal does: in a process group of its own. It sends
 // that group an interrupt as soon as the script prints one of the words.
 func interrupted(words, flags string, environment ...string) result {
+	return signalled(words, flags, syscall.SIGINT, environment...)
+}
+
+// signalled does so with any signal.
+func signalled(words, flags string, signal syscall.Signal, environment ...string) result {
+	return handled(words, flags, func(pid int) { _ = syscall.Kill(-pid, signal) }, environment...)
+}
+
+// suspended suspends it, and sends its pid.
+func suspended(words string, asleep chan<- int, environment ...string) result {
+	return handled(words, "", func(pid int) {
+		_ = syscall.Kill(-pid, syscall.SIGSTOP)
+		asleep <- pid
+	}, environment...)
+}
+
+// handled calls a function as soon as the script prints one of the words.
+func handled(words, flags string, handle func(pid int), environment ...string) result {
 	cmd := exec.Command("bash", "-c", `cd / && exec "$0" $1`, repository("scripts", "copyall.sh"), flags)
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out := &interruptingWriter{words: strings.Split(words, "|"), interrupt: func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }}
+	out := &interruptingWriter{words: strings.Split(words, "|"), interrupt: func() { handle(cmd.Process.Pid) }}
 	var stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = out, &stderr
 	timer := time.AfterFunc(2*time.Minute, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })

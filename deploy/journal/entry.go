@@ -206,6 +206,14 @@ func (h History) Version(n int) *Snapshot {
 	return &entry.After
 }
 
+// CutOff is the deploy that has not ended, or nil. Where nobody holds the lock, it was cut off.
+func (h History) CutOff() *Entry {
+	if len(h) == 0 || h[len(h)-1].Outcome != Running {
+		return nil
+	}
+	return h[len(h)-1]
+}
+
 // Last is the version that ran last, as far as the history knows, or nil.
 func (h History) Last() *Snapshot {
 	for _, entry := range slices.Backward(h) {

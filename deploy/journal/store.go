@@ -4,11 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"os/user"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/moby/moby/api/types/swarm"
 )
@@ -140,90 +137,4 @@ func Forget(ctx context.Context, engine Engine, history History) error {
 		}
 	}
 	return nil
-}
-
-// Labels of a lock's config.
-const (
-	labelHolder = "deploy.holder"
-	labelSince  = "deploy.since"
-)
-
-// A Lock lets one deploy of a service run at a time.
-type Lock struct {
-	engine Engine
-	name   string
-	id     string
-}
-
-// A HeldError says who holds the lock.
-type HeldError struct{ Service, Holder, Since, Lock string }
-
-func (e *HeldError) Error() string {
-	return fmt.Sprintf("%s is being deployed already, by %s since %s", e.Service, e.Holder, e.Since)
-}
-
-// Advice is what can be done about it.
-func (e *HeldError) Advice() string {
-	return "wait for it, or if it is known to have died, free its lock: docker config rm " + e.Lock
-}
-
-// Take takes the lock of a service. It fails with a HeldError where somebody else holds it.
-// The swarm creates a config of a name only once, so one of several takers wins.
-func Take(ctx context.Context, engine Engine, service string, taken func(error) bool) (*Lock, error) {
-	lock := &Lock{engine: engine, name: prefix(service) + "lock"}
-	labels := map[string]string{labelHolder: Holder(), labelSince: time.Now().Format("2006-01-02 15:04:05 -0700")}
-	var err error
-	if lock.id, err = engine.CreateConfig(ctx, lock.name, labels, []byte(Holder())); err == nil {
-		return lock, nil
-	}
-	if !taken(err) {
-		return nil, err
-	}
-	held, err := Held(ctx, engine, service)
-	if err != nil {
-		return nil, err
-	}
-	if held == nil {
-		held = &HeldError{service, "a deploy that has just ended", "some seconds ago", lock.name}
-	}
-	return nil, held
-}
-
-// Held returns who holds the lock of a service, or nil.
-func Held(ctx context.Context, engine Engine, service string) (*HeldError, error) {
-	held, err := engine.Configs(ctx, prefix(service)+"lock")
-	if err != nil || len(held) == 0 {
-		return nil, err
-	}
-	return heldBy(service, held[0]), nil
-}
-
-func heldBy(service string, lock swarm.Config) *HeldError {
-	return &HeldError{service, lock.Spec.Labels[labelHolder], lock.Spec.Labels[labelSince], lock.Spec.Name}
-}
-
-// Free gives the lock back: by its id, so that it never frees somebody else's.
-func (l *Lock) Free(ctx context.Context) error {
-	if err := l.engine.RemoveConfig(ctx, l.id); err != nil {
-		return fmt.Errorf("the lock %s is left behind: %w; free it: docker config rm %[1]s", l.name, err)
-	}
-	return nil
-}
-
-// Holder names this process for other people.
-func Holder() string {
-	return fmt.Sprintf("%s, process %d", Who(), os.Getpid())
-}
-
-// Who is the user and the host of this process.
-func Who() string {
-	name := "somebody"
-	if current, err := user.Current(); err == nil {
-		name = current.Username
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "an unknown host"
-	}
-	return strings.TrimSpace(name) + " on " + host
 }

@@ -68,6 +68,7 @@ func TestChangesAreNamedInTheWordsOfTheStackFile(t *testing.T) {
 		"logging": {spec(func(s *swarm.ServiceSpec) {
 			s.TaskTemplate.LogDriver = &swarm.Driver{Name: "syslog", Options: map[string]string{"tag": "web"}}
 		}), []string{"logging.driver: syslog (new)", "logging.options.tag: web (new)"}},
+		"an empty reservation": {spec(func(s *swarm.ServiceSpec) { s.TaskTemplate.Resources.Reservations = &swarm.Resources{} }), nil},
 		"the order of updates": {spec(func(s *swarm.ServiceSpec) { s.UpdateConfig.Order = swarm.UpdateOrderStopFirst }), nil},
 		"nothing":              {func(*Wanted) {}, nil},
 	} {

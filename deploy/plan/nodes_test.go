@@ -190,6 +190,7 @@ func TestReplicasThatANodeMayHave(t *testing.T) {
 		"4 tasks, 1 on a node, 3 nodes":                   {[]func(*Wanted){byDigest, tasks(4), most(1)}, three, "4 replicas of web cannot run on 3 nodes with 1 on each at most"},
 		"6 tasks, 2 on a node, 3 nodes":                   {[]func(*Wanted){byDigest, tasks(6), most(2)}, three, ""},
 		"7 tasks, 2 on a node, 3 nodes":                   {[]func(*Wanted){byDigest, tasks(7), most(2)}, three, "7 replicas of web cannot run on 3 nodes with 2 on each at most"},
+		"2 tasks, and no placement at all":                {[]func(*Wanted){tasks(2), func(w *Wanted) { w.Platforms = nil }}, alone, ""},
 		"7 tasks, any number on a node":                   {[]func(*Wanted){byDigest, tasks(7), most(0)}, three, ""},
 		"2 tasks, 1 on a node, 1 of 3 nodes with a label": {[]func(*Wanted){byDigest, tasks(2), most(1), on("node.labels.zone==a")}, three, "2 replicas of web cannot run on 1 nodes with 1 on each at most"},
 		"2 tasks, 1 on a node, 2 of 3 nodes without":      {[]func(*Wanted){byDigest, tasks(2), most(1), on("node.labels.zone!=a")}, three, ""},
@@ -322,7 +323,7 @@ func TestRoomForWhatTasksReserve(t *testing.T) {
 		"what another service leaves":                       {[]func(*Wanted){reserve(1e9, 2*gb)}, with(alone, task("id-of-shop", "n1", 1e9, 2*gb, "running")), ""},
 		"more memory than another service leaves":           {[]func(*Wanted){reserve(0, 3*gb)}, with(alone, task("id-of-shop", "n1", 0, 2*gb, "running")), "room for 0 of the 1 tasks of web, each of which reserves 3GiB of memory"},
 		"more processors than another leaves":               {[]func(*Wanted){reserve(15e8, 0)}, with(alone, task("id-of-shop", "n1", 1e9, 0, "running")), "room for 0 of the 1 tasks of web, each of which reserves 1.5 processors"},
-		"what a task leaves that still starts":              {[]func(*Wanted){reserve(0, 3*gb)}, with(alone, task("id-of-shop", "n1", 0, 2*gb, "starting")), "room for 0 of the 1"},
+		"what a task leaves that still starts":              {[]func(*Wanted){reserve(0, 3*gb)}, with(alone, task("id-of-shop", "n1", 0, 2*gb, "starting")), "room for 0 of the 1 tasks of web, each of which reserves 3GiB of memory"},
 		"what a task had that is complete":                  {[]func(*Wanted){reserve(0, 3*gb)}, with(alone, task("id-of-shop", "n1", 0, 2*gb, "complete")), ""},
 		"what a task had that was shut down":                {[]func(*Wanted){reserve(0, 3*gb)}, with(alone, task("id-of-shop", "n1", 0, 2*gb, "shutdown")), ""},
 		"what a task had that failed":                       {[]func(*Wanted){reserve(0, 3*gb)}, with(alone, task("id-of-shop", "n1", 0, 2*gb, "failed")), ""},
@@ -332,12 +333,12 @@ func TestRoomForWhatTasksReserve(t *testing.T) {
 		"what tasks leave that reserve nothing":             {[]func(*Wanted){reserve(0, 4*gb)}, with(alone, greedy, unlimited), ""},
 		"what its own tasks have":                           {[]func(*Wanted){reserve(0, 4*gb)}, with(alone, task("id-of-web", "n1", 0, 4*gb, "running")), ""},
 		"what another service leaves on another node":       {[]func(*Wanted){byDigest, reserve(0, 3*gb)}, with(two, task("id-of-shop", "n1", 0, 2*gb, "running")), ""},
-		"more than another service leaves on each":          {[]func(*Wanted){byDigest, reserve(0, 3*gb)}, with(two, task("id-of-shop", "n1", 0, 2*gb, "running"), task("id-of-shop", "n2", 0, 2*gb, "running")), "room for 0 of the 1"},
-		"more than a node has, others give away too much":   {[]func(*Wanted){byDigest, reserve(0, 3*gb), tasks(2)}, with(two, task("id-of-shop", "n1", 0, 40*gb, "running")), "room for 1 of the 2"},
+		"more than another service leaves on each":          {[]func(*Wanted){byDigest, reserve(0, 3*gb)}, with(two, task("id-of-shop", "n1", 0, 2*gb, "running"), task("id-of-shop", "n2", 0, 2*gb, "running")), "room for 0 of the 1 tasks of web, each of which reserves 3GiB of memory"},
+		"more than a node has, others give away too much":   {[]func(*Wanted){byDigest, reserve(0, 3*gb), tasks(2)}, with(two, task("id-of-shop", "n1", 0, 40*gb, "running")), "room for 1 of the 2 tasks of web, each of which reserves 3GiB of memory"},
 		"half of each of two nodes, a task on each":         {[]func(*Wanted){byDigest, global, reserve(0, 2*gb)}, with(two), ""},
 		"most of each of two nodes, one of which is full":   {[]func(*Wanted){byDigest, global, reserve(0, 3*gb)}, with(two, task("id-of-shop", "n1", 0, 4*gb, "running")), "room for 1 of the 2 tasks of web, each of which reserves 3GiB of memory"},
-		"what a node has that does not meet the constraint": {[]func(*Wanted){byDigest, reserve(0, 3*gb), on("node.id==n1")}, with(two, task("id-of-shop", "n1", 0, 2*gb, "running")), "room for 0 of the 1"},
-		"what only a node has that is drained":              {[]func(*Wanted){byDigest, reserve(0, 5*gb)}, with(swarmOf(node("n1"), large)), "room for 0 of the 1"},
+		"what a node has that does not meet the constraint": {[]func(*Wanted){byDigest, reserve(0, 3*gb), on("node.id==n1")}, with(two, task("id-of-shop", "n1", 0, 2*gb, "running")), "room for 0 of the 1 tasks of web, each of which reserves 3GiB of memory"},
+		"what only a node has that is drained":              {[]func(*Wanted){byDigest, reserve(0, 5*gb)}, with(swarmOf(node("n1"), large)), "room for 0 of the 1 tasks of web, each of which reserves 5GiB of memory"},
 		"what a task has that waits for a node":             {[]func(*Wanted){reserve(0, 4*gb)}, with(alone, task("id-of-shop", "", 0, 4*gb, "pending")), ""},
 	} {
 		Convey("A service that reserves "+what+" is "+map[bool]string{true: "planned", false: "refused, with what there is"}[one.problem == ""], t, func() {
@@ -347,7 +348,7 @@ func TestRoomForWhatTasksReserve(t *testing.T) {
 				return
 			}
 			So(err, ShouldHaveSameTypeAs, &Obstacle{})
-			So(err.Error(), ShouldStartWith, "the nodes have "+one.problem)
+			So(err.Error(), ShouldEqual, "the nodes have "+one.problem)
 			So(err.(*Obstacle).Advice, ShouldContainSubstring, "deploy.resources.reservations")
 		})
 	}

@@ -78,6 +78,12 @@ func TestWarnings(t *testing.T) {
 		{web(`volumes: ["/a:/b:ro,Z"]`), `stack.yml: services.web.volumes: the option Z of "/a:/b:ro,Z" is not carried over: docker stack deploy ignores it as well`},
 		{web() + "networks: {a: }", "stack.yml: networks.a is not used: no service is on it"},
 		{web("networks: [a]") + "networks: {a: {external: true, driver: overlay}}", "stack.yml: networks.a: only the name counts, as the network is external"},
+		{web("networks: [a]") + "networks: {a: {external: true, ipam: {driver: b}}}", "stack.yml: networks.a: only the name counts, as the network is external"},
+		{web("networks: [a]") + "networks: {a: {external: true, ipam: {config: [{subnet: 10.11.0.0/24}]}}}", "stack.yml: networks.a: only the name counts, as the network is external"},
+		{web("secrets: [a]") + "secrets: {a: {external: true, file: none.txt}}", "stack.yml: secrets.a: only the name counts, as the secret is external"},
+		{web("secrets: [a]") + "secrets: {a: {external: true, labels: {b: c}}}", "stack.yml: secrets.a: only the name counts, as the secret is external"},
+		{web("configs: [a]") + "configs: {a: {external: {name: b}, template_driver: golang}}", "stack.yml: configs.a: only the name counts, as the config is external"},
+		{web() + "volumes: {a: }", "stack.yml: volumes.a is not used: no service has it"},
 		{web("networks: {a: {ipv4_address: 192.0.2.1}}") + "networks: {a: }", "stack.yml: services.web.networks.a.ipv4_address is not carried over: docker stack deploy ignores it as well"},
 		{web("networks: {a: {ipv6_address: '2001:db8::1'}}") + "networks: {a: }", "stack.yml: services.web.networks.a.ipv6_address is not carried over: docker stack deploy ignores it as well"},
 	} {

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"context"
+	"maps"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -15,7 +16,7 @@ func (e *Engine) Configs(ctx context.Context, prefix string) ([]swarm.Config, er
 	if prefix != "" {
 		options.Filters = make(client.Filters).Add("name", prefix)
 	}
-	found, err := e.api.ConfigList(ctx, options)
+	found, err := call(ctx, e, e.api.ConfigList, options)
 	var configs []swarm.Config
 	for _, one := range found.Items {
 		if strings.HasPrefix(one.Spec.Name, prefix) {
@@ -37,26 +38,31 @@ func (e *Engine) CreateConfig(ctx context.Context, name string, labels map[strin
 // IsTaken tells whether an error of CreateConfig means that the name is taken.
 func IsTaken(err error) bool { return errdefs.IsConflict(err) }
 
-// LabelConfig changes labels of a config; its data can never change.
+// LabelConfig changes labels of a config; its data can never change. Somebody else may change
+// other labels of it at the same time.
 func (e *Engine) LabelConfig(ctx context.Context, id string, labels map[string]string) error {
-	found, err := e.api.ConfigInspect(ctx, id, client.ConfigInspectOptions{})
-	if err != nil {
-		return wrap(err, "look at config %s", id)
+	var err error
+	for range 10 {
+		var found client.ConfigInspectResult
+		if found, err = callOn(ctx, e, e.api.ConfigInspect, id, client.ConfigInspectOptions{}); err != nil {
+			return wrap(err, "look at config %s", id)
+		}
+		spec := found.Config.Spec
+		if spec.Labels == nil {
+			spec.Labels = map[string]string{}
+		}
+		maps.Copy(spec.Labels, labels)
+		_, err = e.api.ConfigUpdate(ctx, id, client.ConfigUpdateOptions{Version: found.Config.Version, Spec: spec})
+		if !e.waits(ctx, err) && (err == nil || !strings.Contains(err.Error(), outOfSequence)) {
+			break
+		}
 	}
-	spec := found.Config.Spec
-	if spec.Labels == nil {
-		spec.Labels = map[string]string{}
-	}
-	for name, value := range labels {
-		spec.Labels[name] = value
-	}
-	_, err = e.api.ConfigUpdate(ctx, id, client.ConfigUpdateOptions{Version: found.Config.Version, Spec: spec})
-	return wrap(err, "label config %s", spec.Name)
+	return wrap(err, "label config %s", id)
 }
 
 // RemoveConfig removes the config of an id. One that is gone already is no error.
 func (e *Engine) RemoveConfig(ctx context.Context, id string) error {
-	_, err := e.api.ConfigRemove(ctx, id, client.ConfigRemoveOptions{})
+	_, err := callOn(ctx, e, e.api.ConfigRemove, id, client.ConfigRemoveOptions{})
 	if errdefs.IsNotFound(err) {
 		return nil
 	}

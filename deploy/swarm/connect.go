@@ -30,9 +30,12 @@ const callTimeout = 20 * time.Second
 // An Engine is the docker engine that the user's docker client talks to.
 type Engine struct {
 	// Host is where the engine listens, as in unix:///var/run/docker.sock.
-	Host   string
-	api    *client.Client
-	config *configfile.ConfigFile
+	Host string
+	// Waiting is called when a call begins to wait for an engine that is away; nil: nothing is said.
+	Waiting func(error)
+	absence absence
+	api     *client.Client
+	config  *configfile.ConfigFile
 }
 
 // Connect finds the engine as the docker client does: by DOCKER_HOST, by DOCKER_CONTEXT,

@@ -15,7 +15,7 @@ import (
 
 // Containers returns the ids of a service's containers on this engine, stopped ones included.
 func (e *Engine) Containers(ctx context.Context, service string) ([]string, error) {
-	found, err := e.api.ContainerList(ctx, client.ContainerListOptions{
+	found, err := call(ctx, e, e.api.ContainerList, client.ContainerListOptions{
 		All: true, Filters: make(client.Filters).Add("label", "com.docker.swarm.service.id="+service),
 	})
 	var ids []string
@@ -28,7 +28,7 @@ func (e *Engine) Containers(ctx context.Context, service string) ([]string, erro
 // KillContainer ends a container at once, and leaves its removal to the engine. One that
 // has ended on its own is no error.
 func (e *Engine) KillContainer(ctx context.Context, id string) error {
-	_, err := e.api.ContainerKill(ctx, id, client.ContainerKillOptions{})
+	_, err := callOn(ctx, e, e.api.ContainerKill, id, client.ContainerKillOptions{})
 	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
 		return nil
 	}
@@ -38,7 +38,7 @@ func (e *Engine) KillContainer(ctx context.Context, id string) error {
 // RemoveContainer ends a container at once and removes it with its anonymous volumes. The
 // engine may be removing it as well: whoever comes second finds nothing, which is no error.
 func (e *Engine) RemoveContainer(ctx context.Context, id string) error {
-	_, err := e.api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	_, err := callOn(ctx, e, e.api.ContainerRemove, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
 		return nil
 	}

@@ -26,11 +26,11 @@ type Content struct {
 
 // Contents returns the secrets and configs of the swarm.
 func (e *Engine) Contents(ctx context.Context) ([]Content, error) {
-	secrets, err := e.api.SecretList(ctx, client.SecretListOptions{})
+	secrets, err := call(ctx, e, e.api.SecretList, client.SecretListOptions{})
 	if err != nil {
 		return nil, wrap(err, "list the secrets of the swarm")
 	}
-	configs, err := e.api.ConfigList(ctx, client.ConfigListOptions{})
+	configs, err := call(ctx, e, e.api.ConfigList, client.ConfigListOptions{})
 	var all []Content
 	for _, one := range secrets.Items {
 		all = append(all, content(stack.Secret, one.ID, one.Spec.Annotations))
@@ -76,9 +76,9 @@ func (e *Engine) RemoveContent(ctx context.Context, one Content) error {
 	var err error
 	switch one.Kind {
 	case stack.Secret:
-		_, err = e.api.SecretRemove(ctx, one.ID, client.SecretRemoveOptions{})
+		_, err = callOn(ctx, e, e.api.SecretRemove, one.ID, client.SecretRemoveOptions{})
 	case stack.Config:
-		_, err = e.api.ConfigRemove(ctx, one.ID, client.ConfigRemoveOptions{})
+		_, err = callOn(ctx, e, e.api.ConfigRemove, one.ID, client.ConfigRemoveOptions{})
 	}
 	if errdefs.IsNotFound(err) {
 		return nil

@@ -15,7 +15,7 @@ import (
 
 // Networks returns the networks that this engine knows, by id.
 func (e *Engine) Networks(ctx context.Context) (map[string]network.Summary, error) {
-	found, err := e.api.NetworkList(ctx, client.NetworkListOptions{})
+	found, err := call(ctx, e, e.api.NetworkList, client.NetworkListOptions{})
 	networks := map[string]network.Summary{}
 	for _, one := range found.Items {
 		networks[one.ID] = one
@@ -43,14 +43,14 @@ func (e *Engine) CreateNetwork(ctx context.Context, name string, spec stack.Netw
 			options.IPAM.Config = append(options.IPAM.Config, network.IPAMConfig{Subnet: subnet})
 		}
 	}
-	_, err := e.api.NetworkCreate(ctx, name, options)
+	_, err := callOn(ctx, e, e.api.NetworkCreate, name, options)
 	return wrap(err, "create network %s", name)
 }
 
 // RemoveNetwork removes a network. One that is gone already is no error; one that a task
 // still uses is an error that InUse recognises.
 func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
-	_, err := e.api.NetworkRemove(ctx, name, client.NetworkRemoveOptions{})
+	_, err := callOn(ctx, e, e.api.NetworkRemove, name, client.NetworkRemoveOptions{})
 	if errdefs.IsNotFound(err) {
 		return nil
 	}

@@ -37,7 +37,7 @@ func (e *Engine) InitSwarm(ctx context.Context, advertise string) error {
 
 // Nodes returns the nodes of the swarm.
 func (e *Engine) Nodes(ctx context.Context) ([]swarm.Node, error) {
-	found, err := e.api.NodeList(ctx, client.NodeListOptions{})
+	found, err := call(ctx, e, e.api.NodeList, client.NodeListOptions{})
 	return found.Items, wrap(err, "list the nodes")
 }
 

@@ -14,7 +14,7 @@ import (
 
 // Service returns the service of a name or id, or nil where there is none.
 func (e *Engine) Service(ctx context.Context, name string) (*swarm.Service, error) {
-	found, err := e.api.ServiceInspect(ctx, name, client.ServiceInspectOptions{})
+	found, err := callOn(ctx, e, e.api.ServiceInspect, name, client.ServiceInspectOptions{})
 	if errdefs.IsNotFound(err) {
 		return nil, nil
 	}
@@ -26,41 +26,62 @@ func (e *Engine) Service(ctx context.Context, name string) (*swarm.Service, erro
 
 // Services returns all services of the swarm, by name.
 func (e *Engine) Services(ctx context.Context) ([]swarm.Service, error) {
-	found, err := e.api.ServiceList(ctx, client.ServiceListOptions{})
+	found, err := call(ctx, e, e.api.ServiceList, client.ServiceListOptions{})
 	slices.SortFunc(found.Items, func(a, b swarm.Service) int { return strings.Compare(a.Spec.Name, b.Spec.Name) })
 	return found.Items, wrap(err, "list the services")
 }
 
 // Create creates a service and returns its id. Other nodes get this user's credentials
-// for the image's registry.
-func (e *Engine) Create(ctx context.Context, spec swarm.ServiceSpec) (string, error) {
-	made, err := e.api.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: spec, EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image)})
-	return made.ID, wrap(err, "create service %s", spec.Name)
+// for the image's registry. own is a label that only this caller's Spec bears: by it, a
+// service is recognised that was created although the call failed.
+func (e *Engine) Create(ctx context.Context, spec swarm.ServiceSpec, own string) (string, error) {
+	for {
+		made, err := e.api.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: spec, EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image)})
+		if !e.waits(ctx, err) {
+			return made.ID, wrap(err, "create service %s", spec.Name)
+		}
+		there, err := e.Service(ctx, spec.Name)
+		if err != nil || there != nil && there.Spec.Labels[own] == spec.Labels[own] {
+			return idOf(there), err
+		}
+	}
+}
+
+// outOfSequence are the words of an update with a version that is not the last any more: the
+// engine has no class of its own for that error.
+const outOfSequence = "update out of sequence"
+
+func idOf(service *swarm.Service) string {
+	if service == nil {
+		return ""
+	}
+	return service.ID
 }
 
 // Update changes a service that was read before: with over, whatever others have made of
 // it since; else only where nobody has changed its Spec. The engine itself changes a
 // service, too, while it updates it, so its version alone tells nothing. Without fresh
-// credentials the engine keeps those that it has.
-func (e *Engine) Update(ctx context.Context, service *swarm.Service, spec swarm.ServiceSpec, over bool) error {
+// credentials the engine keeps those that it has. own is as for Create.
+func (e *Engine) Update(ctx context.Context, service *swarm.Service, spec swarm.ServiceSpec, own string, over bool) error {
 	for range 10 {
 		_, err := e.api.ServiceUpdate(ctx, service.ID, client.ServiceUpdateOptions{
 			Version: service.Version, Spec: spec,
 			EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image),
 			RegistryAuthFrom:    swarm.RegistryAuthFromSpec,
 		})
-		// The engine has no class of its own for this error.
-		if err == nil || !strings.Contains(err.Error(), "update out of sequence") {
+		if repeated := e.waits(ctx, err); !repeated && (err == nil || !strings.Contains(err.Error(), outOfSequence)) {
 			return wrap(err, "update service %s", spec.Name)
 		}
 		again, err := e.Service(ctx, service.ID)
 		if err != nil {
 			return err
 		}
-		if again == nil {
+		switch {
+		case again == nil:
 			return fmt.Errorf("update service %s: somebody removed it meanwhile", spec.Name)
-		}
-		if !over && !reflect.DeepEqual(again.Spec, service.Spec) {
+		case again.Spec.Labels[own] == spec.Labels[own] && service.Spec.Labels[own] != spec.Labels[own]:
+			return nil // The call had its effect, although it failed.
+		case !over && !reflect.DeepEqual(again.Spec, service.Spec):
 			return fmt.Errorf("update service %s: somebody changed it meanwhile", spec.Name)
 		}
 		service = again
@@ -70,7 +91,7 @@ func (e *Engine) Update(ctx context.Context, service *swarm.Service, spec swarm.
 
 // Remove removes the service of an id. One that is gone already is no error.
 func (e *Engine) Remove(ctx context.Context, id string) error {
-	_, err := e.api.ServiceRemove(ctx, id, client.ServiceRemoveOptions{})
+	_, err := callOn(ctx, e, e.api.ServiceRemove, id, client.ServiceRemoveOptions{})
 	if errdefs.IsNotFound(err) {
 		return nil
 	}
@@ -98,12 +119,12 @@ type Task struct {
 // forgets old ones.
 func (e *Engine) Tasks(ctx context.Context, service string) ([]Task, error) {
 	filters := make(client.Filters).Add("service", service)
-	all, err := e.api.TaskList(ctx, client.TaskListOptions{Filters: filters})
+	all, err := call(ctx, e, e.api.TaskList, client.TaskListOptions{Filters: filters})
 	if err != nil {
 		return nil, wrap(err, "list the tasks of service %s", service)
 	}
 	// The engine itself knows best: labels and the number of replicas do not matter to it.
-	current, err := e.api.TaskList(ctx, client.TaskListOptions{Filters: filters.Add("_up-to-date", "true")})
+	current, err := call(ctx, e, e.api.TaskList, client.TaskListOptions{Filters: filters.Add("_up-to-date", "true")})
 	if err != nil {
 		return nil, wrap(err, "list the tasks of service %s", service)
 	}
@@ -118,6 +139,6 @@ func (e *Engine) Tasks(ctx context.Context, service string) ([]Task, error) {
 
 // AllTasks returns the tasks of all services, those that are gone included.
 func (e *Engine) AllTasks(ctx context.Context) ([]swarm.Task, error) {
-	all, err := e.api.TaskList(ctx, client.TaskListOptions{})
+	all, err := call(ctx, e, e.api.TaskList, client.TaskListOptions{})
 	return all.Items, wrap(err, "list the tasks of the swarm")
 }

@@ -1,0 +1,321 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/swarm"
+	. "github.com/smartystreets/goconvey/convey"
+)
+
+func nobody(*HeldError) {}
+
+// A still clock never lets time pass: who sleeps by it, sleeps until the context ends.
+type still struct{}
+
+func (still) Sleep(ctx context.Context, _ time.Duration) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A quick clock lets all time pass at once, and tells how much that was. At each sleep
+// something may happen.
+type quick struct {
+	passed time.Duration
+	happen func(passed time.Duration)
+}
+
+func (q *quick) Sleep(ctx context.Context, d time.Duration) error {
+	if d == beatInterval { // The holder's own beat is not of interest here.
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	q.passed += d
+	if q.happen != nil {
+		q.happen(q.passed)
+	}
+	return ctx.Err()
+}
+
+// elsewhere makes the lock that a process of another machine holds.
+func elsewhere(m *memory, service string) string {
+	id, err := m.CreateConfig(context.Background(), prefix(service)+"lock", map[string]string{
+		labelHolder: "eve on earth", labelSince: "long ago", labelProcess: "another-boot pid:[1] 1 1", labelBeat: "0", labelPhase: "building"}, []byte("eve"))
+	So(err, ShouldBeNil)
+	return id
+}
+
+func TestLock(t *testing.T) {
+	ctx := context.Background()
+	Convey("Given a lock that this process holds", t, func() {
+		m := &memory{}
+		lock, err := Take(ctx, m, "web", taken, false, nobody, still{})
+		So(err, ShouldBeNil)
+
+		Convey("it shows who has it", func() {
+			held, err := Held(ctx, m, "web")
+			So(err, ShouldBeNil)
+			So(held.Error(), ShouldStartWith, "web is being deployed already, by "+Holder()+" since 2")
+			So(held.Holder, ShouldContainSubstring, fmt.Sprint("process ", os.Getpid()))
+			So(held.Advice(), ShouldContainSubstring, "--wait")
+		})
+		Convey("another service has its own", func() {
+			_, err := Take(ctx, m, "web2", taken, false, nobody, still{})
+			So(err, ShouldBeNil)
+			held, err := Held(ctx, m, "we")
+			So(err, ShouldBeNil)
+			So(held, ShouldBeNil)
+		})
+		Convey("it can be taken again once it is free", func() {
+			So(lock.Free(ctx), ShouldBeNil)
+			held, err := Held(ctx, m, "web")
+			So(err, ShouldBeNil)
+			So(held, ShouldBeNil)
+			_, err = Take(ctx, m, "web", taken, false, nobody, still{})
+			So(err, ShouldBeNil)
+		})
+		Convey("while it is there, nothing is lost", func() {
+			So(lock.Check(ctx), ShouldBeNil)
+			within, done := lock.While(ctx)
+			defer done()
+			So(within.Err(), ShouldBeNil)
+		})
+		Convey("once somebody else has taken it, each change is refused, and what goes on ends with that cause", func() {
+			within, done := lock.While(ctx)
+			defer done()
+			So(m.RemoveConfig(ctx, lock.id), ShouldBeNil)
+			other, err := Take(ctx, m, "web", taken, false, nobody, still{})
+			So(err, ShouldBeNil)
+			So(lock.Check(ctx), ShouldEqual, ErrLost)
+			<-within.Done()
+			So(context.Cause(within), ShouldEqual, ErrLost)
+			So(lock.Check(ctx), ShouldEqual, ErrLost)
+			Convey("and who frees it late does not free somebody else's", func() {
+				So(lock.Free(ctx), ShouldBeNil)
+				So(other.Check(ctx), ShouldBeNil)
+			})
+		})
+		Convey("an engine that does not answer has lost nothing", func() {
+			m.broken = errors.New("no quorum")
+			So(lock.Check(ctx), ShouldBeError, "no quorum")
+			m.broken = nil
+			So(lock.Check(ctx), ShouldBeNil)
+		})
+		Convey("where it cannot be freed, that is said", func() {
+			m.broken = errors.New("no quorum")
+			So(lock.Free(ctx), ShouldBeError, "the lock web.deploy.lock is left behind: no quorum; the next deploy finds out that nobody holds it")
+		})
+	})
+	Convey("A lock that comes and goes each time that it is asked for is held by nobody who is known", t, func() {
+		_, err := Take(ctx, vanishing{&memory{}}, "web", taken, false, nobody, still{})
+		var held *HeldError
+		So(errors.As(err, &held), ShouldBeTrue)
+	})
+	Convey("Another error of the engine is not taken for somebody else's lock", t, func() {
+		_, err := Take(ctx, &memory{broken: errors.New("no quorum")}, "web", taken, false, nobody, still{})
+		So(err, ShouldBeError, "no quorum")
+		_, err = Take(ctx, refusing{&memory{}}, "web", taken, false, nobody, still{})
+		So(err, ShouldBeError, "too large")
+		_, err = Held(ctx, &memory{broken: errors.New("no quorum")}, "web")
+		So(err, ShouldBeError, "no quorum")
+	})
+}
+
+func TestHolderThatMayBeDead(t *testing.T) {
+	ctx := context.Background()
+	Convey("Given the lock of a process on another machine", t, func() {
+		m := &memory{}
+		id := elsewhere(m, "web")
+		var told []string
+		watching := func(held *HeldError) { told = append(told, held.Holder) }
+
+		Convey("whose beat stands still, it is dead after 30 s, and its lock is taken", func() {
+			clock := &quick{}
+			lock, err := Take(ctx, m, "web", taken, false, watching, clock)
+			So(err, ShouldBeNil)
+			So(clock.passed, ShouldBeGreaterThanOrEqualTo, deadAfter)
+			So(lock.Dead.Holder, ShouldEqual, "eve on earth")
+			So(lock.Dead.Phase, ShouldEqual, "building")
+			So(told, ShouldResemble, []string{"eve on earth"})
+			So(lock.id, ShouldNotEqual, id)
+			lock.stop()
+		})
+		for _, after := range []time.Duration{time.Second, 6 * time.Second, 29 * time.Second, 30 * time.Second} {
+			Convey(fmt.Sprintf("whose beat moves after %v, it lives, and nobody robs it", after), func() {
+				clock := &quick{happen: func(passed time.Duration) {
+					if passed >= after {
+						_ = m.LabelConfig(ctx, id, map[string]string{labelBeat: "1"})
+					}
+				}}
+				_, err := Take(ctx, m, "web", taken, false, watching, clock)
+				var held *HeldError
+				So(errors.As(err, &held), ShouldBeTrue)
+				So(held.Holder, ShouldEqual, "eve on earth")
+				So(m.configs, ShouldHaveLength, 1)
+				So(m.configs[0].ID, ShouldEqual, id)
+			})
+		}
+		Convey("which ends while it is watched, the lock is not forced: it is somebody's or free, as it comes", func() {
+			clock := &quick{happen: func(passed time.Duration) {
+				if passed == 3*time.Second {
+					_ = m.RemoveConfig(ctx, id)
+					id = elsewhere(m, "web")
+				}
+			}}
+			_, err := Take(ctx, m, "web", taken, false, watching, clock)
+			So(err, ShouldHaveSameTypeAs, &HeldError{})
+			So(m.configs[0].ID, ShouldEqual, id)
+		})
+		Convey("whoever wants to wait, waits until it is free", func() {
+			n := 0
+			clock := &quick{happen: func(passed time.Duration) {
+				n++
+				if n < 100 {
+					_ = m.LabelConfig(ctx, id, map[string]string{labelBeat: fmt.Sprint(n)})
+				} else {
+					_ = m.RemoveConfig(ctx, id)
+				}
+			}}
+			lock, err := Take(ctx, m, "web", taken, true, watching, clock)
+			So(err, ShouldBeNil)
+			So(lock.Dead, ShouldBeNil)
+			So(told, ShouldHaveLength, 1)
+			lock.stop()
+		})
+		Convey("an interruption ends the watch", func() {
+			interrupted, interrupt := context.WithCancel(ctx)
+			interrupt()
+			_, err := Take(interrupted, m, "web", taken, false, watching, RealClock{})
+			So(err, ShouldEqual, context.Canceled)
+			So(m.configs[0].ID, ShouldEqual, id)
+		})
+	})
+	Convey("A holder of this very machine that has ended is known at once", t, func() {
+		m := &memory{}
+		id := elsewhere(m, "web")
+		child := exec.Command("sleep", "60")
+		So(child.Start(), ShouldBeNil)
+		So(m.LabelConfig(ctx, id, map[string]string{labelProcess: process(child.Process.Pid)}), ShouldBeNil)
+		held, err := Held(ctx, m, "web")
+		So(err, ShouldBeNil)
+		So(isGone(held.process), ShouldBeFalse)
+		So(child.Process.Kill(), ShouldBeNil)
+		_ = child.Wait()
+		lock, err := Take(ctx, m, "web", taken, false, nobody, still{})
+		So(err, ShouldBeNil)
+		So(lock.Dead.id, ShouldEqual, id)
+	})
+	for what, was := range map[string]string{"no process": "", "another boot's": "b pid:[1] 1 1", "half a process": "b pid:[1]"} {
+		Convey("Of "+what+" nothing is known at once", t, func() { So(isGone(was), ShouldBeFalse) })
+	}
+	Convey("A process that has the number of one that has ended is another", t, func() {
+		self := process(os.Getpid())
+		So(isGone(self), ShouldBeFalse)
+		So(isGone(self+"0"), ShouldBeTrue)
+	})
+}
+
+func TestBeat(t *testing.T) {
+	ctx := context.Background()
+	Convey("Given a holder", t, func() {
+		m := &locked{memory: &memory{}}
+		steps := make(chan chan struct{})
+		lock, err := Take(ctx, m, "web", taken, false, nobody, stepping(steps))
+		So(err, ShouldBeNil)
+		step := func() { // One interval passes, and what is done then is done.
+			done := make(chan struct{})
+			steps <- done
+			steps <- make(chan struct{})
+		}
+		beat := func() string {
+			held, err := Held(ctx, m, "web")
+			So(err, ShouldBeNil)
+			return held.beat + " " + held.Phase
+		}
+		Convey("its beat moves, and tells what it does", func() {
+			So(beat(), ShouldEqual, "0 ")
+			lock.Say("building")
+			step()
+			first := beat()
+			So(first, ShouldEndWith, " building")
+			step()
+			So(beat(), ShouldNotEqual, first)
+			So(lock.Free(ctx), ShouldBeNil)
+		})
+		Convey("it finds out by itself that its lock was taken", func() {
+			within, done := lock.While(ctx)
+			defer done()
+			So(m.RemoveConfig(ctx, lock.id), ShouldBeNil)
+			steps <- make(chan struct{})
+			<-within.Done()
+			So(context.Cause(within), ShouldEqual, ErrLost)
+		})
+	})
+}
+
+// A stepping clock lets an interval pass each time that it is told so.
+type stepping chan chan struct{}
+
+func (s stepping) Sleep(ctx context.Context, _ time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s:
+		return nil
+	}
+}
+
+type config = swarm.Config
+
+// A locked memory may be used by several at once.
+type locked struct {
+	*memory
+	sync.Mutex
+}
+
+func (l *locked) LabelConfig(ctx context.Context, id string, labels map[string]string) error {
+	l.Lock()
+	defer l.Unlock()
+	if !slices.ContainsFunc(l.configs, func(one config) bool { return one.ID == id }) {
+		return errors.New("no such config")
+	}
+	return l.memory.LabelConfig(ctx, id, labels)
+}
+
+func (l *locked) RemoveConfig(ctx context.Context, id string) error {
+	l.Lock()
+	defer l.Unlock()
+	return l.memory.RemoveConfig(ctx, id)
+}
+
+func (l *locked) Configs(ctx context.Context, prefix string) ([]config, error) {
+	l.Lock()
+	defer l.Unlock()
+	found, err := l.memory.Configs(ctx, prefix)
+	for i := range found {
+		found[i].Spec.Labels = maps.Clone(found[i].Spec.Labels)
+	}
+	return found, err
+}
+
+// refusing is an engine that stores nothing.
+type refusing struct{ *memory }
+
+func (refusing) CreateConfig(context.Context, string, map[string]string, []byte) (string, error) {
+	return "", errors.New("too large")
+}
+
+// vanishing is an engine on which a lock goes away between the try and the look.
+type vanishing struct{ *memory }
+
+func (vanishing) CreateConfig(context.Context, string, map[string]string, []byte) (string, error) {
+	return "", errTaken
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+
+	"github.com/moby/moby/api/types/swarm"
+
+	"goblog/deploy/journal"
+	engine "goblog/deploy/swarm"
+)
+
+// recover restores what ran before a deploy that was cut off, and tells whether there was one.
+// The history names it: its entry never ended, and nobody holds the lock any more.
+func (d *deployment) recover(ctx context.Context) (bool, error) {
+	history, err := journal.Read(ctx, d.engine, d.service.Name)
+	if err != nil {
+		return false, err
+	}
+	cut := history.CutOff()
+	if cut == nil {
+		return false, nil
+	}
+	d.out.Step("The deploy of %s %s by %s, begun at %s, was cut off", d.service.Name, cut.After.Version, cut.By, cut.At.Local().Format("2006-01-02 15:04:05"))
+	d.say("restoring what a deploy that was cut off has changed")
+	ctx = engine.Patient(context.WithoutCancel(ctx))
+	now, err := d.engine.Service(ctx, d.service.Name)
+	if err != nil {
+		return false, err
+	}
+	if now != nil && !madeBy(now, &cut.After) && (cut.Before == nil || !madeBy(now, cut.Before)) {
+		d.out.Detail("somebody has made another service of that name since, which is left alone")
+		return false, journal.End(ctx, d.engine, cut, journal.Failed, nil)
+	}
+	old := &deployment{
+		session: d.session, service: d.service, id: cut.After.Spec.Labels[journal.LabelDeploy], held: d.held,
+		history: history, running: now, current: cut.Before, entry: cut,
+	}
+	old.out.Detail("%s", old.putBack(ctx))
+	return true, old.end(ctx, journal.Failed)
+}
+
+// madeBy tells whether a service is of a version's deploy.
+func madeBy(service *swarm.Service, version *journal.Snapshot) bool {
+	return service.Spec.Labels[journal.LabelDeploy] == version.Spec.Labels[journal.LabelDeploy]
+}

@@ -1,0 +1,105 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+)
+
+// An engine may go away in the middle of a deploy, and come back: it is restarted, or the
+// swarm has lost its leader and chooses another. Before the first change that ends a deploy;
+// after it, it is waited for.
+
+type patience struct{}
+
+// Patient gives a context in which calls are repeated while the engine is away, until the
+// context ends. Only calls are repeated that may have had an effect already.
+func Patient(ctx context.Context) context.Context { return context.WithValue(ctx, patience{}, true) }
+
+// patient tells whether a call is to be repeated.
+func patient(ctx context.Context, err error) bool {
+	return ctx.Value(patience{}) != nil && ctx.Err() == nil && Away(err)
+}
+
+// away are the words of errors that pass, which have no class of their own. A manager that
+// restarts says the first of them, until it has joined its swarm again.
+var away = []string{
+	"This node is not a swarm manager", "The swarm does not have a leader", "swarm does not have a leader", "connection refused", "connection reset",
+	"no such file or directory", "context deadline exceeded", "Client.Timeout exceeded", "rpc error: code = Unavailable", "rpc error: code = DeadlineExceeded", "i/o timeout",
+}
+
+// Away tells whether an error may pass by itself.
+func Away(err error) bool {
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), errdefs.IsNotFound(err):
+		return false
+	case client.IsErrConnectionFailed(err), errdefs.IsUnavailable(err), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return true
+	}
+	for _, words := range away {
+		if strings.Contains(err.Error(), words) {
+			return true
+		}
+	}
+	return false
+}
+
+// pause is how long an engine that is away is left alone.
+const pause = 200 * time.Millisecond
+
+// call makes a call that may be made twice, and again where it is to be repeated.
+func call[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, Options) (Result, error), options Options) (Result, error) {
+	for {
+		found, err := do(ctx, options)
+		if !e.waits(ctx, err) {
+			return found, err
+		}
+	}
+}
+
+// callOn is call for what concerns one thing.
+func callOn[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, string, Options) (Result, error), id string, options Options) (Result, error) {
+	return call(ctx, e, func(ctx context.Context, options Options) (Result, error) { return do(ctx, id, options) }, options)
+}
+
+// longest is how long an engine is waited for by a caller that sets no deadline.
+const longest = time.Minute
+
+// An absence is the time for which an engine has been away.
+type absence struct {
+	sync.Mutex
+	since time.Time // zero: it is there
+}
+
+// waits tells whether a call is to be repeated, after a pause. The first time it says so.
+func (e *Engine) waits(ctx context.Context, err error) bool {
+	again := patient(ctx, err)
+	e.absence.Lock()
+	first := again && e.absence.since.IsZero()
+	switch {
+	case first:
+		e.absence.since = time.Now()
+	case !again:
+		e.absence.since = time.Time{}
+	}
+	since := e.absence.since
+	e.absence.Unlock()
+	if first && e.Waiting != nil {
+		e.Waiting(err)
+	}
+	if _, bounded := ctx.Deadline(); !again || !bounded && time.Since(since) > longest {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(pause):
+		return true
+	}
+}
