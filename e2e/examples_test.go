@@ -313,7 +313,7 @@ func asked(t *testing.T, front string, change func()) (report prober.Report) {
 	So(eventually(time.Minute, func() bool {
 		return !strings.Contains("\n"+docker(t, "service", "ps", "--format", "{{.DesiredState}} {{.CurrentState}}", "hello"), "\nShutdown Running")
 	}), ShouldBeTrue)
-	return
+	return report // As Stop gives it.
 }
 
 func TestExampleProxy(t *testing.T) {

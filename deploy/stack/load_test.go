@@ -148,6 +148,7 @@ x-deploy: {verify: {port: 81}, keep: 0}`)
 		{"'53:53/tcp', '53:53/udp'", "'53:5353/udp'", "53:53/tcp 53:5353/udp"},
 		{"'80:80', '443:443'", "{target: 8443, published: 443, protocol: tcp}", "80:80/tcp 443:8443/tcp"},
 		{"80", "80", "0:80/tcp"},
+		{"80", "81", "0:80/tcp 0:81/tcp"},
 		{"80", "'80:80'", "0:80/tcp 80:80/tcp"},
 	} {
 		Convey("Of a service that publishes "+one.earlier+" and, in a later file, "+one.later+", the ports are "+one.want, t, func() {
