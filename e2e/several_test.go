@@ -53,7 +53,7 @@ func outOfOrder(text string, words ...string) string {
 
 func TestSeveralServices(t *testing.T) {
 	ready(t)
-	witness(t, "one", "two")
+	witness(t, "one", "two", "three")
 	at := "http://" + nodeAddress(t)
 	deploy := func(command string, settings ...string) result {
 		return script("deploy.sh "+command+stackFile("several", "stack.yml"), append(settings, "ADDRESS="+nodeAddress(t))...)
@@ -103,11 +103,11 @@ func TestSeveralServices(t *testing.T) {
 		So(get(at+":7413/"), ShouldEqual, "one")
 	})
 
-	Convey("One alone is rolled back by its name, and the others are left alone", t, func() {
+	Convey("One alone is deployed and rolled back by its name, and the others are left alone", t, func() {
 		others := containersOf(t, "first", "second")
-		for _, it := range []struct{ command, wanted string }{{"rollback third", "one"}, {"rollback third 3", "two"}} {
+		for _, it := range []struct{ command, wanted string }{{"up third", "three"}, {"rollback third 1", "one"}, {"rollback third", "three"}} {
 			before := containers(t, "third")
-			r := deploy(it.command)
+			r := deploy(it.command, "TAG=three")
 			So(r.stderr, ShouldBeEmpty)
 			So(r.exit, ShouldEqual, 0)
 			So(versionOf("third"), ShouldEqual, "someprefix/witness:"+it.wanted)
