@@ -77,7 +77,7 @@ func TestImageStays(t *testing.T) {
 			So(back.exit, ShouldEqual, 1)
 			So(back.stderr, ShouldContainSubstring, "cannot go back to version gone: this engine no longer has the image")
 			mustServe(t, url, "new")
-			So(script("status.sh").stdout, ShouldContainSubstring, "its image is gone")
+			So(script("status.sh").stdout, ShouldContainSubstring, "cannot be gone back to: this engine no longer has the image ")
 		})
 	})
 }
