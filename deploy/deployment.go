@@ -293,6 +293,9 @@ func (d *deployment) try(ctx context.Context) error {
 		return nil
 	}
 	d.tried = true
+	if err := d.mine(ctx); err != nil {
+		return err
+	}
 	d.out.Step("Trying %s as one task beside what runs", d.version())
 	d.say("trying the new version")
 	began := time.Now()
@@ -440,6 +443,9 @@ func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action 
 
 // begin stores the entry before the first change, and labels the Spec as this deploy's.
 func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
+	if err := d.mine(ctx); err != nil {
+		return err
+	}
 	for _, entry := range d.history {
 		if entry.New() {
 			if err := journal.Begin(context.WithoutCancel(ctx), d.engine, d.service.Name, entry); err != nil {

@@ -12,6 +12,9 @@ import (
 // recover restores what ran before a deploy that was cut off, and tells whether there was one.
 // The history names it: its entry never ended, and nobody holds the lock any more.
 func (d *deployment) recover(ctx context.Context) (bool, error) {
+	if err := d.mine(ctx); err != nil {
+		return false, err
+	}
 	history, err := journal.Read(ctx, d.engine, d.service.Name)
 	if err != nil {
 		return false, err
@@ -35,7 +38,11 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 		session: d.session, service: d.service, id: cut.After.Spec.Labels[journal.LabelDeploy], held: d.held,
 		history: history, running: now, current: cut.Before, entry: cut,
 	}
-	old.out.Detail("%s", old.putBack(ctx))
+	told, err := old.putBack(ctx)
+	if err != nil && !d.noUndo { // The entry stays as it is, so the next one tries again.
+		return false, failed("what a deploy that was cut off has changed could not be restored: "+told, "mend that, or deploy all the same: --no-undo")
+	}
+	old.out.Detail("%s", told)
 	return true, old.end(ctx, journal.Failed)
 }
 

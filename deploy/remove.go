@@ -33,21 +33,28 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 		return err
 	}
 	s.file = loaded
-	networks, err := s.networksToRemove(ctx, services)
-	if err != nil {
-		return err
-	}
 	var bad []string
+	var removed []stack.Service
+	networks := map[string]bool{}
 	for _, service := range slices.Backward(services) {
-		if err := s.removeService(ctx, service); err != nil {
+		names, err := s.networksOfOne(ctx, service) // Before the history goes, which names some.
+		if err == nil {
+			err = s.removeService(ctx, service)
+		}
+		if err != nil {
 			if !o.keepGoing || ctx.Err() != nil {
 				return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
 			}
 			s.tell(err)
 			bad = append(bad, service.Name)
+			continue
+		}
+		removed = append(removed, service)
+		for _, name := range names {
+			networks[name] = true
 		}
 	}
-	for _, name := range networks {
+	for _, name := range slices.Sorted(maps.Keys(networks)) {
 		if err := s.removeNetwork(ctx, name); err != nil {
 			return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
 		}
@@ -56,7 +63,7 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 		return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
 	}
 	if o.volumes {
-		if err := s.removeVolumes(ctx, services); err != nil {
+		if err := s.removeVolumes(ctx, removed); err != nil {
 			return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
 		}
 	}
@@ -138,14 +145,14 @@ func (s *session) removeWhole(ctx context.Context, id string, kill bool) error {
 	}
 }
 
-// networksToRemove are the networks that the files name for services, and those that a
-// deploy has made for them earlier, under other settings.
-func (s *session) networksToRemove(ctx context.Context, services []stack.Service) ([]string, error) {
+// networksOfOne are the networks that the files name for a service, and those that a deploy
+// has made for it earlier, under other settings.
+func (s *session) networksOfOne(ctx context.Context, service stack.Service) ([]string, error) {
 	networks, err := s.engine.Networks(ctx)
 	if err != nil {
 		return nil, err
 	}
-	records, err := journal.All(ctx, s.engine)
+	history, err := journal.Read(ctx, s.engine, service.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -154,17 +161,15 @@ func (s *session) networksToRemove(ctx context.Context, services []stack.Service
 		made[network.Name] = made[network.Name] || network.Labels[engine.LabelMade] != ""
 	}
 	names := map[string]bool{}
-	for _, service := range services {
-		for _, network := range s.file.Networks {
-			if !network.External && s.deployment(service).uses(network.Name) {
-				names[network.Name] = true
-			}
+	for _, network := range s.file.Networks {
+		if !network.External && s.deployment(service).uses(network.Name) {
+			names[network.Name] = true
 		}
-		for _, entry := range records[service.Name].History {
-			for _, name := range entry.After.Networks {
-				if made[name] {
-					names[name] = true
-				}
+	}
+	for _, entry := range history {
+		for _, name := range entry.After.Networks {
+			if made[name] {
+				names[name] = true
 			}
 		}
 	}

@@ -17,6 +17,9 @@ import (
 // trim takes old entries out of the history.
 func (d *deployment) trim(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
+	if d.mine(ctx) != nil {
+		return
+	}
 	_, current, err := d.now(ctx)
 	if err == nil {
 		err = journal.Trim(ctx, d.engine, d.history, current)
@@ -39,7 +42,8 @@ func (d *deployment) now(ctx context.Context) (*swarm.Service, *journal.Snapshot
 // needs are what the services of the swarm, the Specs before those, and the versions that
 // can be gone back to name. Two stacks may share an image or a secret.
 type needs struct {
-	images   map[string]bool
+	images   map[string]bool                // by id, by digest, or by tag
+	versions map[string]bool                // of all histories: builds have given images their names
 	contents map[stack.Kind]map[string]bool // by name
 	deployed map[string]bool                // services that somebody deploys now
 }
@@ -48,7 +52,11 @@ func (n needs) add(spec *swarm.ServiceSpec) {
 	if spec == nil || spec.TaskTemplate.ContainerSpec == nil {
 		return
 	}
+	name, digest, _ := strings.Cut(spec.TaskTemplate.ContainerSpec.Image, "@")
 	n.images[spec.TaskTemplate.ContainerSpec.Image] = true
+	if digest != "" { // NAME:TAG@DIGEST, as docker's own commands write it.
+		n.images[name] = true
+	}
 	for _, one := range spec.TaskTemplate.ContainerSpec.Secrets {
 		n.contents[stack.Secret][one.SecretName] = true
 	}
@@ -59,7 +67,7 @@ func (n needs) add(spec *swarm.ServiceSpec) {
 
 // needed finds out what must stay.
 func (s *session) needed(ctx context.Context) (needs, error) {
-	n := needs{map[string]bool{}, map[stack.Kind]map[string]bool{stack.Secret: {}, stack.Config: {}}, map[string]bool{}}
+	n := needs{map[string]bool{}, map[string]bool{}, map[stack.Kind]map[string]bool{stack.Secret: {}, stack.Config: {}}, map[string]bool{}}
 	names, err := s.networkNames(ctx)
 	if err != nil {
 		return n, err
@@ -87,6 +95,7 @@ func (s *session) needed(ctx context.Context) (needs, error) {
 			n.add(&version.Spec)
 		}
 		for _, entry := range record.History {
+			n.versions[entry.After.Version] = true
 			if entry.Outcome == journal.Running { // It may have been cut off.
 				n.add(&entry.After.Spec)
 				if entry.Before != nil {
@@ -103,6 +112,11 @@ func (s *session) needed(ctx context.Context) (needs, error) {
 // be removed is said, and does not matter.
 func (s *session) tidy(ctx context.Context, all []*deployment, names []string) {
 	ctx = context.WithoutCancel(ctx)
+	for _, d := range all {
+		if d.mine(ctx) != nil {
+			return // Somebody else deploys now.
+		}
+	}
 	if err := s.tidyContents(ctx, names); err != nil {
 		s.out.Warn(fmt.Sprintf("old secrets and configs were not tidied away: %v", err))
 	}
@@ -143,8 +157,8 @@ func (s *session) tidyContents(ctx context.Context, mine []string) error {
 	return nil
 }
 
-// tidyImages takes away the names of images that nobody needs. Only names that builds of
-// this service gave are looked at.
+// tidyImages takes away the names of images that nobody needs: those that builds gave, which
+// are sha-..., latest, and the versions of the histories. Others are somebody's own.
 func (d *deployment) tidyImages(ctx context.Context, mine []string) error {
 	needed, err := d.needed(ctx)
 	if err != nil {
@@ -172,7 +186,15 @@ func (d *deployment) tidyImages(ctx context.Context, mine []string) error {
 		if err != nil || found == nil {
 			return err
 		}
-		if needed.images[id] || slices.ContainsFunc(found.Digests, func(digest string) bool { return needed.images[digest] }) {
+		names := slices.Concat([]string{id}, found.Digests, tags)
+		if slices.ContainsFunc(names, func(name string) bool { return needed.images[name] }) {
+			continue
+		}
+		tags = slices.DeleteFunc(tags, func(tag string) bool {
+			_, name, _ := strings.Cut(tag[strings.LastIndex(tag, "/")+1:], ":")
+			return !strings.HasPrefix(name, "sha-") && name != "latest" && name != d.wanted.Version && !needed.versions[name]
+		})
+		if len(tags) == 0 {
 			continue
 		}
 		for _, tag := range tags {

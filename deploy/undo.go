@@ -14,6 +14,7 @@ import (
 	"goblog/deploy/plan"
 	"goblog/deploy/prove"
 	"goblog/deploy/stack"
+	engine "goblog/deploy/swarm"
 )
 
 // undo says why a change failed, puts back what ran before, and returns the outcome. An
@@ -38,7 +39,7 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 		d.explain(cause)
 	}
 	ctx = context.WithoutCancel(ctx)
-	told := d.putBack(ctx)
+	told, _ := d.putBack(ctx)
 	if err := d.end(ctx, journal.Failed); err != nil {
 		d.out.Warn(err.Error())
 	}
@@ -60,8 +61,8 @@ func (d *deployment) goBack(ctx context.Context) string {
 	if d.entry == nil {
 		return ""
 	}
-	ctx = context.WithoutCancel(ctx)
-	told := d.putBack(ctx)
+	ctx = engine.Patient(context.WithoutCancel(ctx))
+	told, _ := d.putBack(ctx)
 	if err := d.end(ctx, journal.Failed); err != nil {
 		d.out.Warn(err.Error())
 	}
@@ -72,9 +73,12 @@ func (d *deployment) goBack(ctx context.Context) string {
 // may have to drain first.
 const stuck = 8 * time.Second
 
+// errNotBack tells that what ran before could not be put back, or does not work.
+var errNotBack = errors.New("what ran before is not back")
+
 // putBack puts back what ran before, proves it, and says what serves now. It has a
 // deadline of its own.
-func (d *deployment) putBack(ctx context.Context) string {
+func (d *deployment) putBack(ctx context.Context) (string, error) {
 	timeout := d.entry.After.Timeout
 	if d.current != nil {
 		timeout = max(d.current.Timeout, timeout)
@@ -83,14 +87,14 @@ func (d *deployment) putBack(ctx context.Context) string {
 	defer cancel()
 	now, err := d.engine.Service(ctx, d.service.Name)
 	if err != nil {
-		return fmt.Sprintf("going back failed as well: %v", err)
+		return fmt.Sprintf("going back failed as well: %v", err), errNotBack
 	}
 	ours := now != nil && now.Spec.Labels[journal.LabelDeploy] == d.id
 	if d.current == nil {
 		return d.takeAway(ctx, now, ours)
 	}
-	if now != nil && !ours && now.ID != d.running.ID {
-		return "a service of that name that is there now is somebody else's, and was left alone"
+	if now != nil && !ours && (d.running == nil || now.ID != d.running.ID) {
+		return "a service of that name that is there now is somebody else's, and was left alone", nil
 	}
 	d.out.Step("Going back to %s %s", d.service.Name, d.current.Version)
 	spec, err := d.restorable(ctx, d.current)
@@ -107,7 +111,7 @@ func (d *deployment) putBack(ctx context.Context) string {
 		_, err = d.await(half, first, d.current.Verify)
 		cancel()
 		var failure *prove.Failure
-		if errors.As(err, &failure) && !failure.Healthy && now != nil && now.ID == d.running.ID {
+		if errors.As(err, &failure) && !failure.Healthy && now != nil && d.updates(now, spec) {
 			d.out.Step("No task of it gets to run: creating %s %s anew", d.service.Name, d.current.Version)
 			if err = d.mine(ctx); err == nil {
 				err = d.removeAtOnce(ctx, now.ID, killable(now.Spec))
@@ -122,27 +126,27 @@ func (d *deployment) putBack(ctx context.Context) string {
 	}
 	if err != nil {
 		d.explain(err)
-		return fmt.Sprintf("version %s does not do what it should, either: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify))
+		return fmt.Sprintf("version %s does not do what it should, either: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify)), errNotBack
 	}
-	return fmt.Sprintf("version %s is back: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify))
+	return fmt.Sprintf("version %s is back: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify)), nil
 }
 
 // takeAway removes what a first deploy has created, and nothing that somebody else has.
-func (d *deployment) takeAway(ctx context.Context, now *swarm.Service, ours bool) string {
+func (d *deployment) takeAway(ctx context.Context, now *swarm.Service, ours bool) (string, error) {
 	switch {
 	case now == nil:
-		return "nothing of it is left"
+		return "nothing of it is left", nil
 	case !ours:
-		return "the service of that name that is there now is somebody else's, and was left alone"
+		return "the service of that name that is there now is somebody else's, and was left alone", nil
 	}
 	d.out.Step("Removing %s again: nothing ran before", d.service.Name)
 	if err := d.mine(ctx); err != nil {
-		return err.Error()
+		return err.Error(), err
 	}
 	if err := d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err != nil {
-		return fmt.Sprintf("removing it failed as well: %v", err)
+		return fmt.Sprintf("removing it failed as well: %v", err), err
 	}
-	return "nothing of it is left"
+	return "nothing of it is left", nil
 }
 
 // restorable is the Spec of a version that ran before, with networks, secrets and configs as
@@ -170,7 +174,7 @@ func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm
 	if err := d.mine(ctx); err != nil {
 		return err
 	}
-	if now != nil && now.ID != d.running.ID { // The new version, created anew.
+	if now != nil && !d.updates(now, spec) { // The new version, created anew, or of another mode.
 		if err := d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err != nil {
 			return err
 		}
@@ -184,6 +188,12 @@ func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm
 		return nil
 	}
 	return d.engine.Update(ctx, now, spec, journal.LabelDeploy, true)
+}
+
+// updates tells whether a service can go back by an update: it is the one that ran before,
+// and of the same mode.
+func (d *deployment) updates(now *swarm.Service, spec swarm.ServiceSpec) bool {
+	return d.running != nil && now.ID == d.running.ID && (now.Spec.Mode.Global == nil) == (spec.Mode.Global == nil)
 }
 
 // killable tells whether tasks can be killed without a grace period: none of their data
@@ -201,6 +211,11 @@ func killable(spec swarm.ServiceSpec) bool {
 // this engine are killed, where they may be. Then it waits until the swarm has no task
 // of it any more, where somebody else has to end them.
 func (d *session) removeAtOnce(ctx context.Context, id string, kill bool) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, removeTimeout)
+		defer cancel()
+	}
 	if err := d.engine.Remove(ctx, id); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -52,10 +53,13 @@ func (o *options) services() (*stack.Stack, []stack.Service, error) {
 // deployEach deploys one service after the other, and goes on where one fails.
 func (s *session) deployEach(ctx context.Context, services []stack.Service) error {
 	var bad []string
-	for _, service := range services {
+	for i, service := range services {
 		err := s.deploy(ctx, []stack.Service{service})
-		if ctx.Err() != nil {
-			return err // Ctrl-C is meant for all of it.
+		if ctx.Err() != nil { // Ctrl-C is meant for all of it.
+			if err == nil && i+1 < len(services) {
+				err = &outcome{exit: exitInterrupted, problem: fmt.Sprintf("interrupted; %s is done, and what comes after it was not touched", service.Name)}
+			}
+			return err
 		}
 		if err != nil {
 			s.tell(err)
@@ -79,7 +83,7 @@ func (s *session) deploy(ctx context.Context, services []stack.Service) (err err
 	defer func() { s.release(ctx, all) }()
 	prepare := []func(context.Context, []*deployment) error{s.build, s.makeManager, s.lock}
 	if s.inSwarm() {
-		prepare = []func(context.Context, []*deployment) error{s.lock, s.build}
+		prepare = []func(context.Context, []*deployment) error{s.lock, s.recover, s.build}
 	}
 	if s.plan {
 		prepare = []func(context.Context, []*deployment) error{s.build}
@@ -109,6 +113,11 @@ func (s *session) deploy(ctx context.Context, services []stack.Service) (err err
 
 // carryOut does what the plans say.
 func (s *session) carryOut(ctx context.Context, all []*deployment, names []string) error {
+	for _, d := range all {
+		if err := d.mine(ctx); err != nil {
+			return s.untouched(ctx, all, err)
+		}
+	}
 	if err := s.makeContents(ctx, names); err != nil {
 		return s.untouched(ctx, all, err)
 	}
@@ -183,6 +192,17 @@ func (s *session) lock(ctx context.Context, all []*deployment) error {
 	return nil
 }
 
+// recover restores what ran before a deploy that was cut off: the first thing that is done
+// with the locks, as a service may be down.
+func (s *session) recover(ctx context.Context, all []*deployment) error {
+	for _, d := range all {
+		if _, err := d.recover(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // release frees the locks, whatever else has happened.
 func (s *session) release(ctx context.Context, all []*deployment) {
 	ctx = context.WithoutCancel(ctx)
@@ -201,14 +221,6 @@ func (s *session) release(ctx context.Context, all []*deployment) {
 
 // planAll reads what runs, plans each service, and says what would be done.
 func (s *session) planAll(ctx context.Context, all []*deployment) error {
-	for _, d := range all {
-		if d.held == nil {
-			continue // Only a plan.
-		}
-		if _, err := d.recover(ctx); err != nil {
-			return err
-		}
-	}
 	here, err := s.situation(ctx)
 	if err != nil {
 		return err

@@ -17,4 +17,7 @@ case $direction in
     ;;
 esac
 "$scripts/deploy.sh" "$command" --keep-going -f "$scripts/../stack.yml" -f "$scripts/../landscape.yml" "$@"
-printf '==> The landscape is %s\n' "$direction" 2>/dev/null || true # Perhaps nobody reads any more.
+case " $* " in
+  *' --json '*) ;;
+  *) printf '==> The landscape is %s\n' "$direction" 2>/dev/null || true ;; # Perhaps nobody reads any more.
+esac

@@ -234,10 +234,16 @@ func (h History) Previous(current *Snapshot) *Snapshot {
 		}
 		entry = h.Entry(entry.Before.Entry)
 	}
-	if entry == nil {
-		return nil
+	if entry != nil {
+		return entry.Before
 	}
-	return entry.Before
+	// The entry that tells is too old to be there still.
+	for _, older := range slices.Backward(h) {
+		if version := h.Version(older.N); version != nil && older.N != current.Entry && version.key() != current.key() {
+			return version
+		}
+	}
+	return nil
 }
 
 // Reachable returns the versions that can be gone back to, the youngest first: the last

@@ -381,3 +381,17 @@ func TestWhatRunsNow(t *testing.T) {
 		})
 	}
 }
+
+func TestPreviousOfALongRow(t *testing.T) {
+	Convey("Where the same was deployed so often that the entry of what it replaced is gone, that version is found all the same", t, func() {
+		p := &past{}
+		p.deploys("v1")
+		for range Length {
+			p.deploys("v2")
+		}
+		current := p.now()
+		So(p.history.Previous(current).Version, ShouldEqual, "v1")
+		p.history = append(p.history[:1:1], p.history[2:]...) // As Trim leaves it.
+		So(p.history.Previous(current).Version, ShouldEqual, "v1")
+	})
+}

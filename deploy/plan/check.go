@@ -39,7 +39,7 @@ func check(p *Plan, wanted Wanted, here Situation) error {
 	}
 	if p.Spec.EndpointSpec != nil {
 		for _, port := range p.Spec.EndpointSpec.Ports {
-			if other := whoPublishes(port, p.Service, here.Others); other != "" {
+			if other := whoPublishes(port, p, here); other != "" {
 				return &Obstacle{fmt.Sprintf("port %d is published by service %s", port.PublishedPort, other),
 					fmt.Sprintf("choose another port, by its setting or in the stack file, or remove that service: docker service rm %s", other)}
 			}
@@ -77,14 +77,20 @@ func maxReplicas(spec swarm.ServiceSpec) uint64 {
 	return spec.TaskTemplate.Placement.MaxReplicas
 }
 
-// whoPublishes is the name of another service that publishes a port, or "".
-func whoPublishes(port swarm.PortConfig, service string, others []swarm.Service) string {
-	for _, other := range others {
-		if other.Spec.Name == service || port.PublishedPort == 0 {
+// whoPublishes is the name of another service that publishes a port, or "". In host mode, two
+// may have it on different nodes.
+func whoPublishes(port swarm.PortConfig, p *Plan, here Situation) string {
+	for _, other := range here.Others {
+		if other.Spec.Name == p.Service || port.PublishedPort == 0 {
 			continue
 		}
 		for _, taken := range other.Endpoint.Ports {
-			if taken.PublishedPort == port.PublishedPort && taken.Protocol == port.Protocol {
+			if taken.PublishedPort != port.PublishedPort || taken.Protocol != port.Protocol {
+				continue
+			}
+			const host = swarm.PortConfigPublishModeHost
+			meets := slices.ContainsFunc(here.Nodes, func(node swarm.Node) bool { return placed(p.Spec, node) && placed(other.Spec, node) })
+			if port.PublishMode != host || taken.PublishMode != host || meets {
 				return other.Spec.Name
 			}
 		}

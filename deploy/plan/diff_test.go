@@ -280,6 +280,36 @@ func TestWhatTheEngineAddsIsNoChange(t *testing.T) {
 			So(err, ShouldBeNil)
 			So(p.Lines, ShouldBeEmpty)
 		})
+		Convey("what the file takes away is found also where nobody knows what was sent, if the engine has no default for it", func() {
+			current.Sent, current.Returned = nil, nil
+			current.Spec = copyOf(current.Spec)
+			current.Spec.TaskTemplate.ContainerSpec.Env = append(current.Spec.TaskTemplate.ContainerSpec.Env, "OLD=1")
+			current.Spec.TaskTemplate.ContainerSpec.User = "1000" // As the image says, for all that is known.
+			for what, take := range map[string]func(*swarm.ContainerSpec){
+				"volumes./old.": func(s *swarm.ContainerSpec) {
+					s.Mounts = append(s.Mounts, mount.Mount{Type: mount.TypeTmpfs, Target: "/old"})
+				},
+				"secrets.old: old ": func(s *swarm.ContainerSpec) { s.Secrets = append(s.Secrets, secret("old", "old")) },
+				"configs.old: old ": func(s *swarm.ContainerSpec) { s.Configs = append(s.Configs, config("old", "old")) },
+			} {
+				one := *current
+				one.Spec = copyOf(current.Spec)
+				take(one.Spec.TaskTemplate.ContainerSpec)
+				p, err := Make(wanted(), &one, alone, Options{})
+				So(err, ShouldBeNil)
+				said := strings.Join(texts(p.Lines, false), "\n")
+				So(said, ShouldContainSubstring, "environment.OLD: removed")
+				So(said, ShouldContainSubstring, what)
+				So(said, ShouldNotContainSubstring, "user")
+			}
+			current.Spec.TaskTemplate.Networks = append(current.Spec.TaskTemplate.Networks, swarm.NetworkAttachmentConfig{Target: "id-of-other"})
+			current.Spec.EndpointSpec.Ports = append(current.Spec.EndpointSpec.Ports, swarm.PortConfig{Protocol: "udp", TargetPort: 53, PublishedPort: 53, PublishMode: "ingress"})
+			p, err := Make(wanted(), current, alone, Options{})
+			So(err, ShouldBeNil)
+			said := strings.Join(texts(p.Lines, false), "\n")
+			So(said, ShouldContainSubstring, "networks.other.target: other (removed)")
+			So(said, ShouldContainSubstring, "ports.53/udp.")
+		})
 		Convey("a change is found also where nobody knows what was sent", func() {
 			current.Sent, current.Returned = nil, nil
 			p, err := Make(wanted(func(w *Wanted) { w.Image = imageV2 }), current, alone, Options{})

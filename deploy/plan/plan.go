@@ -172,8 +172,11 @@ func placement(spec *swarm.ServiceSpec) *swarm.Placement {
 func changes(sent swarm.ServiceSpec, current *journal.Snapshot) []Line {
 	will, now := flatten(sent, nil), flatten(current.Spec, current.Networks)
 	if current.Sent == nil || current.Returned == nil {
-		// Nobody knows what was sent. A key that the file leaves open has the engine's default.
-		return slices.DeleteFunc(compare(now, will), func(line Line) bool { return line.Will == "" })
+		// Nobody knows what was sent. A key that the file leaves open has the engine's default,
+		// but for those that have none.
+		return slices.DeleteFunc(compare(now, will), func(line Line) bool {
+			return line.Will == "" && !slices.ContainsFunc([]string{environment, "volumes.", "secrets.", "configs.", "networks.", "ports."}, func(prefix string) bool { return strings.HasPrefix(line.Key, prefix) })
+		})
 	}
 	lines := compare(flatten(*current.Sent, nil), will, replicas)
 	if file, runs := number(sent), number(current.Spec); sent.Mode.Replicated != nil && file != runs && (runs == 0 || file != number(*current.Sent)) {
@@ -278,7 +281,7 @@ func hostPorts(spec swarm.ServiceSpec) []swarm.PortConfig {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(spec.EndpointSpec.Ports), func(port swarm.PortConfig) bool {
-		return port.PublishMode != swarm.PortConfigPublishModeHost
+		return port.PublishMode != swarm.PortConfigPublishModeHost || port.PublishedPort == 0 // The engine finds a free one.
 	})
 }
 

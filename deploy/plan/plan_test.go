@@ -172,6 +172,7 @@ func TestUpdateOrder(t *testing.T) {
 		"a host-mode port, and the other node is down":     {[]func(*Wanted){byDigest, hostMode}, swarmOf(n1, node("n2", down)), "stop-first", "no node is to spare"},
 		"a host-mode port on each node":                    {[]func(*Wanted){byDigest, hostMode, global}, swarmOf(n1, n2, n3), "stop-first", "no node is to spare"},
 		"a host-mode port, and an image that is only here": {[]func(*Wanted){hostMode, func(w *Wanted) { w.Bound = true }}, swarmOf(n1, n2), "stop-first", "no node is to spare"},
+		"a host-mode port that the node chooses":           {[]func(*Wanted){hostMode, spec(func(s *swarm.ServiceSpec) { s.EndpointSpec.Ports[0].PublishedPort = 0 })}, alone, "start-first", ""},
 		"a named volume":                                   {[]func(*Wanted){mounts(named)}, alone, "stop-first", "two tasks at a time might write to the volume at /data"},
 		"a named volume that is only read":                 {[]func(*Wanted){mounts(readOnly)}, alone, "start-first", ""},
 		"an anonymous volume, which each task has afresh":  {[]func(*Wanted){mounts(anonymous)}, alone, "start-first", ""},
@@ -239,6 +240,11 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 	in := func(network string) func(*Wanted) {
 		return spec(func(s *swarm.ServiceSpec) { s.TaskTemplate.Networks[0].Target = network })
 	}
+	zones := swarmOf(node("n1", labelled("zone=a")), node("n2", labelled("zone=b")))
+	placedIn := func(other swarm.Service, zone string) swarm.Service {
+		other.Spec.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.labels.zone==" + zone}}
+		return other
+	}
 	none := swarmOf(swarm.Node{})
 	none.Node, none.Nodes = "", nil
 	for what, one := range map[string]struct {
@@ -246,34 +252,44 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 		here    Situation
 		problem string // "" where it can be deployed
 	}{
-		"a port of another service":                             {nil, with(alone, publishing("shop", port(8080, "ingress"))), "port 8080 is published by service shop"},
-		"a port of another service in host mode":                {nil, with(alone, publishing("shop", port(80, "host"), port(8080, "host"))), "port 8080 is published by service shop"},
-		"that port of the other protocol":                       {nil, with(alone, publishing("shop", udp)), ""},
-		"a port of its own":                                     {nil, with(alone, publishing("web", port(8080, "ingress"))), ""},
-		"a port that looks similar":                             {nil, with(alone, publishing("shop", port(80, "ingress"), port(808, "ingress"), port(18080, "ingress"))), ""},
-		"a port that the swarm may choose":                      {[]func(*Wanted){spec(func(s *swarm.ServiceSpec) { s.EndpointSpec.Ports[0].PublishedPort = 0 })}, with(alone, publishing("shop", swarm.PortConfig{Protocol: "tcp", TargetPort: 80})), ""},
-		"two tasks with a host-mode port on one node":           {[]func(*Wanted){hostMode, tasks(2)}, alone, "2 replicas cannot all have port 8080 on 1 nodes in host mode"},
-		"two such tasks on two nodes":                           {[]func(*Wanted){byDigest, hostMode, tasks(2)}, swarmOf(n1, n2), ""},
-		"two such tasks, where a node is drained":               {[]func(*Wanted){byDigest, hostMode, tasks(2)}, swarmOf(n1, drained("n2")), "2 replicas cannot all have port 8080 on 1 nodes in host mode"},
-		"a task with a host-mode port on each node":             {[]func(*Wanted){byDigest, hostMode, global}, swarmOf(n1, drained("n2")), ""},
-		"many tasks behind the routing mesh":                    {[]func(*Wanted){tasks(50)}, alone, ""},
-		"an image by id on several nodes":                       {nil, swarmOf(n1, n2), "this swarm has 2 nodes, and only this one will have the image of web"},
-		"an image by id, and the other node is drained":         {nil, swarmOf(n1, drained("n2")), "this swarm has 2 nodes, and only this one will have the image of web"},
-		"an image by id, bound to this node":                    {[]func(*Wanted){func(w *Wanted) { w.Bound = true }}, swarmOf(n1, n2), ""},
-		"an image by id, bound to this node by the file":        {[]func(*Wanted){on("node.id == n1")}, swarmOf(n1, n2), ""},
-		"an image by id, bound to another node":                 {[]func(*Wanted){on("node.id==n2")}, swarmOf(n1, n2), "this swarm has 2 nodes, and only this one will have the image of web"},
-		"an image by id, where only this node has a label":      {[]func(*Wanted){on("node.labels.zone==a")}, swarmOf(node("n1", labelled("zone=a")), n2, n3), ""},
-		"an image by id, where only another node has a label":   {[]func(*Wanted){on("node.labels.zone==a")}, swarmOf(n1, node("n2", labelled("zone=a"))), "this swarm has 2 nodes, and only this one"},
-		"an image by id, where this and another have a label":   {[]func(*Wanted){on("node.labels.zone==a")}, swarmOf(node("n1", labelled("zone=a")), node("n2", labelled("zone=a")), n3), "this swarm has 3 nodes, and only this one"},
-		"an image by id that only this node's processor can do": {nil, swarmOf(n1, node("n2", cpu("aarch64")), node("n3", cpu("armv7l"))), ""},
-		"an image by id that only another's processor can do":   {nil, swarmOf(node("n1", cpu("aarch64")), n2), "this swarm has 2 nodes, and only this one"},
-		"an image by digest on several nodes":                   {[]func(*Wanted){byDigest}, swarmOf(n1, n2), ""},
-		"a network of another driver":                           {[]func(*Wanted){in("mine")}, alone, "network mine is there, but is of driver bridge, not overlay"},
-		"the host's own network":                                {[]func(*Wanted){in("host")}, alone, ""},
-		"a network that is still to be made":                    {[]func(*Wanted){in("fresh")}, alone, ""},
-		"a host-mode port, before there is a swarm":             {[]func(*Wanted){hostMode}, none, ""},
-		"a reservation, before there is a swarm":                {[]func(*Wanted){reserve(1e9, 1<<20)}, none, ""},
-		"an image by id, before there is a swarm":               {nil, none, ""},
+		"a port of another service":                              {nil, with(alone, publishing("shop", port(8080, "ingress"))), "port 8080 is published by service shop"},
+		"a port of another service in host mode":                 {nil, with(alone, publishing("shop", port(80, "host"), port(8080, "host"))), "port 8080 is published by service shop"},
+		"a host-mode port of another service on other nodes":     {[]func(*Wanted){byDigest, hostMode, on("node.labels.zone==a")}, with(zones, placedIn(publishing("shop", port(8080, "host")), "b")), ""},
+		"a host-mode port of another service on the same nodes":  {[]func(*Wanted){byDigest, hostMode, on("node.labels.zone==a")}, with(zones, placedIn(publishing("shop", port(8080, "host")), "a")), "port 8080 is published by service shop"},
+		"a host-mode port of another service on all nodes":       {[]func(*Wanted){byDigest, hostMode, on("node.labels.zone==a")}, with(zones, publishing("shop", port(8080, "host"))), "port 8080 is published by service shop"},
+		"a host-mode port that another has on all nodes":         {[]func(*Wanted){byDigest, hostMode, on("node.labels.zone==a")}, with(zones, placedIn(publishing("shop", port(8080, "ingress")), "b")), "port 8080 is published by service shop"},
+		"a port that another has in host mode on other nodes":    {[]func(*Wanted){byDigest, on("node.labels.zone==a")}, with(zones, placedIn(publishing("shop", port(8080, "host")), "b")), "port 8080 is published by service shop"},
+		"a host-mode port of another service, of another number": {[]func(*Wanted){byDigest, hostMode}, with(zones, publishing("shop", port(8081, "host"))), ""},
+		"two tasks with a host-mode port that the node chooses":  {[]func(*Wanted){hostMode, tasks(2), spec(func(s *swarm.ServiceSpec) { s.EndpointSpec.Ports[0].PublishedPort = 0 })}, alone, ""},
+		"that port of the other protocol":                        {nil, with(alone, publishing("shop", udp)), ""},
+		"a port of its own":                                      {nil, with(alone, publishing("web", port(8080, "ingress"))), ""},
+		"a port that looks similar":                              {nil, with(alone, publishing("shop", port(80, "ingress"), port(808, "ingress"), port(18080, "ingress"))), ""},
+		"a port that the swarm may choose":                       {[]func(*Wanted){spec(func(s *swarm.ServiceSpec) { s.EndpointSpec.Ports[0].PublishedPort = 0 })}, with(alone, publishing("shop", swarm.PortConfig{Protocol: "tcp", TargetPort: 80})), ""},
+		"two tasks with a host-mode port on one node":            {[]func(*Wanted){hostMode, tasks(2)}, alone, "2 replicas cannot all have port 8080 on 1 nodes in host mode"},
+		"two such tasks on two nodes":                            {[]func(*Wanted){byDigest, hostMode, tasks(2)}, swarmOf(n1, n2), ""},
+		"two such tasks, where a node is drained":                {[]func(*Wanted){byDigest, hostMode, tasks(2)}, swarmOf(n1, drained("n2")), "2 replicas cannot all have port 8080 on 1 nodes in host mode"},
+		"a task with a host-mode port on each node":              {[]func(*Wanted){byDigest, hostMode, global}, swarmOf(n1, drained("n2")), ""},
+		"tasks with any free host-mode port on one node":         {[]func(*Wanted){hostMode, anyPort, tasks(3)}, alone, ""},
+		"a host-mode port that a service of other nodes has":     {[]func(*Wanted){byDigest, hostMode, on("node.id==n1")}, with(swarmOf(n1, n2), elsewhere("n2")), ""},
+		"a host-mode port that a service of this node has":       {[]func(*Wanted){byDigest, hostMode, on("node.id==n1")}, with(swarmOf(n1, n2), elsewhere("n1")), "port 8080 is published by service shop"},
+		"many tasks behind the routing mesh":                     {[]func(*Wanted){tasks(50)}, alone, ""},
+		"an image by id on several nodes":                        {nil, swarmOf(n1, n2), "this swarm has 2 nodes, and only this one will have the image of web"},
+		"an image by id, and the other node is drained":          {nil, swarmOf(n1, drained("n2")), "this swarm has 2 nodes, and only this one will have the image of web"},
+		"an image by id, bound to this node":                     {[]func(*Wanted){func(w *Wanted) { w.Bound = true }}, swarmOf(n1, n2), ""},
+		"an image by id, bound to this node by the file":         {[]func(*Wanted){on("node.id == n1")}, swarmOf(n1, n2), ""},
+		"an image by id, bound to another node":                  {[]func(*Wanted){on("node.id==n2")}, swarmOf(n1, n2), "this swarm has 2 nodes, and only this one will have the image of web"},
+		"an image by id, where only this node has a label":       {[]func(*Wanted){on("node.labels.zone==a")}, swarmOf(node("n1", labelled("zone=a")), n2, n3), ""},
+		"an image by id, where only another node has a label":    {[]func(*Wanted){on("node.labels.zone==a")}, swarmOf(n1, node("n2", labelled("zone=a"))), "this swarm has 2 nodes, and only this one"},
+		"an image by id, where this and another have a label":    {[]func(*Wanted){on("node.labels.zone==a")}, swarmOf(node("n1", labelled("zone=a")), node("n2", labelled("zone=a")), n3), "this swarm has 3 nodes, and only this one"},
+		"an image by id that only this node's processor can do":  {nil, swarmOf(n1, node("n2", cpu("aarch64")), node("n3", cpu("armv7l"))), ""},
+		"an image by id that only another's processor can do":    {nil, swarmOf(node("n1", cpu("aarch64")), n2), "this swarm has 2 nodes, and only this one"},
+		"an image by digest on several nodes":                    {[]func(*Wanted){byDigest}, swarmOf(n1, n2), ""},
+		"a network of another driver":                            {[]func(*Wanted){in("mine")}, alone, "network mine is there, but is of driver bridge, not overlay"},
+		"the host's own network":                                 {[]func(*Wanted){in("host")}, alone, ""},
+		"a network that is still to be made":                     {[]func(*Wanted){in("fresh")}, alone, ""},
+		"a host-mode port, before there is a swarm":              {[]func(*Wanted){hostMode}, none, ""},
+		"a reservation, before there is a swarm":                 {[]func(*Wanted){reserve(1e9, 1<<20)}, none, ""},
+		"an image by id, before there is a swarm":                {nil, none, ""},
 	} {
 		Convey("With "+what+", a deploy is "+map[bool]string{true: "planned", false: "refused, with its reason and what to do"}[one.problem == ""], t, func() {
 			p, err := Make(wanted(one.changes...), nil, one.here, Options{})
@@ -450,5 +466,27 @@ func TestRestore(t *testing.T) {
 		So(other.TaskTemplate.ContainerSpec.Image, ShouldEqual, imageV2)
 		So(original.TaskTemplate.ContainerSpec.Image, ShouldEqual, imageV1)
 		So(original.Labels["tier"], ShouldEqual, "front")
+	})
+}
+
+func anyPort(w *Wanted) { w.Spec.EndpointSpec.Ports[0].PublishedPort = 0 }
+
+// elsewhere is a service with a host-mode port that runs on one node only.
+func elsewhere(node string) swarm.Service {
+	one := swarm.Service{Spec: swarm.ServiceSpec{Annotations: swarm.Annotations{Name: "shop"}}, Endpoint: swarm.Endpoint{Ports: []swarm.PortConfig{port(8080, "host")}}}
+	one.Spec.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.id==" + node}}
+	return one
+}
+
+func TestWhatAnAdoptedServiceLoses(t *testing.T) {
+	Convey("Of a service of which nobody knows what was sent, the plan names what the file lacks", t, func() {
+		current := deployed(wanted(), alone, inside(func(s *swarm.ContainerSpec) {
+			s.Env = append(s.Env, "MORE=1")
+			s.Secrets = []*swarm.SecretReference{{SecretName: "token", File: &swarm.SecretReferenceFileTarget{Name: "token", UID: "0", GID: "0", Mode: 0o444}}}
+		}))
+		current.Sent, current.Returned = nil, nil
+		p, err := Make(wanted(), current, alone, Options{Rolling: true})
+		So(err, ShouldBeNil)
+		So(texts(p.Lines, false), ShouldResemble, []string{"environment.MORE: removed", "secrets.token: token (removed)"})
 	})
 }

@@ -39,6 +39,8 @@ func Trial(spec swarm.ServiceSpec, probed bool, here Situation) swarm.ServiceSpe
 	}
 
 	task := &spec.TaskTemplate
+	soon := time.Second
+	task.ContainerSpec.StopGracePeriod = &soon // It has nothing that outlives it.
 	task.RestartPolicy = &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionNone}
 	for i := range task.Networks {
 		task.Networks[i].Aliases = nil

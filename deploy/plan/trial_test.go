@@ -54,6 +54,8 @@ func TestTrialIsTheService(t *testing.T) {
 			"it is probed often":                       {inside.Healthcheck.Interval, 200 * time.Millisecond},
 			"from the start on":                        {inside.Healthcheck.StartInterval, 200 * time.Millisecond},
 			"by the service's command":                 {inside.Healthcheck.Test, []string{"CMD", "/web", "check"}},
+			"it is ended soon":                         {*inside.StopGracePeriod, time.Second},
+			"as the service need not be":               {*sent.TaskTemplate.ContainerSpec.StopGracePeriod, 20 * time.Second},
 			"it has the service's image":               {inside.Image, imageV1},
 			"environment":                              {inside.Env, sent.TaskTemplate.ContainerSpec.Env},
 			"command":                                  {inside.Args, sent.TaskTemplate.ContainerSpec.Args},

@@ -158,6 +158,9 @@ type walk struct {
 // merges are the paths at which a later file's empty value counts.
 var merges = regexp.MustCompile(`^(networks|volumes|secrets|configs)\.|\.(replicas|retries|parallelism|max_attempts)$|\.(labels|options|sysctls|ulimits|x-deploy)\.`)
 
+// secretive are the paths of values that may be secrets.
+var secretive = regexp.MustCompile(`\.(environment|args)\.`)
+
 // scalar notes a plain value. Docker's merge takes an empty one for none.
 func (w *walk) scalar(path string, value any) {
 	if w.lists > 0 {
@@ -165,7 +168,11 @@ func (w *walk) scalar(path string, value any) {
 	}
 	earlier, isSet := w.earlier[path]
 	if isSet && earlier != value && slices.Contains([]any{nil, "", false, 0, 0.0, "0", "0s"}, value) && !merges.MatchString(path) {
-		w.fault(path, "%s does not override the %s of an earlier file: change it there", show(value), show(earlier))
+		was := show(earlier)
+		if secretive.MatchString(path) {
+			was = "value"
+		}
+		w.fault(path, "%s does not override the %s of an earlier file: change it there", show(value), was)
 	}
 	w.earlier[path] = value
 }

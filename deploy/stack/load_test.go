@@ -173,7 +173,7 @@ x-deploy: {verify: {port: 81}, keep: 0}`)
 
 	for _, one := range []struct{ later, want string }{
 		{"read_only: false", "later/production.yml: services.web.read_only: false does not override the true of an earlier file: change it there"},
-		{`environment: {A: ""}`, `later/production.yml: services.web.environment.A: "" does not override the "a" of an earlier file: change it there`},
+		{`environment: {A: ""}`, `later/production.yml: services.web.environment.A: "" does not override the value of an earlier file: change it there`},
 		{"imge: a", "later/production.yml: services.web.imge: a stack file does not know this key"},
 		{"tty: 3", "later/production.yml: services.web.tty: must be a boolean"},
 		{"networks: [back]", "stack.yml, later/production.yml: services.web.networks: back is not among the networks at the end of the file"},
@@ -183,6 +183,14 @@ x-deploy: {verify: {port: 81}, keep: 0}`)
 			So(err, ShouldBeError, one.want)
 		})
 	}
+
+	Convey("An argument of the build may be a secret, so it is not shown either", t, func() {
+		first := write(t, "stack.yml", web("build: {context: app, args: {TOKEN: "+hidden+"}}"))
+		second := filepath.Join(filepath.Dir(first), "later.yml")
+		put(t, second, web("build: {context: app, args: {TOKEN: ''}}"))
+		_, err := loadWith(Options{Files: []string{first, second}})
+		So(err, ShouldBeError, `later.yml: services.web.build.args.TOKEN: "" does not override the value of an earlier file: change it there`)
+	})
 
 	Convey("An empty value that overrides nothing is none to complain of", t, func() {
 		_, err := merge("tty: false\nread_only: true\nvolumes: [{type: tmpfs, target: /c, read_only: false}]")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -55,9 +54,10 @@ const pause = 200 * time.Millisecond
 
 // call makes a call that may be made twice, and again where it is to be repeated.
 func call[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, Options) (Result, error), options Options) (Result, error) {
+	var wait wait
 	for {
 		found, err := do(ctx, options)
-		if !e.waits(ctx, err) {
+		if !wait.again(ctx, e, err) {
 			return found, err
 		}
 	}
@@ -71,29 +71,25 @@ func callOn[Options, Result any](ctx context.Context, e *Engine, do func(context
 // longest is how long an engine is waited for by a caller that sets no deadline.
 const longest = time.Minute
 
-// An absence is the time for which an engine has been away.
-type absence struct {
-	sync.Mutex
-	since time.Time // zero: it is there
-}
+// A wait is that of one call for an engine that is away.
+type wait struct{ since time.Time }
 
-// waits tells whether a call is to be repeated, after a pause. The first time it says so.
-func (e *Engine) waits(ctx context.Context, err error) bool {
-	again := patient(ctx, err)
-	e.absence.Lock()
-	first := again && e.absence.since.IsZero()
-	switch {
-	case first:
-		e.absence.since = time.Now()
-	case !again:
-		e.absence.since = time.Time{}
+// again tells whether a call is to be repeated, after a pause. That the engine is away is
+// said once, however many calls wait for it.
+func (w *wait) again(ctx context.Context, e *Engine, err error) bool {
+	if !patient(ctx, err) {
+		if err == nil {
+			e.away.Store(false)
+		}
+		return false
 	}
-	since := e.absence.since
-	e.absence.Unlock()
-	if first && e.Waiting != nil {
+	if !e.away.Swap(true) && e.Waiting != nil {
 		e.Waiting(err)
 	}
-	if _, bounded := ctx.Deadline(); !again || !bounded && time.Since(since) > longest {
+	if w.since.IsZero() {
+		w.since = time.Now()
+	}
+	if _, bounded := ctx.Deadline(); !bounded && time.Since(w.since) > longest {
 		return false
 	}
 	select {

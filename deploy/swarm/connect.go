@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/distribution/reference"
@@ -33,7 +34,7 @@ type Engine struct {
 	Host string
 	// Waiting is called when a call begins to wait for an engine that is away; nil: nothing is said.
 	Waiting func(error)
-	absence absence
+	away    atomic.Bool
 	api     *client.Client
 	config  *configfile.ConfigFile
 }
