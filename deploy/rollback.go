@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -116,7 +117,7 @@ func (d *deployment) versionToGoBackTo(n int) (*journal.Snapshot, error) {
 				numbers = append(numbers, strconv.Itoa(entry.N))
 			}
 		}
-		return nil, failed(fmt.Sprintf("the history of %s has no version %d that can be gone back to", name, n), "those there are: "+strings.Join(numbers, " "))
+		return nil, failed(fmt.Sprintf("the history of %s has no version %d that can be gone back to", name, n), "those there are: "+cmp.Or(strings.Join(numbers, " "), "none"))
 	}
 	return version, nil
 }

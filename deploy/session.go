@@ -198,11 +198,18 @@ func (s *session) stock(ctx context.Context) (stock, error) {
 	return have, err
 }
 
-// missing says what a version needs that is gone: its image, a secret, or a config.
+// missing says what a version needs that is gone: its image, a secret, a config, or a
+// network that is not to be made.
 func (s *session) missing(ctx context.Context, version *journal.Snapshot, have stock) error {
 	elsewhere := slices.ContainsFunc(plan.Nodes(version.Spec, have.nodes), func(node swarm.Node) bool { return node.ID != s.info.Swarm.NodeID })
 	if err := s.engine.Missing(ctx, version.Image(), elsewhere); err != nil {
 		return err
+	}
+	for _, attached := range version.Spec.TaskTemplate.Networks {
+		name := cmp.Or(version.Networks[attached.Target], attached.Target)
+		if _, made := version.Made[name]; version.Made != nil && !made && have.ids.Networks[name] == "" && !stack.Predefined(name) {
+			return fmt.Errorf("there is no network %s, which is external", name)
+		}
 	}
 	_, err := plan.Restore(version, have.ids)
 	return err

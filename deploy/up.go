@@ -149,6 +149,9 @@ func (s *session) changeAll(ctx context.Context, all []*deployment) error {
 		for _, before := range slices.Backward(all[:i]) {
 			if line := before.goBack(ctx); line != "" {
 				told.lines = append(told.lines, line)
+				if told.exit == exitInterrupted {
+					told.problem = "interrupted"
+				}
 			}
 		}
 		return told

@@ -166,7 +166,7 @@ func keyOf(path string) string {
 func (f flattening) walk(path string, value any) {
 	switch value := value.(type) {
 	case map[string]any:
-		if len(value) == 0 && strings.HasPrefix(path, "Mode.") { // Elsewhere, an empty mapping says nothing.
+		if len(value) == 0 && strings.HasPrefix(path, "Mode.") && path != "Mode.Replicated" { // Elsewhere, an empty mapping says nothing.
 			f.leaves[keyOf(path)] = leaf{"{}", "yes"}
 		}
 		for key, below := range value {

@@ -307,7 +307,7 @@ func TestWhatTheEngineAddsIsNoChange(t *testing.T) {
 			p, err := Make(wanted(), current, alone, Options{})
 			So(err, ShouldBeNil)
 			said := strings.Join(texts(p.Lines, false), "\n")
-			So(said, ShouldContainSubstring, "networks.other.target: other (removed)")
+			So(said, ShouldContainSubstring, "networks.other.Target: other (removed)")
 			So(said, ShouldContainSubstring, "ports.53/udp.")
 		})
 		Convey("a change is found also where nobody knows what was sent", func() {

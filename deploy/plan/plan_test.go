@@ -304,6 +304,24 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 			So(err.(*Obstacle).Advice, ShouldNotBeBlank)
 		})
 	}
+	for advice, one := range map[string]struct {
+		changes []func(*Wanted)
+		here    Situation
+	}{
+		"choose another port, by its setting or in the stack file, or remove that service: docker service rm shop": {nil, with(alone, publishing("shop", port(8080, "ingress")))},
+		"choose another name, with NETWORK or in the stack file, or remove it: docker network rm mine":             {[]func(*Wanted){in("mine")}, alone},
+		"change deploy.placement in the stack file, or look at the nodes: docker node ls":                          {nil, swarmOf(drained("n1"))},
+		"ask for fewer, add nodes, or use PUBLISH_MODE=ingress":                                                    {[]func(*Wanted){hostMode, tasks(2)}, alone},
+		"ask for fewer, add nodes, or change deploy.placement.max_replicas_per_node":                               {[]func(*Wanted){tasks(2), func(w *Wanted) { placement(&w.Spec).MaxReplicas = 1 }}, alone},
+		"name a registry that all nodes pull from: REGISTRY=host:port":                                             {nil, swarmOf(n1, n2)},
+		"ask for less in deploy.resources.reservations, or add a node":                                             {[]func(*Wanted){reserve(3e9, 0)}, alone},
+	} {
+		Convey("Who is refused is told: "+advice, t, func() {
+			_, err := Make(wanted(one.changes...), nil, one.here, Options{})
+			So(err, ShouldHaveSameTypeAs, &Obstacle{})
+			So(err.(*Obstacle).Advice, ShouldEqual, advice)
+		})
+	}
 	Convey("What runs already, and is to stay as it is, is not refused", t, func() {
 		p, err := Make(wanted(), deployed(wanted(), alone), with(swarmOf(n1, n2), publishing("shop", port(8080, "ingress"))), Options{Rolling: true})
 		So(err, ShouldBeNil)

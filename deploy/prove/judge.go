@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
@@ -142,7 +143,13 @@ func (w *Watch) note(task engine.Task, hosts map[string]string, mine bool, now t
 			told.New = true
 		}
 		told.Seconds = w.running[task.ID].Sub(w.began).Seconds()
-	case swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateComplete, swarm.TaskStateOrphaned:
+	case swarm.TaskStateRejected:
+		// Engine 28 may cancel the preparation of a task itself, to begin anew.
+		if strings.Contains(task.Status.Err, "context canceled") {
+			return
+		}
+		fallthrough
+	case swarm.TaskStateFailed, swarm.TaskStateComplete, swarm.TaskStateOrphaned:
 		if _, known := w.failed[task.ID]; !known {
 			w.failed[task.ID] = task
 			w.Failed = &task

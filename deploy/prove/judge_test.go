@@ -347,3 +347,16 @@ func TestEvents(t *testing.T) {
 		Convey("A task is named by "+what, t, func() { So(TaskName(one.task, "web", hosts), ShouldEqual, one.want) })
 	}
 }
+
+func TestTaskThatTheEngineGivesUpItself(t *testing.T) {
+	Convey("A task whose preparation the engine has cancelled is no failure: another is on its way", t, func() {
+		watch := NewWatch(Goal{Service: "web", Deploy: "me", Failures: 1}, began)
+		cancelled := fresh("a", swarm.TaskStateRejected)
+		cancelled.Status.Err = "Canceled: context canceled"
+		So(watch.Look(service("me", 1, ""), all(cancelled), hosts, began), ShouldEqual, Wait)
+		So(watch.Failed, ShouldBeNil)
+		refused := fresh("b", swarm.TaskStateRejected)
+		refused.Status.Err = "No such image"
+		So(watch.Look(service("me", 1, ""), all(refused, cancelled), hosts, began), ShouldEqual, Bad)
+	})
+}

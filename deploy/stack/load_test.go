@@ -76,7 +76,8 @@ func TestEnvFiles(t *testing.T) {
 		{"env_file: [a.env, none.env]", "services.web.env_file: there is no file none.env"},
 		{"env_file: app", "invalid env file (app): read app: is a directory"},
 		{"env_file: bad.env", "invalid env file (bad.env): variable 'A B' contains whitespaces"},
-		{"env_file: 3", "services.web.env_file: "},
+		{"env_file: 3", "services.web.env_file: 3 is not the name of a file"},
+		{"env_file: [a.env, {path: b}]", "services.web.env_file: a mapping is not the name of a file"},
 	} {
 		Convey(one.want+" is what is said of "+one.line, t, func() {
 			_, err := loadText(t, web(one.line), beside(t, files), beside(t, map[string]string{"bad.env": "A B=" + hidden}))
