@@ -150,7 +150,9 @@ type flattening struct {
 }
 
 func keyOf(path string) string {
-	path = strings.TrimSuffix(strings.TrimSuffix(path, ".SecretName"), ".ConfigName")
+	if ofContent(path) {
+		path = strings.TrimSuffix(strings.TrimSuffix(path, ".SecretName"), ".ConfigName")
+	}
 	for _, name := range names {
 		if rest, ok := strings.CutPrefix(path, name.path); ok {
 			if name.fields && rest != "" {
@@ -170,10 +172,10 @@ func (f flattening) walk(path string, value any) {
 			f.leaves[keyOf(path)] = leaf{"{}", "yes"}
 		}
 		for key, below := range value {
-			if key == "SecretID" || key == "ConfigID" {
+			if ofContent(path) && (key == "SecretID" || key == "ConfigID") {
 				continue // The name tells all: the data of one never change.
 			}
-			if file, isFile := below.(map[string]any); isFile && key == "File" { // Of a secret or a config.
+			if file, isFile := below.(map[string]any); isFile && key == "File" && ofContent(path) { // Of a secret or a config.
 				f.file(path, file)
 				continue
 			}
@@ -192,6 +194,11 @@ func (f flattening) walk(path string, value any) {
 		}
 		f.leaves[keyOf(path)] = leaf{exact, show(path, value, exact)}
 	}
+}
+
+// ofContent tells whether a path leads into a reference to a secret or a config.
+func ofContent(path string) bool {
+	return strings.HasPrefix(path, "TaskTemplate.ContainerSpec.Secrets.") || strings.HasPrefix(path, "TaskTemplate.ContainerSpec.Configs.")
 }
 
 // file collects how a secret or a config stands in the container, where that is unusual. Its

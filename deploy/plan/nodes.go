@@ -97,6 +97,11 @@ func room(spec swarm.ServiceSpec, here Situation, except string) uint64 {
 	var tasks int64
 	for _, node := range fit(spec, here.Nodes).nodes {
 		fitting := int64(math.MaxInt32)
+		if spec.Mode.Global != nil || len(hostPorts(spec)) > 0 {
+			fitting = 1
+		} else if most := maxReplicas(spec); most > 0 {
+			fitting = int64(most)
+		}
 		if wanted := resources.Reservations.MemoryBytes; wanted > 0 {
 			fitting = min(fitting, free[node.ID].MemoryBytes/wanted)
 		}
@@ -128,7 +133,7 @@ func meets(node swarm.Node, constraint string) bool {
 	var is string
 	switch lower := strings.ToLower(key); {
 	case lower == "node.id":
-		return (node.ID == wanted) == equal
+		is = node.ID
 	case lower == "node.hostname":
 		is = node.Description.Hostname
 	case lower == "node.role":

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 
 	"github.com/docker/cli/cli/compose/types"
@@ -35,9 +36,15 @@ type Content struct {
 	Data     []byte
 }
 
-// Sizes that the swarm takes, in bytes. Sources: moby/swarmkit, MaxSecretSize in
+// String names it, and shows nothing of its data.
+func (c Content) String() string { return string(c.Kind) + " " + c.Name }
+
+// contentName are the names that the swarm takes for secrets and configs.
+var contentName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
+
+// Sizes that the swarm does not take any more, in bytes. Sources: moby/swarmkit, MaxSecretSize in
 // api/validation/secrets.go, and maxConfigSize in manager/controlapi/config.go.
-var largest = map[Kind]int{Secret: 500 << 10, Config: 1000 << 10}
+var limit = map[Kind]int{Secret: 500 << 10, Config: 1000 << 10}
 
 // longestName is how long the name of a secret or a config may be.
 const longestName = 64
@@ -76,8 +83,12 @@ func (c *conversion) content(stack *Stack) error {
 				stack.Warnings = append(stack.Warnings, fmt.Sprintf("%ss.%s: only the name counts, as the %[1]s is external", kind, key))
 			}
 			one.Services = services
-			stack.Contents = append(stack.Contents, one)
 			c.names[kind][key] = one.Name
+			if same := slices.IndexFunc(stack.Contents, func(other Content) bool { return other.Kind == kind && other.Name == one.Name }); same >= 0 {
+				stack.Contents[same].Services = append(stack.Contents[same].Services, services...)
+				continue
+			}
+			stack.Contents = append(stack.Contents, one)
 		}
 	}
 	return nil
@@ -102,11 +113,14 @@ func (c *conversion) read(kind Kind, key string, from types.FileObjectConfig) (C
 		return one, fmt.Errorf("file: %w", err)
 	case len(data) == 0:
 		return one, fmt.Errorf("file: %s is empty, which the swarm does not take", from.File)
-	case len(data) > largest[kind]:
-		return one, fmt.Errorf("file: %s has %d bytes, and a %s has %d at most", from.File, len(data), kind, largest[kind])
+	case len(data) >= limit[kind]:
+		return one, fmt.Errorf("file: %s has %d bytes, and a %s has less than %d", from.File, len(data), kind, limit[kind])
 	}
 	one.Data, one.Template, one.Labels = data, from.TemplateDriver, c.labels(from.Labels)
 	prefix := cmp.Or(from.Name, c.scoped(key))
+	if !contentName.MatchString(prefix) {
+		return one, fmt.Errorf("name: %q is not of letters and digits, with -, _ and . between them", prefix)
+	}
 	if one.Name = prefix + "-" + sum(one); len(one.Name) > longestName {
 		return one, fmt.Errorf("name: %q has %d characters with the hash of the content behind it, and a %s has %d at most: choose a shorter one", one.Name, len(one.Name), kind, longestName)
 	}

@@ -70,7 +70,8 @@ func (c *conversion) add(file map[string]any) {
 }
 
 // keepAll gives back to the services what the loader's merge of several files loses: of two
-// ports of one number, as for TCP and UDP, and of two places for one secret, it keeps one.
+// ports of one number, as for TCP and UDP, and of two places for one secret, it keeps one; and
+// of a network's options those of the first file.
 func (c *conversion) keepAll() {
 	for i := range c.config.Services {
 		service := &c.config.Services[i]
@@ -80,19 +81,35 @@ func (c *conversion) keepAll() {
 		for _, file := range c.files {
 			for _, one := range file.Services {
 				if one.Name == service.Name {
+					for name, network := range one.Networks {
+						keepOptions(service.Networks[name], network)
+					}
 					ports, secrets, configs = append(ports, one.Ports), append(secrets, one.Secrets), append(configs, one.Configs)
 				}
 			}
 		}
 		service.Ports = overlay(ports, func(port types.ServicePortConfig) string {
 			if port.Published == 0 {
-				return fmt.Sprint("to ", port.Target, port.Protocol)
+				return fmt.Sprint("to ", port.Target, cmp.Or(port.Protocol, "tcp"))
 			}
-			return fmt.Sprint(port.Published, port.Protocol)
+			return fmt.Sprint(port.Published, cmp.Or(port.Protocol, "tcp"))
 		})
 		service.Secrets = overlay(secrets, func(one types.ServiceSecretConfig) string { return one.Source })
 		service.Configs = overlay(configs, func(one types.ServiceConfigObjConfig) string { return one.Source })
 	}
+}
+
+// keepOptions adds the options of a service's network in one file to those of all.
+func keepOptions(all, one *types.ServiceNetworkConfig) {
+	if all == nil || one == nil || len(one.DriverOpts) == 0 {
+		return
+	}
+	options := maps.Clone(all.DriverOpts)
+	if options == nil {
+		options = map[string]string{}
+	}
+	maps.Copy(options, one.DriverOpts)
+	all.DriverOpts = options
 }
 
 // overlay merges the lists of several files: the items of a later one replace those of the
@@ -382,7 +399,7 @@ func (c *conversion) attachments(from types.ServiceConfig) ([]swarm.NetworkAttac
 	var list []swarm.NetworkAttachmentConfig
 	on := c.networksOf(from)
 	for _, key := range slices.Sorted(maps.Keys(on)) {
-		if _, declared := c.config.Networks[key]; !declared && key != defaultNetwork {
+		if _, declared := c.config.Networks[key]; !declared && (key != defaultNetwork || c.prefix == "") {
 			return nil, fmt.Errorf("networks: %s is not among the networks at the end of the file", key)
 		}
 		attachment := swarm.NetworkAttachmentConfig{Target: c.networkName(key)}

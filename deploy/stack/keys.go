@@ -65,7 +65,7 @@ var referenceKeys = key{within: map[string]key{
 var serviceKeys = key{within: map[string]key{
 	"build": {within: map[string]key{
 		"context": {}, "dockerfile": {}, "args": {}, "target": {},
-		"cache_from": ignored, "tags": ignored, "labels": refused, "network": refused, "shm_size": refused, "extra_hosts": refused,
+		"cache_from": ignored, "labels": refused, "network": refused, "shm_size": refused, "extra_hosts": refused,
 	}},
 	"cap_add": {}, "cap_drop": {}, "command": {check: words}, "depends_on": {check: dependencies}, "dns": {}, "dns_search": {},
 	"entrypoint": {check: words}, "environment": {}, "extra_hosts": {check: hosts}, "hostname": {}, "image": {},

@@ -191,9 +191,12 @@ func substitute(text string, lookup template.Mapping) (string, error) {
 	return result, fault
 }
 
+// nameless is the end of a message that shows a line of an env_file, which may be a secret.
+var nameless = regexp.MustCompile(`no variable name on line '.*'`)
+
 // plain takes out of an error of the loader what only its makers understand.
 func plain(err error) string {
-	text := strings.Join(strings.Fields(err.Error()), " ")
+	text := nameless.ReplaceAllString(strings.Join(strings.Fields(err.Error()), " "), "a line has no name in front of its =")
 	return strings.NewReplacer("error while interpolating ", "", "failed to cast to expected type: ", "", ".[]", "",
 		"<nil>", "nothing", "decoding failed due to the following error(s): ", "").Replace(text)
 }
