@@ -118,6 +118,11 @@ func (d *deployment) findFinished(ctx context.Context, builder *build.Builder) e
 		d.wanted.Image, d.wanted.Platforms = build.Repository(d.service)+"@"+digest, platforms
 		return d.findHealthCheck(ctx, builder)
 	}
+	if image != nil {
+		if kept, err := d.keepImage(ctx, image); err != nil || kept {
+			return err
+		}
+	}
 	if image == nil {
 		if err := builder.Pull(ctx, d.service.Name, name); err != nil {
 			return err
@@ -137,6 +142,27 @@ func (d *deployment) findFinished(ctx context.Context, builder *build.Builder) e
 	}
 	d.bind(image)
 	return nil
+}
+
+// keepImage keeps the digest and the platforms that run, where the registry cannot be asked and
+// the engine knows that digest under the name.
+func (d *deployment) keepImage(ctx context.Context, image *engine.Image) (bool, error) {
+	if !d.inSwarm() {
+		return false, nil
+	}
+	running, err := d.engine.Service(ctx, d.service.Name)
+	if err != nil || running == nil || running.Spec.TaskTemplate.ContainerSpec == nil {
+		return false, err
+	}
+	runs := running.Spec.TaskTemplate.ContainerSpec.Image
+	if !slices.Contains(image.Digests, runs) {
+		return false, nil
+	}
+	d.wanted.Image = runs
+	if placement := running.Spec.TaskTemplate.Placement; placement != nil && len(placement.Platforms) > 0 {
+		d.wanted.Platforms = placement.Platforms
+	}
+	return true, nil
 }
 
 // bind has the service run where its image is.

@@ -17,6 +17,12 @@ type fitting struct {
 	why   string // how many may not, and why, in the engine's words
 }
 
+// A reason is why some nodes may not run tasks.
+type reason struct {
+	nodes      int
+	one, other string // in words, of one node and of several
+}
+
 // fit chooses the nodes that may run tasks of a Spec, by availability, constraints and platform.
 func fit(spec swarm.ServiceSpec, nodes []swarm.Node) fitting {
 	var found fitting
@@ -33,19 +39,18 @@ func fit(spec swarm.ServiceSpec, nodes []swarm.Node) fitting {
 			found.nodes = append(found.nodes, node)
 		}
 	}
-	var reasons []string
-	for _, one := range []struct {
-		count      int
-		one, other string
-	}{
+	counts := []reason{
 		{unplaced, "scheduling constraints not satisfied on 1 node", "scheduling constraints not satisfied on %d nodes"},
 		{foreign, "unsupported platform on 1 node", "unsupported platform on %d nodes"},
 		{inactive, "1 node not available for new tasks", "%d nodes not available for new tasks"},
-	} {
-		if one.count == 1 {
+	}
+	slices.SortStableFunc(counts, func(a, b reason) int { return b.nodes - a.nodes }) // As the engine does.
+	var reasons []string
+	for _, one := range counts {
+		if one.nodes == 1 {
 			reasons = append(reasons, one.one)
-		} else if one.count > 1 {
-			reasons = append(reasons, fmt.Sprintf(one.other, one.count))
+		} else if one.nodes > 1 {
+			reasons = append(reasons, fmt.Sprintf(one.other, one.nodes))
 		}
 	}
 	found.why = strings.Join(reasons, "; ")

@@ -175,6 +175,10 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 			others++
 			continue
 		}
+		// A global service has a task for a node of another processor, too, which never runs.
+		if service.Spec.Mode.Global != nil && task.Status.State == swarm.TaskStatePending && strings.Contains(task.Status.Err, "unsupported platform") {
+			continue
+		}
 		wanted++
 		switch task.Status.State {
 		case swarm.TaskStateAssigned, swarm.TaskStateAccepted, swarm.TaskStatePreparing, swarm.TaskStateStarting, swarm.TaskStateRunning:

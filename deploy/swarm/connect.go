@@ -37,6 +37,7 @@ type Engine struct {
 	away    atomic.Bool
 	api     *client.Client
 	config  *configfile.ConfigFile
+	silent  map[string]error // registries that could not be asked, by host
 }
 
 // Connect finds the engine as the docker client does: by DOCKER_HOST, by DOCKER_CONTEXT,
@@ -54,7 +55,7 @@ func Connect() (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the engine's address %s cannot be used: %w", host, err)
 	}
-	return &Engine{Host: host, api: api, config: file}, nil
+	return &Engine{Host: host, api: api, config: file, silent: map[string]error{}}, nil
 }
 
 // endpoint is the engine's address, and how to reach it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/swarm"
@@ -61,6 +62,9 @@ func (e *Engine) Resolve(ctx context.Context, name string) (string, []swarm.Plat
 	}
 	var platforms []swarm.Platform
 	for _, one := range found.Platforms {
+		if one.OS == "unknown" {
+			continue // What BuildKit attests, which is no image.
+		}
 		platforms = append(platforms, platform(one.OS, one.Architecture))
 	}
 	return string(found.Descriptor.Digest), platforms, nil
@@ -104,20 +108,36 @@ func (e *Engine) ImagesOf(ctx context.Context, repository string) (map[string][]
 	return images, nil
 }
 
+// askTimeout bounds a question to a registry to which the answer is not needed.
+const askTimeout = 5 * time.Second
+
 // Missing explains why tasks could not be started with an image: nil where they could be.
-// Where they may run on other nodes as well, an image that a registry knows by digest has to
-// be there; else it is enough that this engine has it.
+// Where they may run on other nodes as well, an image that its registry says not to have is
+// missing. A registry that cannot be asked says nothing: then it is enough, as for one node,
+// that this engine has the image.
 func (e *Engine) Missing(ctx context.Context, image string, elsewhere bool) error {
 	byDigest := strings.Contains(image, "@")
-	if !elsewhere || !byDigest {
-		found, err := e.Image(ctx, image)
-		if err != nil || found != nil {
-			return err
+	if elsewhere && byDigest {
+		registry, _, _ := strings.Cut(image, "/")
+		if e.silent[registry] == nil {
+			asked, cancel := context.WithTimeout(ctx, askTimeout)
+			_, _, err := e.Resolve(asked, image)
+			cancel()
+			if err == nil || errdefs.IsNotFound(err) || ctx.Err() != nil {
+				return err
+			}
+			e.silent[registry] = err
 		}
 	}
-	if !byDigest && strings.HasPrefix(image, "sha256:") {
+	found, err := e.Image(ctx, image)
+	switch {
+	case err != nil || found != nil:
+		return err
+	case !byDigest && strings.HasPrefix(image, "sha256:"):
 		return fmt.Errorf("this engine no longer has the image %s", image)
 	}
-	_, _, err := e.Resolve(ctx, image)
+	asked, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	_, _, err = e.Resolve(asked, image)
 	return err
 }
