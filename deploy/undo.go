@@ -24,8 +24,8 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 	if d.back {
 		what = fmt.Sprintf("the rollback of %s to %s", d.service.Name, d.entry.After.Version)
 	}
-	if errors.Is(cause, journal.ErrLost) || errors.Is(context.Cause(ctx), journal.ErrLost) {
-		firm := context.WithoutCancel(ctx)
+	firm := context.WithoutCancel(ctx)
+	if errors.Is(cause, journal.ErrLost) || errors.Is(context.Cause(ctx), journal.ErrLost) || errors.Is(d.mine(firm), journal.ErrLost) {
 		return failed(what+" was stopped: "+journal.ErrLost.Error(), d.serves(firm, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
 	}
 	d.say("going back")
