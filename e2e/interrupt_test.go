@@ -34,13 +34,13 @@ func TestRolling(t *testing.T) {
 		})
 
 		Convey("--plan says what would be done, and does nothing", func() {
-			r := script("copyall.sh --plan", "VERSION=two", "LIMIT_MEMORY=100m")
+			r := script("copyall.sh --plan", "VERSION=planned", "LIMIT_MEMORY=100m")
 			So(r.exit, ShouldEqual, 0)
-			So(r.stdout, ShouldContainSubstring, "==> Plan: remove accountservice one, and create accountservice two\n")
+			So(r.stdout, ShouldContainSubstring, "==> Plan: remove accountservice one, and create accountservice planned\n")
 			So(r.stdout, ShouldContainSubstring, "    deploy.resources.limits.memory: 128MiB → 100MiB\n")
 			So(r.stdout, ShouldContainSubstring, "still to be built")
 			So(containers(t, "accountservice"), ShouldResemble, task)
-			So(docker(t, "images", "--quiet", "someprefix/accountservice:two"), ShouldBeEmpty)
+			So(docker(t, "images", "--quiet", "someprefix/accountservice:planned"), ShouldBeEmpty)
 		})
 	})
 }

@@ -224,7 +224,7 @@ func TestLandscapeOnThreeNodes(t *testing.T) {
 		})
 
 		Convey("an image that was pulled runs by its digest, on any node", func() {
-			So(up.stdout, ShouldContainSubstring, "==> Pulling "+registry+"/quotes\n")
+			So(up.stdout, ShouldContainSubstring, "==> Pulling "+registry+"/quotes@sha256:")
 			So(docker(t, "service", "inspect", "--format", "{{.Spec.TaskTemplate.ContainerSpec.Image}} {{.Spec.TaskTemplate.Placement.Constraints}}", "quotes-service"),
 				ShouldStartWith, registry+"/quotes@sha256:")
 			docker(t, "service", "scale", "--detach", "quotes-service=3")
