@@ -132,7 +132,8 @@ func (s *session) addRecord(ctx context.Context, one *serviceStatus, record jour
 	if record.Held != nil {
 		one.Deploying = record.Held.Error()
 		if now, err := time.Parse(time.RFC3339Nano, s.info.SystemTime); err == nil { // Both times are the engine's.
-			one.Deploying += fmt.Sprintf("; its last sign of life is %d s old", int(now.Sub(record.Held.Beat).Seconds()))
+			age := now.Sub(record.Held.Beat)
+			one.Deploying += fmt.Sprintf("; its last sign of life is %d s old; %s", int(age.Seconds()), record.Held.Outlook(age))
 		}
 	}
 	can := map[int]bool{}

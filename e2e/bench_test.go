@@ -44,7 +44,12 @@ services:
 	}
 	plain := func(int) result { return script("copyall.sh") }
 	image := func() string { return docker(b, "images", "--quiet", "--no-trunc", "someprefix/accountservice:latest") }
-	clean := func(b *testing.B, _ int) { wipe(b) }
+	clean := func(b *testing.B, _ int) { // Without what the engine keeps for a moment of a network that was removed, either.
+		wipe(b)
+		if !eventually(30*time.Second, func() bool { return run(nil, "docker", "network", "inspect", "my_network").exit != 0 }) {
+			b.Error("the network is not gone")
+		}
+	}
 	deployed := func(b *testing.B, _ int) {
 		if r := script("copyall.sh --rolling"); r.exit != 0 {
 			b.Fatalf("copyall.sh: %s", r)

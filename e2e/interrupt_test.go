@@ -52,7 +52,7 @@ func TestLock(t *testing.T) {
 
 		Convey("while somebody deploys it, nobody else can, and is told who it is and what that one does", func() {
 			var refused []result
-			r, _ := during("==> Trying", "copyall.sh", func() result {
+			r, status := during("==> Trying", "copyall.sh", func() result {
 				for _, command := range []string{"copyall.sh --rolling", "rollback.sh", "remove.sh"} {
 					refused = append(refused, script(command, "VERSION=three"))
 				}
@@ -64,6 +64,7 @@ func TestLock(t *testing.T) {
 				So(one.stderr, ShouldContainSubstring, "--wait")
 			}
 			So(refused[2].stderr, ShouldContainSubstring, ": trying the new version") // The beat has told so by then.
+			So(status.stdout, ShouldContainSubstring, ": trying the new version; its last sign of life is ")
 			So(r.exit, ShouldEqual, 0)
 			mustServe(t, url, "two")
 		})
@@ -84,6 +85,7 @@ func TestLock(t *testing.T) {
 			status := script("status.sh").stdout
 			So(status, ShouldContainSubstring, "is being deployed already, by eve on earth")
 			So(status, ShouldContainSubstring, "its last sign of life is ")
+			So(status, ShouldContainSubstring, "the next deploy or rollback is refused")
 			began := time.Now()
 			r := script("copyall.sh --rolling", "VERSION=one")
 			So(time.Since(began), ShouldBeBetween, 30*time.Second, 50*time.Second)
@@ -121,6 +123,7 @@ func TestDeployThatIsKilled(t *testing.T) {
 				status := script("status.sh").stdout
 				So(status, ShouldContainSubstring, " running  new ")
 				So(status, ShouldContainSubstring, "is being deployed already, by ")
+				So(status, ShouldContainSubstring, "takes its place at once, and restores what ran before")
 			}
 			began := time.Now()
 			r := script(it.next, "VERSION=next")

@@ -1,7 +1,7 @@
 #!/bin/sh
-# nodes.sh up|down: two more engines beside the one of engine.sh, each in a network
-# namespace of its own: node2 is 192.168.99.102, with its cable node2 in the bridge nodes,
-# node3 accordingly.
+# nodes.sh up N|down: N nodes, of which the first is the engine of engine.sh. Each other one
+# is an engine in a network namespace of its own: node2 is 192.168.99.102, with its cable
+# node2 in the bridge nodes, node3 accordingly.
 set -eu
 here=$(dirname "$0")
 
@@ -22,19 +22,18 @@ case ${1:-} in
     ip link set eth0-peer master nodes
     # The engine of this namespace drops what it does not forward itself.
     iptables -I FORWARD -i nodes -o nodes -j ACCEPT
-    start_node node2 192.168.99.102
-    start_node node3 192.168.99.103
+    for n in $(seq 2 "$2"); do start_node "node$n" "192.168.99.10$n"; done
     ;;
   down)
-    "$here/dockerd.sh" stop node2
-    "$here/dockerd.sh" stop node3
-    # A namespace goes when its last process has gone, so its cable is not left to it.
-    for name in node2 node3; do
+    for dir in /run/node[2-9]; do
+      name=${dir#/run/}
+      "$here/dockerd.sh" stop "$name"
+      # A namespace goes when its last process has gone, so its cable is not left to it.
       ip link del "$name"
       ip netns del "$name"
+      rm -rf "$dir" # It would think that it is still in a swarm.
     done
     ip link del nodes
-    rm -rf /run/node2 /run/node3 # They would think that they are still in a swarm.
     ;;
   *)
     sed -n 's/^# //p' "$0"

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,11 +13,15 @@ import (
 	"goblog/e2e/prober"
 )
 
-// address of each node, by its name; node1 is the manager.
-var address = map[string]string{"node1": "192.168.99.100", "node2": "192.168.99.102", "node3": "192.168.99.103"}
+// address of each node, by its name; node1 is the engine that the tests talk to.
+var address = map[string]string{"node1": "192.168.99.100"}
 
-// threeNodes makes a swarm of the engine and two more, with a registry, until the test ends.
-func threeNodes(t *testing.T) *registryServer {
+// managers is how many nodes of a larger swarm are managers, for one of them to be lost.
+const managers = 3
+
+// manyNodes makes a swarm of the engine and others, with a registry, until the test ends. A
+// swarm of three nodes has one manager, a larger one has three.
+func manyNodes(t *testing.T, n int) *registryServer {
 	t.Helper()
 	needRegistry(t)
 	t.Setenv("PUBLISH_MODE", "host") // A mesh between network namespaces would need IPVS.
@@ -29,23 +34,34 @@ func threeNodes(t *testing.T) *registryServer {
 			t.Errorf("nodes.sh down: %s", r)
 		}
 	})
-	if r := run(nil, "./nodes.sh", "up"); r.exit != 0 {
+	if r := run(nil, "./nodes.sh", "up", strconv.Itoa(n)); r.exit != 0 {
 		t.Fatalf("nodes.sh up: exit %d: %s", r.exit, r)
 	}
+	address = map[string]string{"node1": "192.168.99.100"}
 	if run(nil, "docker", "node", "ls").exit != 0 {
 		docker(t, "swarm", "init", "--advertise-addr", address["node1"])
 	}
-	token := docker(t, "swarm", "join-token", "--quiet", "worker")
-	for _, node := range []string{"node2", "node3"} {
-		docker(t, "--host", socketOf(node), "swarm", "join", "--token", token, "192.168.99.100:2377")
+	for i := 2; i <= n; i++ {
+		role, node := "worker", fmt.Sprint("node", i)
+		if n > managers && i <= managers {
+			role = "manager"
+		}
+		docker(t, "--host", socketOf(node), "swarm", "join", "--token", docker(t, "swarm", "join-token", "--quiet", role), "192.168.99.100:2377")
+		address[node] = fmt.Sprint("192.168.99.10", i)
 	}
-	if !eventually(10*time.Second, func() bool { return readyNodes() == 3 }) {
+	if !eventually(20*time.Second, func() bool { return readyNodes() == n }) {
 		t.Fatal("the nodes are not ready")
 	}
 	return server
 }
 
-// socketOf is where the engine of node2 or node3 answers.
+// threeNodes makes a swarm of one manager and two workers.
+func threeNodes(t *testing.T) *registryServer {
+	t.Helper()
+	return manyNodes(t, 3)
+}
+
+// socketOf is where the engine of another node answers.
 func socketOf(node string) string { return "unix:///run/" + node + "/docker.sock" }
 
 // readyNodes is how many nodes the manager hears of; none while it does not answer.

@@ -1,6 +1,21 @@
 // Package journal keeps the history of a service: its deploys, and what each of them
 // replaced. It also holds the lock that lets one deploy of a service run at a time. Both
 // are docker configs in the swarm, so any manager and any machine sees them.
+//
+// A deploy that lives keeps its lock:
+//   - The swarm creates a config of a name only once, so of several takers one wins.
+//   - The holder moves a beat, a label of the lock, every 5 s. Whoever wants the lock looks at
+//     it once a second, and takes it only after 30 looks in which it did not move. Looks are
+//     counted: no clock of two machines is compared, and who was asleep has not looked.
+//   - A swarm that does not answer, without a leader say, is no look: its error ends the watch.
+//   - A process of the watcher's own machine is known to be gone by its start time, boot and
+//     pid namespace, so a pid that is used again is not taken for it.
+//
+// One that was asleep, or cut off for longer than that, is taken for dead though it lives. Its
+// lock is removed by its id, so it cannot take the next one's for its own. It looks for its
+// lock before each change, and ends without undoing anything. The one change that it had
+// decided on may still arrive: an update carries the version that was read, a removal the id,
+// and a creation fails where there is a service: none touches what the next deploy has made.
 package journal
 
 import (

@@ -87,6 +87,18 @@ func (e *HeldError) Advice() string {
 	return "deploy again when it has ended, or wait for it: --wait"
 }
 
+// Outlook is what the next deploy or rollback will do about a holder whose beat is of an age,
+// by the swarm's clock. It is a guess: only who watches the beat decides.
+func (e *HeldError) Outlook(age time.Duration) string {
+	switch {
+	case isGone(e.process):
+		return "its process has ended, so the next deploy or rollback takes its place at once, and restores what ran before"
+	case age > deadAfter:
+		return fmt.Sprintf("it seems to have died: the next deploy or rollback watches it for %d s, and then takes its place, and restores what ran before", int(deadAfter.Seconds()))
+	}
+	return "the next deploy or rollback is refused, or waits for it: --wait"
+}
+
 // ErrLost tells that somebody else has taken the lock, as this process seemed to be dead.
 var ErrLost = errors.New("another deploy took this one for dead, and goes on in its place")
 

@@ -129,6 +129,26 @@ func TestLock(t *testing.T) {
 	})
 }
 
+func TestOutlook(t *testing.T) {
+	Convey("What the next deploy will do follows from the holder's process, and from the age of its beat", t, func() {
+		ended := exec.Command("true")
+		So(ended.Start(), ShouldBeNil)
+		process := process(ended.Process.Pid)
+		So(ended.Wait(), ShouldBeNil)
+		for _, it := range []struct {
+			process string
+			age     time.Duration
+			wanted  string
+		}{
+			{"another-boot pid:[1] 1 1", 29 * time.Second, "is refused, or waits for it: --wait"},
+			{"another-boot pid:[1] 1 1", 31 * time.Second, "watches it for 30 s, and then takes its place"},
+			{process, time.Second, "takes its place at once"},
+		} {
+			So((&HeldError{process: it.process}).Outlook(it.age), ShouldContainSubstring, it.wanted)
+		}
+	})
+}
+
 func TestHolderThatMayBeDead(t *testing.T) {
 	ctx := context.Background()
 	Convey("Given the lock of a process on another machine", t, func() {

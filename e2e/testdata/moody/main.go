@@ -28,6 +28,9 @@ func main() {
 	}
 	fmt.Println("Starting moody", version)
 	mood, _, _ := strings.Cut(version, ".")
+	if who := os.Getenv("WHO"); who != "" && !strings.HasPrefix(os.Getenv("SERVICE"), who) {
+		mood = "good" // Of several services, another one has the mood.
+	}
 	inService := !strings.HasSuffix(os.Getenv("SERVICE"), "-trial")
 	healthy := func() bool { return true }
 	body, status := account, http.StatusOK
