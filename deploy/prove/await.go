@@ -7,6 +7,7 @@ import (
 
 	"github.com/moby/moby/api/types/swarm"
 
+	"goblog/deploy/plan"
 	"goblog/deploy/progress"
 	"goblog/deploy/stack"
 	engine "goblog/deploy/swarm"
@@ -47,6 +48,9 @@ func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verif
 			return nil, watch.timeout(ctx, e, err, hosts, seen)
 		}
 		seen = tasks
+		if watch.Down, err = down(ctx, e, service, tasks); err != nil {
+			return nil, watch.timeout(ctx, e, err, hosts, seen)
+		}
 		verdict := watch.Look(service, tasks, hosts, time.Now())
 		out.Tasks(watch.Tasks)
 		switch verdict {
@@ -106,6 +110,15 @@ func state(ctx context.Context, e *engine.Engine, name string) (*swarm.Service, 
 	}
 	tasks, err := e.Tasks(ctx, service.ID)
 	return service, tasks, err
+}
+
+// down are the nodes that are down and would run tasks of a service, where some lack a node.
+func down(ctx context.Context, e *engine.Engine, service *swarm.Service, tasks []engine.Task) ([]swarm.Node, error) {
+	if service == nil || none(service) || !Lack(tasks) {
+		return nil, nil
+	}
+	nodes, err := e.Nodes(ctx)
+	return plan.Down(service.Spec, nodes), err
 }
 
 // failure explains a bad verdict by the task that failed last.
