@@ -24,7 +24,8 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 	if d.back {
 		what = fmt.Sprintf("the rollback of %s to %s", d.service.Name, d.entry.After.Version)
 	}
-	firm := context.WithoutCancel(ctx)
+	firm, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.undoTimeout())
+	defer cancel()
 	if errors.Is(cause, journal.ErrLost) || errors.Is(context.Cause(ctx), journal.ErrLost) || errors.Is(d.mine(firm), journal.ErrLost) {
 		return failed(what+" was stopped: "+journal.ErrLost.Error(), d.serves(firm, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
 	}
@@ -38,12 +39,23 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 	default:
 		d.explain(cause)
 	}
-	ctx = context.WithoutCancel(ctx)
-	told, _ := d.putBack(ctx)
-	if err := d.end(ctx, journal.Failed); err != nil {
-		d.out.Warn(err.Error())
+	told, _ := d.putBack(firm)
+	if err := d.end(context.WithoutCancel(ctx), journal.Failed); err != nil {
+		d.out.Warn(d.notNoted(err))
 	}
-	return &outcome{exit, problem + "; " + told, nil}
+	out := &outcome{exit, problem + "; " + told, nil}
+	if d.engine.Gone() {
+		out.lines = []string{elsewhere, "what runs may be half changed: the next deploy or rollback restores what ran before"}
+	}
+	return out
+}
+
+// elsewhere is the advice for an engine that went away.
+const elsewhere = "start the engine again, or point DOCKER_HOST or the docker context to another manager of the swarm"
+
+// notNoted says that the history does not know how the deploy ended.
+func (d *deployment) notNoted(err error) string {
+	return fmt.Sprintf("the history of %s does not know how this ended, so the next deploy or rollback restores what ran before: %v", d.service.Name, err)
 }
 
 // explain says why something failed: a failed proof with its evidence.
@@ -64,7 +76,7 @@ func (d *deployment) goBack(ctx context.Context) string {
 	ctx = engine.Patient(context.WithoutCancel(ctx))
 	told, _ := d.putBack(ctx)
 	if err := d.end(ctx, journal.Failed); err != nil {
-		d.out.Warn(err.Error())
+		d.out.Warn(d.notNoted(err))
 	}
 	return d.service.Name + " went back as well: " + told
 }
@@ -76,13 +88,24 @@ const stuck = 8 * time.Second
 // errNotBack tells that what ran before could not be put back, or does not work.
 var errNotBack = errors.New("what ran before is not back")
 
-// putBack puts back what ran before, proves it, and says what serves now. It has a
-// deadline of its own.
-func (d *deployment) putBack(ctx context.Context) (string, error) {
-	timeout := d.entry.After.Timeout
+// undoTimeout is what going back gets: as much as either version, and no less than the
+// election of a leader leaves something of.
+func (d *deployment) undoTimeout() time.Duration {
+	timeout := max(d.entry.After.Timeout, leastUndo)
 	if d.current != nil {
 		timeout = max(d.current.Timeout, timeout)
 	}
+	return timeout
+}
+
+// leastUndo is the least that going back gets. A new leader takes 10.5 s, and then 15 s to
+// find a node down.
+const leastUndo = 40 * time.Second
+
+// putBack puts back what ran before, proves it, and says what serves now. It has a
+// deadline of its own.
+func (d *deployment) putBack(ctx context.Context) (string, error) {
+	timeout := d.undoTimeout()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	now, err := d.engine.Service(ctx, d.service.Name)
@@ -127,6 +150,9 @@ func (d *deployment) putBack(ctx context.Context) (string, error) {
 	}
 	if err != nil {
 		d.explain(err)
+		if d.engine.Gone() {
+			return fmt.Sprintf("whether version %s is back is not known: %v", d.current.Version, err), errNotBack
+		}
 		return fmt.Sprintf("version %s does not do what it should, either: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify)), errNotBack
 	}
 	return fmt.Sprintf("version %s is back: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify)), nil

@@ -33,6 +33,9 @@ var away = []string{
 	"no such file or directory", "context deadline exceeded", "Client.Timeout exceeded", "rpc error: code = Unavailable", "rpc error: code = DeadlineExceeded", "i/o timeout",
 }
 
+// IsUnreachable tells whether an error means that nobody answers where the engine should be.
+func IsUnreachable(err error) bool { return client.IsErrConnectionFailed(err) }
+
 // Away tells whether an error may pass by itself.
 func Away(err error) bool {
 	switch {
@@ -54,10 +57,9 @@ const pause = 200 * time.Millisecond
 
 // call makes a call that may be made twice, and again where it is to be repeated.
 func call[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, Options) (Result, error), options Options) (Result, error) {
-	var wait wait
 	for {
 		found, err := do(ctx, options)
-		if !wait.again(ctx, e, err) {
+		if !e.again(ctx, err) {
 			return found, err
 		}
 	}
@@ -68,28 +70,28 @@ func callOn[Options, Result any](ctx context.Context, e *Engine, do func(context
 	return call(ctx, e, func(ctx context.Context, options Options) (Result, error) { return do(ctx, id, options) }, options)
 }
 
-// longest is how long an engine is waited for by a caller that sets no deadline.
+// longest is how long an engine may be away for callers that set no deadline, for all of them
+// together: it will not come back for the next one, either.
 const longest = time.Minute
 
-// A wait is that of one call for an engine that is away.
-type wait struct{ since time.Time }
+// Gone tells whether the engine was still away when it was waited for last.
+func (e *Engine) Gone() bool { return e.away.Load() != nil }
 
 // again tells whether a call is to be repeated, after a pause. That the engine is away is
 // said once, however many calls wait for it.
-func (w *wait) again(ctx context.Context, e *Engine, err error) bool {
+func (e *Engine) again(ctx context.Context, err error) bool {
 	if !patient(ctx, err) {
-		if err == nil {
-			e.away.Store(false)
+		if err == nil || ctx.Err() == nil && !Away(err) { // An error is an answer, too.
+			e.away.Store(nil)
 		}
 		return false
 	}
-	if !e.away.Swap(true) && e.Waiting != nil {
+	now := time.Now()
+	if e.away.CompareAndSwap(nil, &now) && e.Waiting != nil {
 		e.Waiting(err)
 	}
-	if w.since.IsZero() {
-		w.since = time.Now()
-	}
-	if _, bounded := ctx.Deadline(); !bounded && time.Since(w.since) > longest {
+	since := e.away.Load()
+	if _, bounded := ctx.Deadline(); !bounded && since != nil && now.Sub(*since) > longest {
 		return false
 	}
 	select {
