@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/moby/moby/api/types/mount"
@@ -124,29 +125,8 @@ func (d *deployment) putBack(ctx context.Context) (string, error) {
 	if err == nil {
 		err = d.restore(ctx, now, spec)
 	}
-	goal := prove.Goal{Service: d.service.Name, Deploy: spec.Labels[journal.LabelDeploy], Failures: 3, Living: true}
 	if err == nil {
-		// A swarm can block itself: a task that waits to be started anew has the
-		// host-mode port that the old one needs, or the update goes no further as its next
-		// task waits for a node that is down. So the first try gets half the time.
-		half, cancel := context.WithTimeout(ctx, timeout/2)
-		first := goal
-		first.Stuck = stuck
-		_, err = d.await(half, first, d.current.Verify)
-		cancel()
-		var failure *prove.Failure
-		if errors.As(err, &failure) && !failure.Healthy && now != nil && d.updates(now, spec) {
-			d.out.Step("It gets no further: creating %s %s anew", d.service.Name, d.current.Version)
-			if err = d.mine(ctx); err == nil {
-				err = d.removeAtOnce(ctx, now.ID, killable(now.Spec))
-			}
-			if err == nil {
-				_, err = d.engine.Create(ctx, spec, journal.LabelDeploy)
-			}
-			if err == nil {
-				_, err = d.await(ctx, goal, d.current.Verify)
-			}
-		}
+		err = d.proveBack(ctx, now, spec, timeout/2)
 	}
 	if err != nil {
 		d.explain(err)
@@ -156,6 +136,44 @@ func (d *deployment) putBack(ctx context.Context) (string, error) {
 		return fmt.Sprintf("version %s does not do what it should, either: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify)), errNotBack
 	}
 	return fmt.Sprintf("version %s is back: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify)), nil
+}
+
+// proveBack proves that a Spec that was put back works. A swarm can block itself: a task that
+// waits to be started anew has the host-mode port that the old one needs, or an update goes no
+// further as its next task waits for a node that is down. So the first try gets only some time.
+func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swarm.ServiceSpec, first time.Duration) error {
+	goal := prove.Goal{Service: d.service.Name, Deploy: spec.Labels[journal.LabelDeploy], Failures: 3, Living: true}
+	if now == nil || !d.updates(now, spec) { // It has been created anew.
+		_, err := d.await(ctx, goal, d.current.Verify)
+		return err
+	}
+	goal.Stuck = stuck
+	within, cancel := context.WithTimeout(ctx, first)
+	_, err := d.await(within, goal, d.current.Verify)
+	cancel()
+	var failure *prove.Failure
+	if errors.As(err, &failure) && failure.Down {
+		d.out.Step("The update waits for a node that is down: sending it again, for the other nodes")
+		if err = d.restart(ctx, spec); err == nil {
+			_, err = d.await(ctx, goal, d.current.Verify)
+		}
+	}
+	if !errors.As(err, &failure) || failure.Healthy {
+		return err
+	}
+	d.out.Step("It gets no further: creating %s %s anew", d.service.Name, d.current.Version)
+	if err := d.mine(ctx); err != nil {
+		return err
+	}
+	if err := d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err != nil {
+		return err
+	}
+	if _, err := d.engine.Create(ctx, spec, journal.LabelDeploy); err != nil {
+		return err
+	}
+	goal.Stuck = 0
+	_, err = d.await(ctx, goal, d.current.Verify)
+	return err
 }
 
 // takeAway removes what a first deploy has created, and nothing that somebody else has.
@@ -215,6 +233,30 @@ func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm
 		return nil
 	}
 	return d.engine.Update(ctx, now, spec, journal.LabelDeploy, true)
+}
+
+// restart has the swarm begin an update anew that has sent its Spec: it does so for another
+// label. Only tasks of the other version are updated then, not the one that waits.
+func (d *deployment) restart(ctx context.Context, spec swarm.ServiceSpec) error {
+	other := spec
+	other.Labels = maps.Clone(spec.Labels)
+	other.Labels[journal.LabelAgain] = "yes"
+	for _, one := range []swarm.ServiceSpec{other, spec} {
+		if err := d.mine(ctx); err != nil {
+			return err
+		}
+		now, err := d.engine.Service(ctx, spec.Name)
+		if err != nil {
+			return err
+		}
+		if now == nil {
+			return fmt.Errorf("somebody removed service %s meanwhile", spec.Name)
+		}
+		if err := d.engine.Update(ctx, now, one, journal.LabelAgain, true); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // updates tells whether a service can go back by an update: it is the one that ran before,

@@ -37,6 +37,7 @@ const (
 	LabelDeploy  = "deploy.id"      // of the deploy that made the Spec
 	LabelEntry   = "deploy.entry"   // number of the history's entry
 	LabelVersion = "deploy.version" // for people
+	LabelAgain   = "deploy.again"   // for a moment, where an update that is stuck is begun anew
 	// LabelScripts is on services that shell scripts deployed before there was this program.
 	LabelScripts = "copyall.arguments"
 )
@@ -290,7 +291,7 @@ func (h History) Reachable(current *Snapshot, keep int) []*Snapshot {
 func (s *Snapshot) key() string {
 	spec := s.Spec
 	spec.Labels = maps.Clone(spec.Labels)
-	for _, own := range []string{LabelDeploy, LabelEntry, LabelVersion} {
+	for _, own := range []string{LabelDeploy, LabelEntry, LabelVersion, LabelAgain} {
 		delete(spec.Labels, own)
 	}
 	if len(spec.Labels) == 0 {

@@ -25,6 +25,8 @@ type Failure struct {
 	Lines  []string // the evidence, for people
 	// Healthy tells that all tasks run, and it is the answer that is not right.
 	Healthy bool
+	// Down tells that a task waits for a node that is down.
+	Down bool
 }
 
 func (f *Failure) Error() string { return f.Reason }
@@ -123,7 +125,7 @@ func down(ctx context.Context, e *engine.Engine, service *swarm.Service, tasks [
 
 // failure explains a bad verdict by the task that failed last.
 func (w *Watch) failure(ctx context.Context, e *engine.Engine, tasks []engine.Task, hosts map[string]string) *Failure {
-	f := &Failure{Reason: w.Reason}
+	f := &Failure{Reason: w.Reason, Down: len(w.Down) > 0}
 	task := w.Failed
 	for i := range tasks {
 		if task == nil && tasks[i].UpToDate && tasks[i].Status.State != swarm.TaskStateRunning {

@@ -64,17 +64,17 @@ func TestNodesThatAreDown(t *testing.T) {
 		}, ""},
 		"what goes back is back when it runs on the living nodes": {undo, []glance{
 			{0, away, all(fresh("a", running), homeless), Wait},
-			{2 * second, away, all(fresh("a", running), homeless), Wait},
-			{3 * second, away, all(fresh("a", running), homeless), Well},
+			{4 * second, away, all(fresh("a", running), homeless), Wait},
+			{5 * second, away, all(fresh("a", running), homeless), Well},
 		}, ""},
 		"what goes back is not back where a task of the other version runs": {undo, []glance{
 			{0, away, all(task("n", running, running, false), homeless), Wait},
-			{9 * second, away, all(task("n", running, running, false), homeless), Wait},
-			{10 * second, away, all(task("n", running, running, false), homeless), Bad},
+			{4 * second, away, all(task("n", running, running, false), homeless), Wait},
+			{5 * second, away, all(task("n", running, running, false), homeless), Bad},
 		}, "node2 is down"},
 		"what goes back is not back where nothing runs": {undo, []glance{
 			{0, away, all(homeless, homeless), Wait},
-			{10 * second, away, all(homeless, homeless), Bad},
+			{5 * second, away, all(homeless, homeless), Bad},
 		}, "0 of 2 tasks of web run"},
 		"a trial on the node that is down ends with it": {trial, []glance{
 			{0, away, all(ends("n2")), Wait},

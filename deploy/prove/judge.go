@@ -125,7 +125,7 @@ func gaveUp(state swarm.UpdateState) bool {
 // restarted. livingPatience is the same where it is enough that the other nodes do their part.
 const (
 	lostPatience   = 10 * time.Second
-	livingPatience = 3 * time.Second
+	livingPatience = 5 * time.Second
 )
 
 // portPatience is for how long a port may belong to another container. A new leader forgets
@@ -239,12 +239,11 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 		w.lost = time.Time{}
 	} else if w.lost.IsZero() {
 		w.lost = now
-	} else if w.goal.Living && others == 0 && running > 0 && running == settled && running+homeless >= wanted {
-		if now.Sub(w.lost) >= livingPatience {
+	} else if waited := now.Sub(w.lost); w.goal.Living && waited >= livingPatience || waited >= lostPatience {
+		if w.goal.Living && others == 0 && running > 0 && running == settled && running+homeless >= wanted {
 			w.Reason = ""
 			return Well
 		}
-	} else if now.Sub(w.lost) >= lostPatience {
 		return Bad
 	}
 	if waiting == nil || waiting.Status.State != swarm.TaskStatePending || waiting.Status.Err == "" {

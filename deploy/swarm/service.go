@@ -37,16 +37,21 @@ func (e *Engine) Services(ctx context.Context) ([]swarm.Service, error) {
 
 // Create creates a service and returns its id. Other nodes get this user's credentials
 // for the image's registry. own is a label that only this caller's Spec bears: by it, a
-// service is recognised that was created although the call failed.
+// service is recognised that was created although the call failed. A manager that lost its
+// leader may even send it twice by itself, and then says that it is there already.
 func (e *Engine) Create(ctx context.Context, spec swarm.ServiceSpec, own string) (string, error) {
 	for {
 		made, err := e.api.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: spec, EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image)})
-		if !e.again(ctx, err) {
+		away := e.again(ctx, err)
+		if !away && !errdefs.IsConflict(err) {
 			return made.ID, wrap(err, "create service %s", spec.Name)
 		}
-		there, err := e.Service(ctx, spec.Name)
-		if err != nil || there != nil && there.Spec.Labels[own] == spec.Labels[own] {
-			return idOf(there), err
+		there, unknown := e.Service(ctx, spec.Name)
+		if unknown != nil || there != nil && there.Spec.Labels[own] == spec.Labels[own] {
+			return idOf(there), unknown
+		}
+		if !away {
+			return "", wrap(err, "create service %s", spec.Name)
 		}
 	}
 }
