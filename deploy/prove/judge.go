@@ -128,9 +128,16 @@ const (
 	livingPatience = 5 * time.Second
 )
 
-// portPatience is for how long a port may belong to another container. A new leader forgets
-// the tasks of a service that was removed, though their containers still come to their end.
-const portPatience = 20 * time.Second
+// leavePatience is for how long another container may be in the way. A new leader forgets the
+// tasks of a service that was removed, though their containers end only when it has been
+// heard on each node: until then they have their ports and their addresses.
+const leavePatience = 30 * time.Second
+
+// inTheWay tells whether a task failed as another container has its port, or its address on a
+// network. A port that some other process has is told in other words, and nobody leaves it.
+func inTheWay(err string) bool {
+	return strings.Contains(err, "port is already allocated") || strings.HasSuffix(err, "starting container failed: Address already in use")
+}
 
 // afterFailure is how long a task must run where another has failed before.
 const afterFailure = 5 * time.Second
@@ -156,7 +163,7 @@ func (w *Watch) note(task engine.Task, hosts map[string]string, mine bool, now t
 		Seconds: now.Sub(w.began).Seconds(), Error: task.Status.Err,
 	}
 	wanted := stays(task)
-	if strings.Contains(task.Status.Err, "port is already allocated") && (w.excused[task.ID] || now.Sub(w.began) < portPatience) {
+	if inTheWay(task.Status.Err) && (w.excused[task.ID] || now.Sub(w.began) < leavePatience) {
 		w.excused[task.ID] = true
 		return
 	}
