@@ -97,8 +97,10 @@ func TestChaos(t *testing.T) {
 		ready(t)
 	}
 	fmt.Printf("==> chaos: %d rounds on %d nodes; once more: make chaos CHAOS_SEED=%d CHAOS_ROUNDS=%[1]d CHAOS_NODES=%[2]d\n", rounds, nodes, seed)
-	if r := script(c.files("copyall.sh"), c.settings("good.0")...); r.exit != 0 {
-		t.Fatal(r)
+	for _, version := range []string{"good.first", "good.0m"} { // There is something to go back to.
+		if r := script(c.files("copyall.sh"), c.settings(version)...); r.exit != 0 {
+			t.Fatal(r)
+		}
 	}
 	began := time.Now()
 	for c.round = 1; c.round <= rounds; c.round++ {
@@ -124,6 +126,9 @@ func TestChaos(t *testing.T) {
 	fmt.Printf("\nchaos: %d of %d rounds passed, seed %d, %d nodes, %.0f s; %s; exit codes %v\n", c.passed, rounds, seed, nodes, time.Since(began).Seconds(), strings.Join(told, ", "), c.verdicts)
 }
 
+// asleep stands for the exit code of a deploy that has not ended.
+const asleep = -2
+
 // play is one round: a deploy, a fault in the middle of it, and the deploy that mends all.
 func (c *chaos) play(kind, only, mood, who string, what fault, after time.Duration) {
 	probe, err := prober.Start(c.url(6767), firstAccount)
@@ -136,19 +141,21 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 		flags = only
 	}
 	out, ended := c.start(kind+flags, append(c.settings(mood+"."+strconv.Itoa(c.round)), "WHO="+who)...)
-	late := false
+	exit, late := asleep, false
 	select {
 	case <-time.After(after):
-	case <-ended:
+	case exit = <-ended:
 		late = true // It was over before.
 	}
 	what.strike(c)
-	exit := -2
-	if what.name != "SIGSTOP" || late {
+	if !late && what.name != "SIGSTOP" {
 		select {
 		case exit = <-ended:
 		case <-time.After(4 * time.Minute):
 			c.signal(syscall.SIGKILL)
+			if what.lift != nil {
+				what.lift(c)
+			}
 			So("the deploy does not end: "+out.String(), ShouldBeEmpty)
 		}
 	}
@@ -173,7 +180,7 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 	case 1, 130:
 		So(said, ShouldContainSubstring, "error: ")
 	default: // Killed, or asleep.
-		So(exit, ShouldBeIn, -1, -2)
+		So(exit, ShouldBeIn, -1, asleep)
 	}
 	if exit >= 0 && !what.others && !late && what.spares {
 		So(get(c.url(6767)), ShouldEqual, firstAccount)

@@ -54,10 +54,9 @@ const pause = 200 * time.Millisecond
 
 // call makes a call that may be made twice, and again where it is to be repeated.
 func call[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, Options) (Result, error), options Options) (Result, error) {
-	var wait wait
 	for {
 		found, err := do(ctx, options)
-		if !wait.again(ctx, e, err) {
+		if !e.again(ctx, err) {
 			return found, err
 		}
 	}
@@ -68,29 +67,27 @@ func callOn[Options, Result any](ctx context.Context, e *Engine, do func(context
 	return call(ctx, e, func(ctx context.Context, options Options) (Result, error) { return do(ctx, id, options) }, options)
 }
 
-// longest is how long an engine is waited for by a caller that sets no deadline.
+// longest is how long an engine is waited for by callers that set no deadline, all together:
+// what a deploy does at its very end is not worth a wait each.
 const longest = time.Minute
-
-// A wait is that of one call for an engine that is away.
-type wait struct{ since time.Time }
 
 // again tells whether a call is to be repeated, after a pause. That the engine is away is
 // said once, however many calls wait for it.
-func (w *wait) again(ctx context.Context, e *Engine, err error) bool {
+func (e *Engine) again(ctx context.Context, err error) bool {
 	if !patient(ctx, err) {
 		if err == nil {
-			e.away.Store(false)
+			e.away.Store(nil)
 		}
 		return false
 	}
-	if !e.away.Swap(true) && e.Waiting != nil {
+	now := time.Now()
+	if e.away.CompareAndSwap(nil, &now) && e.Waiting != nil {
 		e.Waiting(err)
 	}
-	if w.since.IsZero() {
-		w.since = time.Now()
-	}
-	if _, bounded := ctx.Deadline(); !bounded && time.Since(w.since) > longest {
-		return false
+	if since := e.away.Load(); since != nil && time.Since(*since) > longest {
+		if _, bounded := ctx.Deadline(); !bounded {
+			return false
+		}
 	}
 	select {
 	case <-ctx.Done():

@@ -42,7 +42,6 @@ func IsTaken(err error) bool { return errdefs.IsConflict(err) }
 // other labels of it at the same time.
 func (e *Engine) LabelConfig(ctx context.Context, id string, labels map[string]string) error {
 	var err error
-	var wait wait
 	for range 10 {
 		var found client.ConfigInspectResult
 		if found, err = callOn(ctx, e, e.api.ConfigInspect, id, client.ConfigInspectOptions{}); err != nil {
@@ -54,7 +53,7 @@ func (e *Engine) LabelConfig(ctx context.Context, id string, labels map[string]s
 		}
 		maps.Copy(spec.Labels, labels)
 		_, err = e.api.ConfigUpdate(ctx, id, client.ConfigUpdateOptions{Version: found.Config.Version, Spec: spec})
-		if !wait.again(ctx, e, err) && (err == nil || !strings.Contains(err.Error(), outOfSequence)) {
+		if !e.again(ctx, err) && (err == nil || !strings.Contains(err.Error(), outOfSequence)) {
 			break
 		}
 	}

@@ -34,7 +34,7 @@ type Engine struct {
 	Host string
 	// Waiting is called when a call begins to wait for an engine that is away; nil: nothing is said.
 	Waiting func(error)
-	away    atomic.Bool
+	away    atomic.Pointer[time.Time] // since when; nil: it is there
 	api     *client.Client
 	config  *configfile.ConfigFile
 	silent  map[string]error // registries that could not be asked, by host

@@ -39,10 +39,9 @@ func (e *Engine) Services(ctx context.Context) ([]swarm.Service, error) {
 // for the image's registry. own is a label that only this caller's Spec bears: by it, a
 // service is recognised that was created although the call failed.
 func (e *Engine) Create(ctx context.Context, spec swarm.ServiceSpec, own string) (string, error) {
-	var wait wait
 	for {
 		made, err := e.api.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: spec, EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image)})
-		if !wait.again(ctx, e, err) {
+		if !e.again(ctx, err) {
 			return made.ID, wrap(err, "create service %s", spec.Name)
 		}
 		there, err := e.Service(ctx, spec.Name)
@@ -68,14 +67,13 @@ func idOf(service *swarm.Service) string {
 // service, too, while it updates it, so its version alone tells nothing. Without fresh
 // credentials the engine keeps those that it has. own is as for Create.
 func (e *Engine) Update(ctx context.Context, service *swarm.Service, spec swarm.ServiceSpec, own string, over bool) error {
-	var wait wait
 	for range 10 {
 		_, err := e.api.ServiceUpdate(ctx, service.ID, client.ServiceUpdateOptions{
 			Version: service.Version, Spec: spec,
 			EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image),
 			RegistryAuthFrom:    swarm.RegistryAuthFromSpec,
 		})
-		if repeated := wait.again(ctx, e, err); !repeated && (err == nil || !strings.Contains(err.Error(), outOfSequence)) {
+		if repeated := e.again(ctx, err); !repeated && (err == nil || !strings.Contains(err.Error(), outOfSequence)) {
 			return wrap(err, "update service %s", spec.Name)
 		}
 		again, err := e.Service(ctx, service.ID)
