@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -169,6 +170,7 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 	So(eventually(60*time.Second, managerAnswers), ShouldBeTrue)
 	said := out.String()
 	c.verdicts[strconv.Itoa(exit)]++
+	fmt.Printf("\n    exit %d: %s\n    ", exit, last(said))
 
 	// What it said last is true.
 	if claim := regexp.MustCompile(`accountservice (\S+) serves`).FindAllStringSubmatch(last(said), -1); claim != nil && !what.others && !late {
@@ -244,11 +246,25 @@ func (c *chaos) nothingLeft() {
 	}
 	So(docker(c.t, "volume", "ls", "--quiet", "--filter", "dangling=true"), ShouldBeEmpty)
 	So(lines(docker(c.t, "network", "ls", "--filter", "driver=overlay", "--format", "{{.Name}}")), ShouldHaveLength, 2) // The ingress, too.
-	contexts, err := os.ReadDir(repository("build"))
-	So(err, ShouldBeNil)
-	for _, one := range contexts {
-		So(one.Name(), ShouldNotStartWith, "image.")
+	So(eventually(10*time.Second, func() bool { return abandoned() == "" }), ShouldBeTrue)
+}
+
+// abandoned is a directory of a build that no process holds any more. Others may be building
+// in this checkout, too.
+func abandoned() string {
+	found, _ := filepath.Glob(repository("build", "work.*"))
+	for _, dir := range found {
+		file, err := os.Open(dir)
+		if err != nil {
+			continue // It has just gone.
+		}
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		file.Close()
+		if err == nil {
+			return dir
+		}
 	}
+	return ""
 }
 
 // start starts one of the project's scripts in a process group of its own. Its exit code

@@ -28,8 +28,9 @@ type Builder struct {
 	BaseImage string // that the Dockerfile builds on
 	Say       func(format string, arguments ...any)
 
-	found  *base
-	copies string // directory of this process's own copies of binaries, by service
+	found *base
+	work  string   // directory of what only this process needs: its copies of binaries, by service, and contexts
+	held  *os.File // the same, locked as long as this process lives
 }
 
 // base is the image to build on, as it was found.
@@ -95,12 +96,48 @@ func (b *Builder) Compile(ctx context.Context, service stack.Service) error {
 		os.Remove(binary) // Nothing stale is left to ship.
 		return failed(ctx, err, "go build of "+source+" failed", said, "mend what the compiler says above")
 	}
-	if b.copies == "" {
-		if b.copies, err = os.MkdirTemp(filepath.Dir(binary), "compiled."); err != nil {
-			return err
+	if err := b.makeWork(); err != nil {
+		return err
+	}
+	return copyFile(binary, filepath.Join(b.work, service.Key))
+}
+
+// makeWork makes the directory of what only this process needs, once. It removes those of
+// processes that were killed, which nobody holds any more. Whoever calls it is alone.
+func (b *Builder) makeWork() error {
+	if b.work != "" {
+		return nil
+	}
+	builds := filepath.Join(b.Root, "build")
+	left, err := filepath.Glob(filepath.Join(builds, "work.*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range left {
+		if file, err := hold(dir); err == nil {
+			os.RemoveAll(dir)
+			file.Close()
 		}
 	}
-	return copyFile(binary, filepath.Join(b.copies, service.Key))
+	if b.work, err = os.MkdirTemp(builds, "work."); err != nil {
+		return err
+	}
+	b.held, err = hold(b.work)
+	return err
+}
+
+// hold locks a directory, as long as this process lives or until the file is closed. It
+// fails where another process holds it.
+func hold(dir string) (*os.File, error) {
+	file, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return file, nil
 }
 
 // alone waits until nobody else compiles in this checkout, until the returned function is called.
@@ -118,17 +155,18 @@ func (b *Builder) alone() (func(), error) {
 
 // compiled is the binary that this process has compiled last.
 func (b *Builder) compiled(service string) string {
-	if b.copies == "" {
+	if b.work == "" {
 		return b.Binary(service)
 	}
-	return filepath.Join(b.copies, service)
+	return filepath.Join(b.work, service)
 }
 
 // Close removes what only this process needed.
 func (b *Builder) Close() {
-	if b.copies != "" {
-		os.RemoveAll(b.copies)
-		b.copies = ""
+	if b.work != "" {
+		os.RemoveAll(b.work)
+		b.held.Close()
+		b.work, b.held = "", nil
 	}
 }
 

@@ -220,6 +220,18 @@ func TestCompile(t *testing.T) {
 			So(err, ShouldBeNil)
 			return slices.DeleteFunc(found, func(path string) bool { return filepath.Base(path) == "compile.lock" })
 		}
+		Convey("what a process that was killed has left is removed, and what another one needs stays", func() {
+			builds := filepath.Join(b.Root, "build")
+			killed, alive := filepath.Join(builds, "work.killed"), filepath.Join(builds, "work.alive")
+			for _, dir := range []string{killed, alive} {
+				So(os.MkdirAll(filepath.Join(dir, "image.1"), 0o700), ShouldBeNil)
+			}
+			held, err := hold(alive)
+			So(err, ShouldBeNil)
+			defer held.Close()
+			So(b.Compile(ctx, service), ShouldBeNil)
+			So(left(), ShouldResemble, []string{binary, alive})
+		})
 		Convey("it is compiled to a binary that knows its version, and to the same bytes each time", func() {
 			So(b.Compile(ctx, service), ShouldBeNil)
 			So(*said, ShouldResemble, []string{"Compiling web v1 for linux/" + runtime.GOARCH})
