@@ -87,7 +87,7 @@ func interruptible() (context.Context, func()) {
 		<-signals
 		cancel()
 		<-signals
-		fmt.Fprintln(os.Stderr, "Interrupted twice: left at once. See what runs: scripts/status.sh")
+		fmt.Fprintln(os.Stderr, "error: interrupted twice, so left at once\n       what was changed meanwhile, the next deploy or rollback puts back; see what runs: scripts/status.sh")
 		os.Exit(exitInterrupted)
 	}()
 	return ctx, cancel
