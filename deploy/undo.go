@@ -29,10 +29,9 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 		return failed(what+" was stopped: "+journal.ErrLost.Error(), d.serves(firm, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
 	}
 	d.say("going back")
-	exit, problem := exitFailed, what+" failed"
+	interrupted := ctx.Err() != nil
 	switch {
-	case ctx.Err() != nil:
-		exit, problem = exitInterrupted, what+" was interrupted"
+	case interrupted:
 	case errors.Is(cause, context.DeadlineExceeded):
 		d.out.Explain("time is up: the swarm does not answer")
 	default:
@@ -43,7 +42,10 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 	if err := d.end(ctx, journal.Failed); err != nil {
 		d.out.Warn(err.Error())
 	}
-	return &outcome{exit, problem + "; " + told, nil}
+	if interrupted {
+		return &outcome{exit: exitInterrupted, problem: fmt.Sprintf("%s was interrupted; %s", what, told)}
+	}
+	return &outcome{exit: exitFailed, problem: fmt.Sprintf("%s failed; %s", what, told)}
 }
 
 // explain says why something failed: a failed proof with its evidence.
