@@ -35,7 +35,7 @@ var sources = []struct {
 	{"Exit code 130: interrupted", "By Ctrl-C, by SIGTERM, or by a terminal that was closed.",
 		[]string{"main.go", "up.go"}, map[string][2]int{"outcome": {0, -1}, "fmt.Fprintln": {1, -1}}, 1},
 	{"What was undone, and what serves now", "So reads the last line of a deploy or a rollback that changed something and failed, with exit code 1, or was interrupted, with 130.",
-		[]string{"undo.go", "serves.go"}, map[string][2]int{"fmt.Sprintf": {0, -1}}, 2},
+		[]string{"undo.go", "serves.go"}, map[string][2]int{"fmt.Sprintf": {0, -1}}, 1},
 	{"Warnings", "The command goes on.",
 		[]string{".", "stack", "plan"}, map[string][2]int{"Warn": {0, -1}, "warn": {0, -1}}, 2},
 	{"Calls to the engine", "Behind each stand the engine's own words.",
