@@ -22,6 +22,7 @@ import (
 	"goblog/deploy/plan"
 	"goblog/deploy/progress"
 	"goblog/deploy/stack"
+	engine "goblog/deploy/swarm"
 )
 
 // Exit codes.
@@ -252,6 +253,8 @@ func outcomeOf(err error) *outcome {
 		return failed(held.Error(), held.Advice())
 	case errors.As(err, &failure):
 		return failed(failure.What, failure.Said, failure.Advice)
+	case errors.Is(err, engine.ErrAway):
+		return failed(err.Error(), "the engine restarts, or its swarm has no leader now; whatever it says, it needs no docker swarm init: run this again once docker node ls answers")
 	}
 	return failed(err.Error())
 }

@@ -73,6 +73,7 @@ func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verif
 				return nil, answerFailure(goal.Service, url, answer, verify, ingress)
 			}
 			if url == "" && (verify == nil || len(urls) > 0 || none(service)) {
+				out.Rest() // The tasks have got there: their lines stay above.
 				for _, one := range urls {
 					out.Answers(goal.Service, one)
 				}

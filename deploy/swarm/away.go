@@ -23,7 +23,7 @@ func Patient(ctx context.Context) context.Context { return context.WithValue(ctx
 
 // patient tells whether a call is to be repeated.
 func patient(ctx context.Context, err error) bool {
-	return ctx.Value(patience{}) != nil && ctx.Err() == nil && Away(err)
+	return ctx.Value(patience{}) != nil && ctx.Err() == nil && isAway(err)
 }
 
 // away are the words of errors that pass, which have no class of their own. A manager that
@@ -33,8 +33,8 @@ var away = []string{
 	"no such file or directory", "context deadline exceeded", "Client.Timeout exceeded", "rpc error: code = Unavailable", "rpc error: code = DeadlineExceeded", "i/o timeout",
 }
 
-// Away tells whether an error may pass by itself.
-func Away(err error) bool {
+// isAway tells whether an error may pass by itself.
+func isAway(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errdefs.IsNotFound(err):
 		return false

@@ -150,13 +150,24 @@ func (e *Engine) credentials(image string) string {
 	return encoded
 }
 
-// wrap says what was tried. An interruption stays recognisable.
+// ErrAway is the mark of an error of an engine that is away: it may pass by itself.
+var ErrAway = errors.New("the engine is away")
+
+type awayError struct{ error }
+
+func (e awayError) Is(target error) bool { return target == ErrAway }
+func (e awayError) Unwrap() error        { return e.error }
+
+// wrap says what was tried. An interruption stays recognisable, and so does ErrAway.
 func wrap(err error, format string, arguments ...any) error {
 	if err == nil {
 		return nil
 	}
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf(format+": %w", append(arguments, context.Canceled)...)
+	}
+	if isAway(err) {
+		err = awayError{err}
 	}
 	return fmt.Errorf(format+": %w", append(arguments, err)...)
 }
