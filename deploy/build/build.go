@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,77 +81,27 @@ func (b *Builder) Compile(ctx context.Context, service stack.Service) error {
 	if said, err := exec.CommandContext(ctx, "git", "-C", b.Root, "rev-parse", "HEAD").Output(); err == nil {
 		commit = strings.TrimSpace(string(said))
 	}
-	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
+	if err := b.makeWork(); err != nil {
 		return err
 	}
-	// Others may be building here, too: what this process takes is what it has compiled.
-	free, err := b.alone()
-	if err != nil {
+	// Others may be building here, too, or be stopped in the middle of it: so this process
+	// compiles to a file of its own. Where nothing has changed, go takes the last one as it is.
+	own := b.compiled(service.Key)
+	if err := copyFile(binary, own); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	defer free()
 	command := exec.CommandContext(ctx, "go", "build", "-C", source, "-trimpath", "-buildvcs=false",
-		"-ldflags", "-s -w -X main.version="+b.Version+" -X main.commit="+commit, "-o", binary, ".")
+		"-ldflags", "-s -w -X main.version="+b.Version+" -X main.commit="+commit, "-o", own, ".")
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+b.CPU)
 	if said, err := command.CombinedOutput(); err != nil {
 		os.Remove(binary) // Nothing stale is left to ship.
 		return failed(ctx, err, "go build of "+source+" failed", said, "mend what the compiler says above")
 	}
-	if err := b.makeWork(); err != nil {
+	last := own + "~"
+	if err := copyFile(own, last); err != nil {
 		return err
 	}
-	return copyFile(binary, filepath.Join(b.work, service.Key))
-}
-
-// makeWork makes the directory of what only this process needs, once. It removes those of
-// processes that were killed, which nobody holds any more. Whoever calls it is alone.
-func (b *Builder) makeWork() error {
-	if b.work != "" {
-		return nil
-	}
-	builds := filepath.Join(b.Root, "build")
-	left, err := filepath.Glob(filepath.Join(builds, "work.*"))
-	if err != nil {
-		return err
-	}
-	for _, dir := range left {
-		if file, err := hold(dir); err == nil {
-			os.RemoveAll(dir)
-			file.Close()
-		}
-	}
-	if b.work, err = os.MkdirTemp(builds, "work."); err != nil {
-		return err
-	}
-	b.held, err = hold(b.work)
-	return err
-}
-
-// hold locks a directory, as long as this process lives or until the file is closed. It
-// fails where another process holds it.
-func hold(dir string) (*os.File, error) {
-	file, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
-	}
-	return file, nil
-}
-
-// alone waits until nobody else compiles in this checkout, until the returned function is called.
-func (b *Builder) alone() (func(), error) {
-	file, err := os.OpenFile(filepath.Join(b.Root, "build", "compile.lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("wait for others who compile in %s: %w", b.Root, err)
-	}
-	return func() { file.Close() }, nil
+	return os.Rename(last, binary)
 }
 
 // compiled is the binary that this process has compiled last.
@@ -168,6 +119,58 @@ func (b *Builder) Close() {
 		b.held.Close()
 		b.work, b.held = "", nil
 	}
+}
+
+// makeWork makes the directory of what only this process needs, once. It removes those of
+// processes that were killed, which nobody holds any more.
+func (b *Builder) makeWork() error {
+	if b.work != "" {
+		return nil
+	}
+	builds := filepath.Join(b.Root, "build")
+	if err := os.MkdirAll(builds, 0o755); err != nil {
+		return err
+	}
+	left, err := filepath.Glob(filepath.Join(builds, "work.*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range left {
+		if file, err := hold(dir); err == nil {
+			os.RemoveAll(dir)
+			file.Close()
+		}
+	}
+	for range 10 {
+		dir, err := os.MkdirTemp(builds, "work.")
+		if err != nil {
+			return err
+		}
+		file, err := hold(dir)
+		if err == nil {
+			if _, err = os.Stat(dir); err == nil {
+				b.work, b.held = dir, file
+				return nil
+			}
+			file.Close()
+		}
+		// Another process was faster than hold, and took it for one that is left.
+	}
+	return fmt.Errorf("make a directory of this process's own in %s: other processes remove it again and again", builds)
+}
+
+// hold locks a directory, as long as this process lives or until the file is closed. It
+// fails where another process holds it.
+func hold(dir string) (*os.File, error) {
+	file, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return file, nil
 }
 
 // Tag is the lasting tag of a service's image, REPOSITORY:sha-<12 digits of the hash of
