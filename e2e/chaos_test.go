@@ -175,6 +175,9 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 	// What it said last is true.
 	if claim := regexp.MustCompile(`accountservice (\S+) serves`).FindAllStringSubmatch(last(said), -1); claim != nil && !what.others && !late {
 		So(version(c.t)+" serves, after: "+said, ShouldEqual, claim[0][1]+" serves, after: "+said)
+		if what.spares {
+			So(get(c.url(6767)), ShouldEqual, firstAccount)
+		}
 	}
 	switch exit {
 	case 0:
@@ -183,9 +186,6 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 		So(said, ShouldContainSubstring, "error: ")
 	default: // Killed, or asleep.
 		So(exit, ShouldBeIn, -1, asleep)
-	}
-	if exit >= 0 && !what.others && !late && what.spares {
-		So(get(c.url(6767)), ShouldEqual, firstAccount)
 	}
 	// A version that nobody began to replace has missed no request.
 	report := probe.Stop()
