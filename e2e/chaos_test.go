@@ -214,11 +214,18 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 	c.passed++
 }
 
-// serves asserts that all three services are of a version, and answer.
+// serves asserts that all three services are of a version, and answer: accountservice on each
+// node, and the others on one.
 func (c *chaos) serves(wanted string) {
 	for i, service := range []string{"accountservice", "second", "third"} {
 		So(service+" "+docker(c.t, "service", "inspect", "--format", `{{index .Spec.Labels "deploy.version"}}`, service), ShouldEqual, service+" "+wanted)
-		So(get(c.url(6767+i)), ShouldEqual, firstAccount)
+		answering := 0
+		for _, host := range address {
+			if get(fmt.Sprintf("http://%s:%d/accounts/10000", host, 6767+i)) == firstAccount {
+				answering++
+			}
+		}
+		So(fmt.Sprint(service, " answers on ", answering), ShouldEqual, fmt.Sprint(service, " answers on ", map[bool]int{true: c.nodes, false: 1}[i == 0]))
 	}
 }
 
