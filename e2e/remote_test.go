@@ -280,3 +280,45 @@ func (o *office) isTrue(r result, url, before, next string) {
 	So(eventually(30*time.Second, func() bool { return get(url) == firstAccount }), ShouldBeTrue)
 	mustServe(o.t, url, next)
 }
+
+func TestNetworkThatIsLost(t *testing.T) {
+	o := newOffice(t)
+	engine, url := o.listen(overCable), accountOver(overCable)
+	if r := script("copyall.sh", o.at(engine, "VERSION=one")...); r.exit != 0 {
+		t.Fatal(r)
+	}
+	for _, it := range []struct{ step, flags string }{
+		{"==> Trying", ""}, {"==> Removing", ""}, {"==> Updating", "--rolling"}, {"    accountservice.1 on ", "--rolling"},
+	} {
+		Convey("When the network to the engine is lost for 20 s at the step that says "+it.step+", exit code and last line are true, and nobody takes the lock", t, func() {
+			before := version(t)
+			next := map[string]string{"one": "two", "two": "one"}[before]
+			began := time.Now()
+			r, other := during(it.step, "copyall.sh "+it.flags, func() result {
+				began = time.Now()
+				o.cut()
+				time.AfterFunc(20*time.Second, o.mend)
+				return script("copyall.sh", "VERSION=three")
+			}, o.at(engine, "VERSION="+next)...)
+			println(time.Since(began).String(), "\n", r.String(), "OTHER", other.String())
+			o.isTrue(r, url, before, next)
+			So(other.stderr, ShouldContainSubstring, "is being deployed already")
+		})
+	}
+	for _, it := range []struct{ step, flags string }{
+		{"==> Removing", ""}, {"==> Updating", "--rolling"},
+	} {
+		Convey("When the network is lost for good at the step that says "+it.step, t, func() {
+			began := time.Now()
+			r, _ := during(it.step, "copyall.sh "+it.flags, func() result {
+				began = time.Now()
+				o.cut()
+				return result{}
+			}, o.at(engine, "VERSION=lost", "DEPLOY_TIMEOUT=20")...)
+			println(time.Since(began).String(), "\n", r.String())
+			o.mend()
+			mended := script("copyall.sh", o.at(engine, "VERSION=two")...)
+			println(mended.String())
+		})
+	}
+}
