@@ -31,6 +31,7 @@ func patient(ctx context.Context, err error) bool {
 var away = []string{
 	"This node is not a swarm manager", "The swarm does not have a leader", "swarm does not have a leader", "connection refused", "connection reset",
 	"no such file or directory", "context deadline exceeded", "Client.Timeout exceeded", "rpc error: code = Unavailable", "rpc error: code = DeadlineExceeded", "i/o timeout",
+	"has exited with ", // ssh, in the middle of an answer
 }
 
 // isAway tells whether an error may pass by itself.
@@ -52,19 +53,42 @@ func isAway(err error) bool {
 // pause is how long an engine that is away is left alone.
 const pause = 200 * time.Millisecond
 
+// tryTimeout bounds each try of a call that is repeated. A network that is lost tells
+// nobody: a call on a connection from before would wait for as long as it may.
+const tryTimeout = 5 * time.Second
+
+// try bounds a try of a call, where it is to be repeated.
+func try(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Value(patience{}) == nil {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, tryTimeout)
+}
+
 // call makes a call that may be made twice, and again where it is to be repeated.
 func call[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, Options) (Result, error), options Options) (Result, error) {
 	for {
-		found, err := do(ctx, options)
+		found, err := once(ctx, do, options)
 		if !e.again(ctx, err) {
 			return found, err
 		}
 	}
 }
 
+// once makes one try of a call.
+func once[Options, Result any](ctx context.Context, do func(context.Context, Options) (Result, error), options Options) (Result, error) {
+	ctx, cancel := try(ctx)
+	defer cancel()
+	return do(ctx, options)
+}
+
 // callOn is call for what concerns one thing.
 func callOn[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, string, Options) (Result, error), id string, options Options) (Result, error) {
-	return call(ctx, e, func(ctx context.Context, options Options) (Result, error) { return do(ctx, id, options) }, options)
+	return call(ctx, e, on(do, id), options)
+}
+
+func on[Options, Result any](do func(context.Context, string, Options) (Result, error), id string) func(context.Context, Options) (Result, error) {
+	return func(ctx context.Context, options Options) (Result, error) { return do(ctx, id, options) }
 }
 
 // longest is how long an engine is waited for by callers that set no deadline, all together:
@@ -74,6 +98,9 @@ const longest = time.Minute
 // again tells whether a call is to be repeated, after a pause. That the engine is away is
 // said once, however many calls wait for it.
 func (e *Engine) again(ctx context.Context, err error) bool {
+	if isAway(err) {
+		e.api.Close() // Connections that nobody uses now may be as dead as this one.
+	}
 	if !patient(ctx, err) {
 		if err == nil {
 			e.away.Store(nil)

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/moby/moby/client"
 	. "github.com/smartystreets/goconvey/convey"
 )
 
@@ -62,7 +63,7 @@ func TestAway(t *testing.T) {
 			synctest.Test(t, func(*testing.T) {
 				ctx, cancel := it.ctx()
 				defer cancel()
-				took, errs = trying(ctx, &Engine{Waiting: func(error) { said++ }}, it.until, 4)
+				took, errs = trying(ctx, &Engine{api: &client.Client{}, Waiting: func(error) { said++ }}, it.until, 4)
 			})
 			var sum time.Duration
 			for _, one := range took {
@@ -74,7 +75,7 @@ func TestAway(t *testing.T) {
 		})
 	}
 	Convey("An engine that was there in between is waited for anew", t, func() {
-		e := &Engine{}
+		e := &Engine{api: &client.Client{}}
 		synctest.Test(t, func(*testing.T) {
 			ctx := Patient(context.Background())
 			for range 3 {
@@ -87,7 +88,7 @@ func TestAway(t *testing.T) {
 		So(e.away.Load(), ShouldBeNil)
 	})
 	Convey("What will not pass by itself is not waited for", t, func() {
-		_, err := call(Patient(context.Background()), &Engine{}, func(context.Context, int) (int, error) { return 0, errors.New("no such thing") }, 0)
+		_, err := call(Patient(context.Background()), &Engine{api: &client.Client{}}, func(context.Context, int) (int, error) { return 0, errors.New("no such thing") }, 0)
 		So(err, ShouldBeError, "no such thing")
 	})
 }
