@@ -368,11 +368,10 @@ func (c *chaos) files(command string) string {
 }
 
 func (c *chaos) settings(version string) []string {
-	settings := []string{"VERSION=" + version, "DEPLOY_TIMEOUT=30"}
 	if c.nodes > 1 {
-		settings = append(settings, "REGISTRY="+registry, "REPLICAS="+strconv.Itoa(c.nodes))
+		return []string{"VERSION=" + version, "REGISTRY=" + registry, "REPLICAS=" + strconv.Itoa(c.nodes)}
 	}
-	return settings
+	return []string{"VERSION=" + version, "DEPLOY_TIMEOUT=30"}
 }
 
 // url is that of an account on a port of the engine's own node.
