@@ -22,6 +22,7 @@ import (
 	"goblog/deploy/plan"
 	"goblog/deploy/progress"
 	"goblog/deploy/stack"
+	engine "goblog/deploy/swarm"
 )
 
 // Exit codes.
@@ -252,6 +253,8 @@ func outcomeOf(err error) *outcome {
 		return failed(held.Error(), held.Advice())
 	case errors.As(err, &failure):
 		return failed(failure.What, failure.Said, failure.Advice)
+	case engine.Away(err):
+		return failed(err.Error(), "look at whether the engine answers, docker node ls, and try again")
 	}
 	return failed(err.Error())
 }

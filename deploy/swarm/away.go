@@ -92,6 +92,9 @@ func on[Options, Result any](do func(context.Context, string, Options) (Result, 
 	return func(ctx context.Context, options Options) (Result, error) { return do(ctx, id, options) }
 }
 
+// Silent tells whether the last call that waits for the engine got no answer yet.
+func (e *Engine) Silent() bool { return e.away.Load() }
+
 // longest is how long an engine is waited for by a caller that sets no deadline.
 const longest = time.Minute
 
