@@ -38,6 +38,7 @@ type deployment struct {
 	urls    []string       // where the new version was proven
 	tried   bool           // its trial has passed
 	back    bool           // it goes back to a version of the history
+	left    bool           // the engine did not answer, so going back is left to the next deploy
 
 	returned *swarm.ServiceSpec // what the engine made of the Spec that was sent
 }

@@ -25,7 +25,9 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 		what = fmt.Sprintf("the rollback of %s to %s", d.service.Name, d.entry.After.Version)
 	}
 	firm := context.WithoutCancel(ctx)
-	if errors.Is(cause, journal.ErrLost) || errors.Is(context.Cause(ctx), journal.ErrLost) || errors.Is(d.mine(firm), journal.ErrLost) {
+	within, cancel := context.WithTimeout(firm, d.timeToGoBack())
+	defer cancel()
+	if errors.Is(cause, journal.ErrLost) || errors.Is(context.Cause(ctx), journal.ErrLost) || errors.Is(d.mine(within), journal.ErrLost) {
 		return failed(what+" was stopped: "+journal.ErrLost.Error(), d.serves(firm, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
 	}
 	d.say("going back")
@@ -37,15 +39,26 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 	default:
 		d.explain(cause)
 	}
-	ctx = context.WithoutCancel(ctx)
-	told, _ := d.putBack(ctx)
-	if err := d.end(ctx, journal.Failed); err != nil {
-		d.out.Warn(err.Error())
-	}
+	told := d.putBackOrLeave(within)
 	if interrupted {
 		return &outcome{exit: exitInterrupted, problem: fmt.Sprintf("%s was interrupted; %s", what, told)}
 	}
 	return &outcome{exit: exitFailed, problem: fmt.Sprintf("%s failed; %s", what, told)}
+}
+
+// putBackOrLeave puts back what ran before, notes that the deploy has failed, and says what
+// serves. Where the engine does not answer, nothing is noted: so the next deploy or rollback
+// restores what ran before.
+func (d *deployment) putBackOrLeave(ctx context.Context) string {
+	told, err := d.putBack(ctx)
+	if errors.Is(err, errSilent) {
+		d.left = true
+		return told
+	}
+	if err := d.end(context.WithoutCancel(ctx), journal.Failed); err != nil {
+		d.out.Warn(err.Error())
+	}
+	return told
 }
 
 // explain says why something failed: a failed proof with its evidence.
@@ -63,12 +76,7 @@ func (d *deployment) goBack(ctx context.Context) string {
 	if d.entry == nil {
 		return ""
 	}
-	ctx = engine.Patient(context.WithoutCancel(ctx))
-	told, _ := d.putBack(ctx)
-	if err := d.end(ctx, journal.Failed); err != nil {
-		d.out.Warn(err.Error())
-	}
-	return d.service.Name + " went back as well: " + told
+	return d.service.Name + " went back as well: " + d.putBackOrLeave(engine.Patient(context.WithoutCancel(ctx)))
 }
 
 // stuck is for how long no task may get anywhere when an update goes back. The old task
@@ -78,18 +86,45 @@ const stuck = 8 * time.Second
 // errNotBack tells that what ran before could not be put back, or does not work.
 var errNotBack = errors.New("what ran before is not back")
 
+// errSilent tells that going back failed as the engine did not answer.
+var errSilent = errors.New("the engine does not answer")
+
+// notBack says what is known where going back failed: what serves, if the engine tells.
+func (d *deployment) notBack(ctx context.Context, what string) (string, error) {
+	silent := d.engine.Silent()
+	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if _, err := d.engine.Service(brief, d.service.Name); err != nil {
+		next := "takes away what this deploy has made"
+		if d.current != nil {
+			next = "restores version " + d.current.Version
+		}
+		return fmt.Sprintf("what serves now is not known, as the engine does not answer: %v; the next deploy or rollback %s", err, next), errSilent
+	}
+	told := what + ": " + d.serves(ctx, d.service.Name, d.verifyNow())
+	if silent {
+		return told, errSilent // It came back too late.
+	}
+	return told, errNotBack
+}
+
+// timeToGoBack is how long going back may take.
+func (d *deployment) timeToGoBack() time.Duration {
+	if d.current == nil {
+		return d.entry.After.Timeout
+	}
+	return max(d.current.Timeout, d.entry.After.Timeout)
+}
+
 // putBack puts back what ran before, proves it, and says what serves now. It has a
 // deadline of its own.
 func (d *deployment) putBack(ctx context.Context) (string, error) {
-	timeout := d.entry.After.Timeout
-	if d.current != nil {
-		timeout = max(d.current.Timeout, timeout)
-	}
+	timeout := d.timeToGoBack()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	now, err := d.engine.Service(ctx, d.service.Name)
 	if err != nil {
-		return fmt.Sprintf("going back failed as well: %v", err), errNotBack
+		return d.notBack(ctx, fmt.Sprintf("going back failed as well: %v", err))
 	}
 	ours := now != nil && now.Spec.Labels[journal.LabelDeploy] == d.id
 	if d.current == nil {
@@ -128,7 +163,7 @@ func (d *deployment) putBack(ctx context.Context) (string, error) {
 	}
 	if err != nil {
 		d.explain(err)
-		return fmt.Sprintf("version %s does not do what it should, either: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify)), errNotBack
+		return d.notBack(ctx, fmt.Sprintf("version %s does not do what it should, either", d.current.Version))
 	}
 	return fmt.Sprintf("version %s is back: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify)), nil
 }
@@ -142,11 +177,12 @@ func (d *deployment) takeAway(ctx context.Context, now *swarm.Service, ours bool
 		return "the service of that name that is there now is somebody else's, and was left alone", nil
 	}
 	d.out.Step("Removing %s again: nothing ran before", d.service.Name)
-	if err := d.mine(ctx); err != nil {
-		return err.Error(), err
+	err := d.mine(ctx)
+	if err == nil {
+		err = d.removeAtOnce(ctx, now.ID, killable(now.Spec))
 	}
-	if err := d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err != nil {
-		return fmt.Sprintf("removing it failed as well: %v", err), err
+	if err != nil {
+		return d.notBack(ctx, fmt.Sprintf("removing it failed as well: %v", err))
 	}
 	return "nothing of it is left", nil
 }

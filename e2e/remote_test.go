@@ -308,17 +308,27 @@ func TestNetworkThatIsLost(t *testing.T) {
 	for _, it := range []struct{ step, flags string }{
 		{"==> Removing", ""}, {"==> Updating", "--rolling"},
 	} {
-		Convey("When the network is lost for good at the step that says "+it.step, t, func() {
+		Convey("When the network is lost for longer than the deadline at the step that says "+it.step+", the last line says what is known, and the next deploy mends", t, func() {
+			before := version(t)
+			next := map[string]string{"one": "two", "two": "one"}[before]
 			began := time.Now()
 			r, _ := during(it.step, "copyall.sh "+it.flags, func() result {
 				began = time.Now()
 				o.cut()
 				return result{}
 			}, o.at(engine, "VERSION=lost", "DEPLOY_TIMEOUT=20")...)
+			defer o.mend()
 			println(time.Since(began).String(), "\n", r.String())
+			So(r.exit, ShouldEqual, 1)
+			So(time.Since(began), ShouldBeLessThan, 90*time.Second)
+			So(lastLine(r), ShouldStartWith, "error: the deploy of accountservice lost failed; what serves now is not known, as the engine does not answer: ")
+			So(lastLine(r), ShouldEndWith, "; the next deploy or rollback restores version "+before)
 			o.mend()
-			mended := script("copyall.sh", o.at(engine, "VERSION=two")...)
+			mended := script("copyall.sh", o.at(engine, "VERSION="+next)...)
 			println(mended.String())
+			So(mended.stdout, ShouldContainSubstring, "    version "+before+" is back: accountservice "+before+" serves at "+url)
+			So(mended.exit, ShouldEqual, 0)
+			mustServe(t, url, next)
 		})
 	}
 }

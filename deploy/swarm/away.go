@@ -91,6 +91,9 @@ func on[Options, Result any](do func(context.Context, string, Options) (Result, 
 	return func(ctx context.Context, options Options) (Result, error) { return do(ctx, id, options) }
 }
 
+// Silent tells whether the last call that waits for the engine got no answer yet.
+func (e *Engine) Silent() bool { return e.away.Load() != nil }
+
 // longest is how long an engine is waited for by callers that set no deadline, all together:
 // what a deploy does at its very end is not worth a wait each.
 const longest = time.Minute
