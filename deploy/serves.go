@@ -10,6 +10,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	"goblog/deploy/journal"
+	"goblog/deploy/plan"
 	"goblog/deploy/prove"
 	"goblog/deploy/stack"
 	engine "goblog/deploy/swarm"
@@ -37,7 +38,8 @@ func (s *session) serves(ctx context.Context, service string, verify *stack.Veri
 		}
 	}
 	name := strings.TrimSpace(service + " " + cmp.Or(found.Spec.Labels[journal.LabelVersion], found.Spec.Labels[labelOldVersion]))
-	if replicas, _ := engine.Replicas(found.Spec); replicas == 0 {
+	replicas, _ := engine.Replicas(found.Spec)
+	if replicas == 0 {
 		return fmt.Sprintf("%s is scaled to 0 replicas", name)
 	}
 	if running == 0 {
@@ -47,6 +49,17 @@ func (s *session) serves(ctx context.Context, service string, verify *stack.Veri
 	if err != nil {
 		return fmt.Sprintf("what serves now cannot be told: %v", err)
 	}
+	fewer := ""
+	if uint64(running) < replicas {
+		nodes, err := s.engine.Nodes(ctx)
+		if err != nil {
+			return fmt.Sprintf("what serves now cannot be told: %v", err)
+		}
+		fewer = fmt.Sprintf(", with %d of %d tasks", running, replicas)
+		if down := plan.Down(found.Spec, nodes); len(down) > 0 {
+			fewer += ", as " + plan.AreDown(down)
+		}
+	}
 	urls := prove.URLs(found.Spec, tasks, verify, addresses)
 	for _, url := range urls {
 		if answer := prove.Ask(ctx, url, verify); !answer.Right {
@@ -54,7 +67,7 @@ func (s *session) serves(ctx context.Context, service string, verify *stack.Veri
 		}
 	}
 	if len(urls) == 0 {
-		return fmt.Sprintf("%s serves: its tasks run", name)
+		return fmt.Sprintf("%s serves: its tasks run%s", name, fewer)
 	}
-	return fmt.Sprintf("%s serves at %s", name, strings.Join(urls, " "))
+	return fmt.Sprintf("%s serves at %s%s", name, strings.Join(urls, " "), fewer)
 }

@@ -119,8 +119,7 @@ func (d *deployment) timeToGoBack() time.Duration {
 // putBack puts back what ran before, proves it, and says what serves now. It has a
 // deadline of its own.
 func (d *deployment) putBack(ctx context.Context) (string, error) {
-	timeout := d.timeToGoBack()
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, d.timeToGoBack())
 	defer cancel()
 	now, err := d.engine.Service(ctx, d.service.Name)
 	if err != nil {
@@ -138,18 +137,18 @@ func (d *deployment) putBack(ctx context.Context) (string, error) {
 	if err == nil {
 		err = d.restore(ctx, now, spec)
 	}
-	goal := prove.Goal{Service: d.service.Name, Deploy: spec.Labels[journal.LabelDeploy], Failures: 3}
+	goal := prove.Goal{Service: d.service.Name, Deploy: spec.Labels[journal.LabelDeploy], Failures: 3, Living: true}
 	if err == nil {
 		// A swarm can block itself: a task that waits to be started anew has the
-		// host-mode port that the old one needs. So the first try gets half the time.
-		half, cancel := context.WithTimeout(ctx, timeout/2)
+		// host-mode port that the old one needs, or the update goes no further as its next
+		// task waits for a node that is down. One that is only slow is left its time: its
+		// tasks may serve already.
 		first := goal
 		first.Stuck = stuck
-		_, err = d.await(half, first, d.current.Verify)
-		cancel()
+		_, err = d.await(ctx, first, d.current.Verify)
 		var failure *prove.Failure
-		if errors.As(err, &failure) && !failure.Healthy && now != nil && d.updates(now, spec) {
-			d.out.Step("No task of it gets to run: creating %s %s anew", d.service.Name, d.current.Version)
+		if errors.As(err, &failure) && !failure.Healthy && !failure.Late && now != nil && d.updates(now, spec) {
+			d.out.Step("It gets no further: creating %s %s anew", d.service.Name, d.current.Version)
 			if err = d.mine(ctx); err == nil {
 				err = d.removeAtOnce(ctx, now.ID, killable(now.Spec))
 			}
@@ -286,19 +285,20 @@ func (d *session) removeAtOnce(ctx context.Context, id string, kill bool) error 
 	return nil
 }
 
-// gone tells whether no node that can still be asked has a task of a removed service.
+// gone tells whether no node that may live has a task of a removed service. To a manager that
+// has just become the leader, the state of each node is unknown for a while.
 func (d *session) gone(ctx context.Context, id string) (bool, error) {
 	nodes, err := d.engine.Nodes(ctx)
 	if err != nil {
 		return false, err
 	}
-	ready := map[string]bool{}
+	lives := map[string]bool{}
 	for _, node := range nodes {
-		ready[node.ID] = node.Status.State == swarm.NodeStateReady
+		lives[node.ID] = node.Status.State == swarm.NodeStateReady || node.Status.State == swarm.NodeStateUnknown
 	}
 	tasks, err := d.engine.AllTasks(ctx)
 	for _, task := range tasks {
-		if task.ServiceID == id && ready[task.NodeID] {
+		if task.ServiceID == id && lives[task.NodeID] {
 			return false, err
 		}
 	}

@@ -33,6 +33,10 @@ func check(p *Plan, wanted Wanted, here Situation) error {
 	}
 	fitting := fit(p.Spec, here.Nodes)
 	nodes := fitting.nodes
+	down := ""
+	if found := Down(p.Spec, here.Nodes); len(found) > 0 {
+		down = "; " + AreDown(found)
+	}
 	if len(nodes) == 0 {
 		return &Obstacle{fmt.Sprintf("no node can run %s: no suitable node (%s)", p.Service, fitting.why),
 			"change deploy.placement in the stack file, or look at the nodes: docker node ls"}
@@ -46,11 +50,11 @@ func check(p *Plan, wanted Wanted, here Situation) error {
 		}
 	}
 	if ports := hostPorts(p.Spec); len(ports) > 0 && p.Spec.Mode.Replicated != nil && number(p.Spec) > uint64(len(nodes)) {
-		return &Obstacle{fmt.Sprintf("%d replicas cannot all have port %d on %d nodes in host mode", number(p.Spec), ports[0].PublishedPort, len(nodes)),
+		return &Obstacle{fmt.Sprintf("%d replicas cannot all have port %d on %d nodes in host mode%s", number(p.Spec), ports[0].PublishedPort, len(nodes), down),
 			"ask for fewer, add nodes, or use PUBLISH_MODE=ingress"}
 	}
 	if most := maxReplicas(p.Spec) * uint64(len(nodes)); most > 0 && number(p.Spec) > most {
-		return &Obstacle{fmt.Sprintf("%d replicas of %s cannot run on %d nodes with %d on each at most", number(p.Spec), p.Service, len(nodes), maxReplicas(p.Spec)),
+		return &Obstacle{fmt.Sprintf("%d replicas of %s cannot run on %d nodes with %d on each at most%s", number(p.Spec), p.Service, len(nodes), maxReplicas(p.Spec), down),
 			"ask for fewer, add nodes, or change deploy.placement.max_replicas_per_node"}
 	}
 	// A node that is down or drained comes back.
@@ -63,7 +67,7 @@ func check(p *Plan, wanted Wanted, here Situation) error {
 		tasks = uint64(len(nodes))
 	}
 	if most := room(p.Spec, here, p.Service); most < tasks {
-		return &Obstacle{fmt.Sprintf("the nodes have room for %d of the %d tasks of %s, each of which reserves %s", most, tasks, p.Service, reserved(p.Spec)),
+		return &Obstacle{fmt.Sprintf("the nodes have room for %d of the %d tasks of %s, each of which reserves %s%s", most, tasks, p.Service, reserved(p.Spec), down),
 			"ask for less in deploy.resources.reservations, or add a node"}
 	}
 	return nil

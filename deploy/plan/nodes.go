@@ -72,6 +72,28 @@ func suits(spec swarm.ServiceSpec, node swarm.Node) bool {
 // Nodes are those that may run tasks of a Spec.
 func Nodes(spec swarm.ServiceSpec, nodes []swarm.Node) []swarm.Node { return fit(spec, nodes).nodes }
 
+// Down are the nodes that are down and would run tasks of a Spec. The swarm finds a node down
+// when it has missed three heartbeats, so one that has just died is not among them.
+func Down(spec swarm.ServiceSpec, nodes []swarm.Node) []swarm.Node {
+	return slices.DeleteFunc(slices.Clone(nodes), func(node swarm.Node) bool {
+		active := node.Spec.Availability == swarm.NodeAvailabilityActive
+		return node.Status.State != swarm.NodeStateDown || !active || !placed(spec, node) || !suits(spec, node)
+	})
+}
+
+// AreDown says in words that nodes are down.
+func AreDown(nodes []swarm.Node) string {
+	var names []string
+	for _, node := range nodes {
+		names = append(names, node.Description.Hostname)
+	}
+	slices.Sort(names)
+	if len(names) == 1 {
+		return names[0] + " is down"
+	}
+	return strings.Join(names, " and ") + " are down"
+}
+
 // room is how many more tasks of a Spec the nodes have room for, by what tasks reserve. Those
 // of the service except count as gone. A Spec that reserves nothing always has room.
 func room(spec swarm.ServiceSpec, here Situation, except string) uint64 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/moby/moby/api/types/swarm"
 
+	"goblog/deploy/plan"
 	"goblog/deploy/progress"
 	"goblog/deploy/stack"
 	engine "goblog/deploy/swarm"
@@ -24,6 +25,8 @@ type Failure struct {
 	Lines  []string // the evidence, for people
 	// Healthy tells that all tasks run, and it is the answer that is not right.
 	Healthy bool
+	// Late tells that time was up, and it might still have come.
+	Late bool
 }
 
 func (f *Failure) Error() string { return f.Reason }
@@ -47,6 +50,9 @@ func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verif
 			return nil, watch.timeout(ctx, e, err, hosts, seen)
 		}
 		seen = tasks
+		if watch.Down, err = down(ctx, e, service, tasks); err != nil {
+			return nil, watch.timeout(ctx, e, err, hosts, seen)
+		}
 		verdict := watch.Look(service, tasks, hosts, time.Now())
 		out.Tasks(watch.Tasks)
 		switch verdict {
@@ -109,6 +115,15 @@ func state(ctx context.Context, e *engine.Engine, name string) (*swarm.Service, 
 	return service, tasks, err
 }
 
+// down are the nodes that are down and would run tasks of a service, where some lack a node.
+func down(ctx context.Context, e *engine.Engine, service *swarm.Service, tasks []engine.Task) ([]swarm.Node, error) {
+	if service == nil || none(service) || !Lack(tasks) {
+		return nil, nil
+	}
+	nodes, err := e.Nodes(ctx)
+	return plan.Down(service.Spec, nodes), err
+}
+
 // failure explains a bad verdict by the task that failed last.
 func (w *Watch) failure(ctx context.Context, e *engine.Engine, tasks []engine.Task, hosts map[string]string) *Failure {
 	f := &Failure{Reason: w.Reason}
@@ -135,6 +150,7 @@ func (w *Watch) timeout(ctx context.Context, e *engine.Engine, err error, hosts 
 		return err
 	}
 	f := w.failure(ctx, e, seen, hosts)
+	f.Late = true
 	f.Reason = "time is up: " + cmp.Or(w.Reason, "the swarm does not answer")
 	return f
 }

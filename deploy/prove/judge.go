@@ -12,6 +12,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	"goblog/deploy/journal"
+	"goblog/deploy/plan"
 	"goblog/deploy/progress"
 	engine "goblog/deploy/swarm"
 )
@@ -36,6 +37,9 @@ type Goal struct {
 	NoRoom bool
 	// Stuck gives up where no task has got anywhere for so long; 0: never.
 	Stuck time.Duration
+	// Living is content with the nodes that live: a task that waits for one that is down
+	// comes when that node does.
+	Living bool
 	// Known are the tasks from before the change, by id.
 	Known map[string]bool
 }
@@ -58,7 +62,11 @@ type Watch struct {
 	failed  map[string]engine.Task // those that failed since
 	noRoom  time.Time              // since when no node may run a task
 	idle    time.Time              // since when no task gets anywhere
+	lost    time.Time              // since when only a node that is down could get it further
 
+	// Down are the nodes that are down and would run tasks. They are set before a look at
+	// tasks that Lack a node.
+	Down []swarm.Node
 	// Tasks are those that are waited for, and those that have failed since the last look.
 	Tasks []progress.Task
 	// Reason says what is waited for, or what is bad.
@@ -115,6 +123,13 @@ func gaveUp(state swarm.UpdateState) bool {
 	return state == swarm.UpdateStateRollbackStarted || state == swarm.UpdateStateRollbackCompleted || state == swarm.UpdateStateRollbackPaused
 }
 
+// lostPatience is how long a node that is down is waited for: its engine may only be
+// restarted. livingPatience is the same where it is enough that the other nodes do their part.
+const (
+	lostPatience   = 10 * time.Second
+	livingPatience = 3 * time.Second
+)
+
 // afterFailure is how long a task must run where another has failed before.
 const afterFailure = 5 * time.Second
 
@@ -170,11 +185,13 @@ func (w *Watch) note(task engine.Task, hosts map[string]string, mine bool, now t
 
 // count tells whether as many tasks run as are wanted, and none of another Spec.
 func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[string]string, state swarm.UpdateState, now time.Time) Verdict {
-	var wanted, running, settled, others int
-	moving := false
+	var wanted, running, settled, others, homeless int
+	var moving, changing bool
 	var waiting *engine.Task
 	for i, task := range tasks {
-		if task.DesiredState != swarm.TaskStateRunning && task.DesiredState != swarm.TaskStateReady {
+		if !stays(task) { // One that ends may leave its port to another.
+			dead := slices.ContainsFunc(w.Down, func(node swarm.Node) bool { return node.ID == task.NodeID })
+			changing = changing || !ended(task) && !dead
 			continue
 		}
 		if !task.UpToDate {
@@ -187,8 +204,14 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 		}
 		wanted++
 		switch task.Status.State {
-		case swarm.TaskStateAssigned, swarm.TaskStateAccepted, swarm.TaskStatePreparing, swarm.TaskStateStarting, swarm.TaskStateRunning:
+		case swarm.TaskStateAssigned, swarm.TaskStateAccepted, swarm.TaskStatePreparing, swarm.TaskStateStarting:
+			moving, changing = true, true
+		case swarm.TaskStateRunning:
 			moving = true
+		case swarm.TaskStatePending:
+			if task.Status.Err != "" {
+				homeless++
+			}
 		}
 		if task.Status.State != swarm.TaskStateRunning {
 			waiting = &tasks[i]
@@ -205,6 +228,21 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 	w.Reason = fmt.Sprintf("%d of %d tasks of %s run", running, wanted, w.goal.Service)
 	if waiting != nil {
 		w.Reason += fmt.Sprintf("; %s is %s%s", TaskName(*waiting, w.goal.Service, hosts), waiting.Status.State, prefixed(": ", waiting.Status.Err))
+	}
+	if len(w.Down) > 0 {
+		w.Reason += "; " + plan.AreDown(w.Down)
+	}
+	if len(w.Down) == 0 || changing {
+		w.lost = time.Time{}
+	} else if w.lost.IsZero() {
+		w.lost = now
+	} else if w.goal.Living && others == 0 && running > 0 && running == settled && running+homeless >= wanted {
+		if now.Sub(w.lost) >= livingPatience {
+			w.Reason = ""
+			return Well
+		}
+	} else if now.Sub(w.lost) >= lostPatience {
+		return Bad
 	}
 	if waiting == nil || waiting.Status.State != swarm.TaskStatePending || waiting.Status.Err == "" {
 		w.noRoom = time.Time{}
@@ -236,6 +274,28 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 	}
 	w.Reason = ""
 	return Well
+}
+
+// stays tells whether the swarm wants a task to run.
+func stays(task engine.Task) bool {
+	return task.DesiredState == swarm.TaskStateRunning || task.DesiredState == swarm.TaskStateReady
+}
+
+// ended tells whether a task has come to its end.
+func ended(task engine.Task) bool {
+	switch task.Status.State {
+	case swarm.TaskStateComplete, swarm.TaskStateShutdown, swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateRemove, swarm.TaskStateOrphaned:
+		return true
+	}
+	return false
+}
+
+// Lack tells whether tasks lack a node: one finds none, or the swarm wants none to run.
+func Lack(tasks []engine.Task) bool {
+	left := slices.DeleteFunc(slices.Clone(tasks), func(task engine.Task) bool { return !stays(task) })
+	return len(left) == 0 || slices.ContainsFunc(left, func(task engine.Task) bool {
+		return task.Status.State == swarm.TaskStatePending && task.Status.Err != ""
+	})
 }
 
 // TaskName names a task for people.
