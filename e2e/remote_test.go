@@ -24,7 +24,7 @@ const (
 	sshPort     = "2222"
 )
 
-// A office is where scripts run, and what they reach the engine by.
+// An office is where scripts run, and what they reach the engine by.
 type office struct {
 	t   *testing.T
 	dir string // of what ssh and its server need
@@ -85,11 +85,11 @@ func (o *office) mend() {
 	o.must("nsenter", "--net=/run/netns/office", "iptables", "-t", "raw", "-F")
 }
 
-// cutFor cuts the cable for some time.
-func (o *office) cutFor(how time.Duration) {
+// cut20 cuts the cable for 20 s.
+func (o *office) cut20() result {
 	o.cut()
-	time.Sleep(how) // The length of this is what is tested.
-	o.mend()
+	time.AfterFunc(20*time.Second, o.mend)
+	return result{}
 }
 
 // listen lets the engine listen at an address of the cable, until the test ends, and returns
@@ -152,7 +152,7 @@ func (o *office) serveSSH() {
 	}
 	o.put("server", strings.Join([]string{
 		"Port " + sshPort, "HostKey " + o.file("host"), "AuthorizedKeysFile " + o.file("user.pub"),
-		"PidFile none", "StrictModes no", "UsePAM no", "LogLevel ERROR",
+		"PidFile none", "StrictModes no", "UsePAM no", "LogLevel QUIET",
 		"SetEnv PATH=" + os.Getenv("PATH") + " DOCKER_CONFIG=" + os.Getenv("DOCKER_CONFIG"),
 	}, "\n"))
 	o.put("client", "IdentityFile "+o.file("user")+"\nIdentitiesOnly yes\nUserKnownHostsFile "+o.file("known")+"\nHost manager\n  HostName "+overCable+"\n  Port "+sshPort+"\n  User root\n")
@@ -167,7 +167,6 @@ func (o *office) serveSSH() {
 		o.t.Fatal(err)
 	}
 	o.t.Cleanup(func() {
-		o.hangUp()
 		_ = o.sshd.Process.Kill()
 		_ = o.sshd.Wait()
 	})
@@ -201,9 +200,12 @@ func (o *office) know(yes bool) {
 	o.put("known", known)
 }
 
-// hangUp kills the server's end of each ssh connection.
-func (o *office) hangUp() {
-	run(nil, "pkill", "-KILL", "-P", strconv.Itoa(o.sshd.Process.Pid))
+// hangUp kills the server's end of each ssh connection, for 3 s.
+func (o *office) hangUp() result {
+	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		run(nil, "pkill", "-KILL", "-P", strconv.Itoa(o.sshd.Process.Pid))
+	}
+	return result{}
 }
 
 // overSSH is the engine as DOCKER_HOST names it over ssh.
@@ -220,7 +222,7 @@ func TestOverSSH(t *testing.T) {
 	url := accountOver(overCable)
 
 	// Each finds what the one before leaves.
-	Convey("A plain deploy over ssh, and a rolling one by a docker context, are proven at the host of the address", t, func() {
+	Convey("A plain deploy over ssh, and a rolling one by a docker context whose host only ssh knows, are proven at that host", t, func() {
 		docker(t, "context", "create", "office", "--docker", "host=ssh://manager")
 		defer docker(t, "context", "rm", "--force", "office")
 		for _, one := range []struct{ version, command, host, context string }{{"one", "copyall.sh", overSSH, ""}, {"two", "copyall.sh --rolling", "", "office"}} {
@@ -229,7 +231,6 @@ func TestOverSSH(t *testing.T) {
 			So(r.stdout, ShouldEndWith, ": accountservice "+one.version+" serves at "+url+"\n")
 			So(r.exit, ShouldEqual, 0)
 			mustServe(t, url, one.version)
-			println(r.String())
 		}
 	})
 	Convey("A server whose key is not known is not talked to, nobody is asked, and nothing is touched", t, func() {
@@ -242,34 +243,52 @@ func TestOverSSH(t *testing.T) {
 		So(r.exit, ShouldEqual, 1)
 		mustServe(t, url, "two")
 	})
-	for _, it := range []struct{ step, flags, what string }{
-		{"==> Removing", "", "the engine restarts"}, {"==> Updating", "--rolling", "the engine restarts"},
-		{"==> Removing", "", "all connections are killed"}, {"==> Updating", "--rolling", "all connections are killed"},
+	for _, it := range []struct {
+		what, step, flags string
+		happens           func() result
+	}{
+		{"the engine restarts", "==> Removing", "", restart},
+		{"all connections are killed, again and again,", "==> Updating", "--rolling", o.hangUp},
+		{"the network is lost for 20 s", "==> Removing", "", o.cut20},
+		{"the network is lost for 20 s", "    accountservice.1 on ", "--rolling", o.cut20},
 	} {
-		Convey("When "+it.what+" at the step that says "+it.step+", over ssh, the deploy waits for it, and its exit code and last line are true", t, func() {
+		Convey("When "+it.what+" at the step that says "+it.step+", a deploy over ssh waits for it, and its exit code and last line are true", t, func() {
 			before := version(t)
-			next := map[string]string{"one": "two", "two": "one"}[before]
-			r, other := during(it.step, "copyall.sh "+it.flags, func() result {
-				if it.what == "the engine restarts" {
-					return run(nil, "sh", "-c", "./dockerd.sh stop node1 && ./dockerd.sh start node1")
-				}
-				for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-					o.hangUp()
-				}
-				return result{}
-			}, o.at(overSSH, "VERSION="+next)...)
-			println(r.String())
-			So(other.exit, ShouldEqual, 0)
-			o.isTrue(r, url, before, next)
+			next := other(before)
+			r, happened := during(it.step, "copyall.sh "+it.flags, it.happens, o.at(overSSH, "VERSION="+next)...)
+			So(happened.exit, ShouldEqual, 0)
+			mustBeTrue(t, r, url, before, next)
 			So(r.stderr, ShouldContainSubstring, "the engine is away, and is waited for")
+			So(run(nil, "pgrep", "-x", "ssh").stdout, ShouldBeEmpty)
 		})
 	}
+	Convey("When the network is lost while an image is built over ssh, the deploy does not wait for ever, and touches nothing", t, func() {
+		before := version(t)
+		r, _ := during("==> Building", "copyall.sh", func() result {
+			o.cut()
+			time.AfterFunc(45*time.Second, o.mend)
+			return result{}
+		}, o.at(overSSH, "VERSION=lost")...)
+		So(r.exit, ShouldEqual, 1)
+		So(r.stderr, ShouldContainSubstring, "docker build of accountservice was given up: the docker engine at "+overSSH+" does not answer any more")
+		So(lastLine(r), ShouldStartWith, "       accountservice was not touched")
+		So(get(url), ShouldEqual, firstAccount)
+		So(version(t), ShouldEqual, before)
+	})
 }
 
-// isTrue asserts that the exit code and the last line of a deploy of a version are true: that
-// one serves, or the one before.
-func (o *office) isTrue(r result, url, before, next string) {
-	o.t.Helper()
+// other is the version that is deployed over another.
+func other(version string) string { return map[string]string{"one": "two", "two": "one"}[version] }
+
+// restart restarts the engine.
+func restart() result {
+	return run(nil, "sh", "-c", "./dockerd.sh stop node1 && ./dockerd.sh start node1")
+}
+
+// mustBeTrue asserts that exit code and last line of a deploy are true: its version serves,
+// or the one before.
+func mustBeTrue(t *testing.T, r result, url, before, next string) {
+	t.Helper()
 	if r.exit == 0 {
 		So(r.stdout, ShouldEndWith, ": accountservice "+next+" serves at "+url+"\n")
 	} else {
@@ -278,57 +297,56 @@ func (o *office) isTrue(r result, url, before, next string) {
 		next = before
 	}
 	So(eventually(30*time.Second, func() bool { return get(url) == firstAccount }), ShouldBeTrue)
-	mustServe(o.t, url, next)
+	mustServe(t, url, next)
 }
 
 func TestNetworkThatIsLost(t *testing.T) {
 	o := newOffice(t)
 	engine, url := o.listen(overCable), accountOver(overCable)
-	if r := script("copyall.sh", o.at(engine, "VERSION=one")...); r.exit != 0 {
-		t.Fatal(r)
+	first := script("copyall.sh", o.at(engine, "VERSION=one", "DEPLOY_TIMEOUT=15")...)
+	if first.exit != 0 {
+		t.Fatal(first)
 	}
-	for _, it := range []struct{ step, flags string }{
-		{"==> Trying", ""}, {"==> Removing", ""}, {"==> Updating", "--rolling"}, {"    accountservice.1 on ", "--rolling"},
+
+	Convey("When the network is lost for good in the middle of a deploy, its last line says what is known, and the next deploy mends", t, func() {
+		var began time.Time
+		r, _ := during("==> Removing", "copyall.sh", func() result {
+			began = time.Now()
+			o.cut()
+			return result{}
+		}, o.at(engine, "VERSION=lost", "DEPLOY_TIMEOUT=15")...)
+		Reset(o.mend)
+		So(r.exit, ShouldEqual, 1)
+		So(lastLine(r), ShouldStartWith, "error: the deploy of accountservice lost failed; what serves now is not known, as the engine does not answer: ")
+		So(lastLine(r), ShouldEndWith, "; the next deploy or rollback restores version one")
+		So(time.Since(began), ShouldBeLessThan, 90*time.Second) // To change and to go back have 15 s each.
+		o.mend()
+		mended := script("copyall.sh", o.at(engine, "VERSION=two")...)
+		So(mended.stdout, ShouldContainSubstring, "    version one is back: accountservice one serves at "+url)
+		So(mended.exit, ShouldEqual, 0)
+		mustServe(t, url, "two")
+	})
+	for _, it := range []struct {
+		step, flags string
+		waits       bool
+	}{
+		{"==> Trying", "", false}, {"==> Updating", "--rolling", true},
 	} {
-		Convey("When the network to the engine is lost for 20 s at the step that says "+it.step+", exit code and last line are true, and nobody takes the lock", t, func() {
+		Convey("When the network is lost for 20 s at the step that says "+it.step+", exit code and last line are true, and nobody else takes the lock", t, func() {
 			before := version(t)
-			next := map[string]string{"one": "two", "two": "one"}[before]
-			began := time.Now()
-			r, other := during(it.step, "copyall.sh "+it.flags, func() result {
-				began = time.Now()
-				o.cut()
-				time.AfterFunc(20*time.Second, o.mend)
+			next := other(before)
+			r, another := during(it.step, "copyall.sh "+it.flags, func() result {
+				o.cut20()
 				return script("copyall.sh", "VERSION=three")
 			}, o.at(engine, "VERSION="+next)...)
-			println(time.Since(began).String(), "\n", r.String(), "OTHER", other.String())
-			o.isTrue(r, url, before, next)
-			So(other.stderr, ShouldContainSubstring, "is being deployed already")
-		})
-	}
-	for _, it := range []struct{ step, flags string }{
-		{"==> Removing", ""}, {"==> Updating", "--rolling"},
-	} {
-		Convey("When the network is lost for longer than the deadline at the step that says "+it.step+", the last line says what is known, and the next deploy mends", t, func() {
-			before := version(t)
-			next := map[string]string{"one": "two", "two": "one"}[before]
-			began := time.Now()
-			r, _ := during(it.step, "copyall.sh "+it.flags, func() result {
-				began = time.Now()
-				o.cut()
-				return result{}
-			}, o.at(engine, "VERSION=lost", "DEPLOY_TIMEOUT=20")...)
-			defer o.mend()
-			println(time.Since(began).String(), "\n", r.String())
-			So(r.exit, ShouldEqual, 1)
-			So(time.Since(began), ShouldBeLessThan, 90*time.Second)
-			So(lastLine(r), ShouldStartWith, "error: the deploy of accountservice lost failed; what serves now is not known, as the engine does not answer: ")
-			So(lastLine(r), ShouldEndWith, "; the next deploy or rollback restores version "+before)
-			o.mend()
-			mended := script("copyall.sh", o.at(engine, "VERSION="+next)...)
-			println(mended.String())
-			So(mended.stdout, ShouldContainSubstring, "    version "+before+" is back: accountservice "+before+" serves at "+url)
-			So(mended.exit, ShouldEqual, 0)
-			mustServe(t, url, next)
+			So(another.stderr, ShouldContainSubstring, "accountservice is being deployed already")
+			mustBeTrue(t, r, url, before, next)
+			if it.waits {
+				So(r.stderr, ShouldContainSubstring, "the engine is away, and is waited for")
+			} else { // Nothing is changed yet.
+				So(r.exit, ShouldEqual, 1)
+				So(lastLine(r), ShouldStartWith, "       accountservice was not touched")
+			}
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	engine "goblog/deploy/swarm"
 
@@ -252,7 +253,7 @@ func (b *Builder) dockerBuild(ctx context.Context, service stack.Service, contex
 	if service.Build.Target != "" {
 		command = append(command, "--target", service.Build.Target)
 	}
-	_, err := docker(ctx, "docker build of "+service.Key, "mend what the lines above say, and deploy again", append(command, contextDir)...)
+	_, err := b.docker(ctx, "docker build of "+service.Key, "mend what the lines above say, and deploy again", append(command, contextDir)...)
 	return err
 }
 
@@ -270,9 +271,12 @@ func (b *Builder) base(ctx context.Context) (*base, error) {
 		return nil, err
 	}
 	if image == nil {
-		if _, err := docker(ctx, "docker pull of "+b.BaseImage, "", "pull", "--quiet", b.BaseImage); err != nil {
+		if _, err := b.docker(ctx, "docker pull of "+b.BaseImage, "", "pull", "--quiet", b.BaseImage); err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
+			}
+			if engine.Away(err) {
+				return nil, err
 			}
 			b.Say("%s cannot be pulled: using scratch, which a static binary can do with (BASE_IMAGE=scratch saves the try)", b.BaseImage)
 			b.found = &base{"scratch", ""}
@@ -297,7 +301,7 @@ func (b *Builder) Push(ctx context.Context, registry string, service stack.Servi
 		if err := b.Engine.TagImage(ctx, tag, remote); err != nil {
 			return "", err
 		}
-		if _, err := docker(ctx, "docker push to "+registry, "log in with docker login, or look at whether the engine may use that registry", "push", "--quiet", remote); err != nil {
+		if _, err := b.docker(ctx, "docker push to "+registry, "log in with docker login, or look at whether the engine may use that registry", "push", "--quiet", remote); err != nil {
 			return "", err
 		}
 	}
@@ -314,7 +318,7 @@ func (b *Builder) Push(ctx context.Context, registry string, service stack.Servi
 // Pull fetches a finished image of a service, which the engine lacks.
 func (b *Builder) Pull(ctx context.Context, service, image string) error {
 	b.Say("Pulling %s", image)
-	_, err := docker(ctx, "docker pull of "+image+", the image of "+service+",", "name another image, by its setting or in the stack file; one that only this engine has will do", "pull", "--quiet", image)
+	_, err := b.docker(ctx, "docker pull of "+image+", the image of "+service+",", "name another image, by its setting or in the stack file; one that only this engine has will do", "pull", "--quiet", image)
 	return err
 }
 
@@ -327,16 +331,24 @@ func Repository(service stack.Service) string {
 	return name
 }
 
-// docker runs the docker client, and returns what it prints.
-func docker(ctx context.Context, what, advice string, arguments ...string) (string, error) {
+// docker runs the docker client, and returns what it prints. The client has no deadline of
+// its own: where the network is lost, it may wait for ever.
+func (b *Builder) docker(ctx context.Context, what, advice string, arguments ...string) (string, error) {
 	if _, err := exec.LookPath("docker"); err != nil {
 		return "", &Failure{What: "docker is not installed", Advice: "install docker: https://docs.docker.com/engine/install/"}
 	}
-	said, err := exec.CommandContext(ctx, "docker", arguments...).CombinedOutput()
-	if err != nil {
-		return "", failed(ctx, err, what+" failed", said, advice)
+	answered, done := b.Engine.WhileAnswering(ctx)
+	defer done()
+	command := exec.CommandContext(answered, "docker", arguments...)
+	command.WaitDelay = time.Second // A plugin of the client may outlive it.
+	said, err := command.CombinedOutput()
+	switch {
+	case err == nil:
+		return string(bytes.TrimSpace(said)), nil
+	case ctx.Err() == nil && answered.Err() != nil:
+		return "", fmt.Errorf("%s was given up: %w", what, context.Cause(answered))
 	}
-	return string(bytes.TrimSpace(said)), nil
+	return "", failed(ctx, err, what+" failed", said, advice)
 }
 
 // failed is the error of a tool that ended badly, unless it was interrupted.

@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -89,6 +90,33 @@ func callOn[Options, Result any](ctx context.Context, e *Engine, do func(context
 
 func on[Options, Result any](do func(context.Context, string, Options) (Result, error), id string) func(context.Context, Options) (Result, error) {
 	return func(ctx context.Context, options Options) (Result, error) { return do(ctx, id, options) }
+}
+
+// lost is for how long an engine may be silent while another program talks to it.
+const lost = 30 * time.Second
+
+// WhileAnswering gives a context that ends with its parent, or with a cause once the engine
+// has been silent for too long.
+func (e *Engine) WhileAnswering(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	go func() {
+		for heard := time.Now(); ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(tryTimeout):
+			}
+			asked, done := context.WithTimeout(ctx, tryTimeout)
+			_, err := e.api.Ping(asked, client.PingOptions{})
+			done()
+			if !Away(err) {
+				heard = time.Now()
+			} else if time.Since(heard) > lost {
+				cancel(fmt.Errorf("the docker engine at %s does not answer any more: %w", e.Host, err))
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // Silent tells whether the last call that waits for the engine got no answer yet.
