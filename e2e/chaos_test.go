@@ -200,6 +200,7 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 	mended := script(c.files("copyall.sh"), c.settings(good)...)
 	So(mended.String()+fmt.Sprint("exit ", mended.exit, " after: ", said), ShouldEndWith, "exit 0 after: "+said)
 	c.serves(good)
+	c.nothingLeft()
 	if what.name == "SIGSTOP" && !late {
 		c.signal(syscall.SIGCONT)
 		select {
@@ -210,7 +211,6 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 		So(fmt.Sprint(exit)+out.String(), ShouldNotStartWith, "-")
 		c.serves(good)
 	}
-	c.nothingLeft()
 	c.passed++
 }
 
