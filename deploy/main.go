@@ -254,7 +254,7 @@ func outcomeOf(err error) *outcome {
 	case errors.As(err, &failure):
 		return failed(failure.What, failure.Said, failure.Advice)
 	case errors.Is(err, engine.ErrAway):
-		return failed(err.Error(), "the engine restarts, or its swarm has no leader now; whatever it says, it needs no docker swarm init: run this again once docker node ls answers")
+		return failed(err.Error(), "the engine restarts, or its swarm has no leader now; whatever it says, it needs no docker swarm init: run this again once docker node ls answers, or on another manager of the swarm")
 	}
 	return failed(err.Error())
 }

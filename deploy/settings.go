@@ -31,7 +31,7 @@ var fileSettings = []setting{
 	{"LIMIT_CPU", "", "CPU limit of a task, as in 0.5; default none"},
 	{"VERIFY_PATH", "/accounts/10000", "path that must answer with status 200"},
 	{"TRIAL_SECONDS", "3", "seconds that the trial must stay healthy; 0: no trial"},
-	{"DEPLOY_TIMEOUT", "60", "seconds from the first change to the proven answer; undoing gets as many"},
+	{"DEPLOY_TIMEOUT", "60", "seconds from the first change to the proven answer; undoing gets as many, and 40 at least"},
 	{"QUOTES_IMAGE", "eriklupander/quotes-service", "image of the quotes-service"},
 	{"VISUALIZER_IMAGE", "dockersamples/visualizer", "image of the visualizer"},
 	{"VISUALIZER_PORT", "8080", "port of its page, published to the outside"},

@@ -40,10 +40,14 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 		d.explain(cause)
 	}
 	told := d.putBackOrLeave(within)
-	if interrupted {
-		return &outcome{exit: exitInterrupted, problem: fmt.Sprintf("%s was interrupted; %s", what, told)}
+	var lines []string
+	if d.left {
+		lines = []string{"start the engine again, or point DOCKER_HOST or the docker context to another manager of the swarm"}
 	}
-	return &outcome{exit: exitFailed, problem: fmt.Sprintf("%s failed; %s", what, told)}
+	if interrupted {
+		return &outcome{exit: exitInterrupted, problem: fmt.Sprintf("%s was interrupted; %s", what, told), lines: lines}
+	}
+	return &outcome{exit: exitFailed, problem: fmt.Sprintf("%s failed; %s", what, told), lines: lines}
 }
 
 // putBackOrLeave puts back what ran before, notes that the deploy has failed, and says what
@@ -56,7 +60,7 @@ func (d *deployment) putBackOrLeave(ctx context.Context) string {
 		return told
 	}
 	if err := d.end(context.WithoutCancel(ctx), journal.Failed); err != nil {
-		d.out.Warn(err.Error())
+		d.out.Warn(fmt.Sprintf("the history of %s does not know how this ended, so the next deploy or rollback restores what ran before: %v", d.service.Name, err))
 	}
 	return told
 }
@@ -108,12 +112,18 @@ func (d *deployment) notBack(ctx context.Context, what string) (string, error) {
 	return told, errNotBack
 }
 
-// timeToGoBack is how long going back may take.
+// leastUndo is the least that going back gets. A new leader takes 10.5 s, and then 15 s to
+// find a node down.
+const leastUndo = 40 * time.Second
+
+// timeToGoBack is what going back gets: as much as either version, and no less than the
+// election of a leader leaves something of.
 func (d *deployment) timeToGoBack() time.Duration {
-	if d.current == nil {
-		return d.entry.After.Timeout
+	timeout := max(d.entry.After.Timeout, leastUndo)
+	if d.current != nil {
+		timeout = max(d.current.Timeout, timeout)
 	}
-	return max(d.current.Timeout, d.entry.After.Timeout)
+	return timeout
 }
 
 // putBack puts back what ran before, proves it, and says what serves now. It has a

@@ -275,7 +275,7 @@ func (b *Builder) base(ctx context.Context) (*base, error) {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			if engine.Away(err) {
+			if errors.Is(err, engine.ErrAway) {
 				return nil, err
 			}
 			b.Say("%s cannot be pulled: using scratch, which a static binary can do with (BASE_IMAGE=scratch saves the try)", b.BaseImage)

@@ -379,3 +379,41 @@ func TestRoomForWhatTasksReserve(t *testing.T) {
 		})
 	}
 }
+
+func TestNodesThatAreDown(t *testing.T) {
+	down := func(n *swarm.Node) { n.Status.State = swarm.NodeStateDown }
+	unknown := func(n *swarm.Node) { n.Status.State = swarm.NodeStateUnknown }
+	drained := func(n *swarm.Node) { n.Spec.Availability = swarm.NodeAvailabilityDrain }
+	reserve := spec(func(s *swarm.ServiceSpec) {
+		s.TaskTemplate.Resources.Reservations = &swarm.Resources{MemoryBytes: 3 << 30}
+	})
+	zoned := wanted().Spec
+	zoned.TaskTemplate.Placement = &swarm.Placement{Constraints: []string{"node.labels.zone==a"}, Platforms: []swarm.Platform{{OS: "linux", Architecture: "amd64"}}}
+	zone := labelled("zone=a")
+	nodes := []swarm.Node{
+		node("n1", zone), node("n5", zone, down), node("n2", zone, down), node("n3", down), node("n4", zone, down, drained),
+		node("n6", zone, unknown), node("n7", zone, down, cpu("aarch64")),
+	}
+
+	Convey("Missed are the nodes that are down and would run tasks, if they were up", t, func() {
+		So(ids(Down(zoned, nodes)), ShouldEqual, "n5 n2")
+		So(AreDown(Down(zoned, nodes)), ShouldEqual, "n2 and n5 are down")
+		So(AreDown(nodes[1:2]), ShouldEqual, "n5 is down")
+		So(Down(zoned, nodes[:1]), ShouldBeEmpty)
+	})
+
+	Convey("A refusal for want of nodes says which node is down", t, func() {
+		for what, change := range map[string]func(*Wanted){
+			"2 replicas cannot all have port 8080 on 1 nodes in host mode; n2 is down":                           hostMode,
+			"2 replicas of web cannot run on 1 nodes with 1 on each at most; n2 is down":                         func(w *Wanted) { placement(&w.Spec).MaxReplicas = 1 },
+			"the nodes have room for 1 of the 2 tasks of web, each of which reserves 3GiB of memory; n2 is down": reserve,
+		} {
+			w := wanted()
+			for _, one := range []func(*Wanted){byDigest, tasks(2), change} {
+				one(&w)
+			}
+			_, err := Make(w, nil, swarmOf(node("n1"), node("n2", down)), Options{})
+			So(fmt.Sprint(err), ShouldEqual, what)
+		}
+	})
+}

@@ -60,6 +60,7 @@ type Watch struct {
 	started map[string]time.Time   // when a task was first seen starting, or running already
 	running map[string]time.Time   // when a task was first seen running
 	failed  map[string]engine.Task // those that failed since
+	excused map[string]bool        // those that failed, but do not count
 	noRoom  time.Time              // since when no node may run a task
 	idle    time.Time              // since when no task gets anywhere
 	lost    time.Time              // since when only a node that is down could get it further
@@ -77,7 +78,7 @@ type Watch struct {
 
 // NewWatch begins a series of looks.
 func NewWatch(goal Goal, now time.Time) *Watch {
-	return &Watch{goal: goal, began: now, started: map[string]time.Time{}, running: map[string]time.Time{}, failed: map[string]engine.Task{}}
+	return &Watch{goal: goal, began: now, started: map[string]time.Time{}, running: map[string]time.Time{}, failed: map[string]engine.Task{}, excused: map[string]bool{}}
 }
 
 // Look judges what the engine says now. service is nil where it is gone.
@@ -130,6 +131,10 @@ const (
 	livingPatience = 3 * time.Second
 )
 
+// portPatience is for how long a port may belong to another container. A new leader forgets
+// the tasks of a service that was removed, though their containers still come to their end.
+const portPatience = 20 * time.Second
+
 // afterFailure is how long a task must run where another has failed before.
 const afterFailure = 5 * time.Second
 
@@ -153,7 +158,11 @@ func (w *Watch) note(task engine.Task, hosts map[string]string, mine bool, now t
 		Name: taskName(task, w.goal.Service), Node: hosts[task.NodeID], State: string(task.Status.State),
 		Seconds: now.Sub(w.began).Seconds(), Error: task.Status.Err,
 	}
-	wanted := task.DesiredState == swarm.TaskStateRunning || task.DesiredState == swarm.TaskStateReady
+	wanted := stays(task)
+	if strings.Contains(task.Status.Err, "port is already allocated") && (w.excused[task.ID] || now.Sub(w.began) < portPatience) {
+		w.excused[task.ID] = true
+		return
+	}
 	if state := task.Status.State; (state == swarm.TaskStateStarting || state == swarm.TaskStateRunning) && w.started[task.ID].IsZero() {
 		w.started[task.ID] = now
 	}

@@ -60,6 +60,12 @@ func pending(id, why string) engine.Task {
 	return one
 }
 
+func taken(id string) engine.Task {
+	one := fresh(id, swarm.TaskStateFailed)
+	one.Status.Err = "starting container failed: Bind for 0.0.0.0:80 failed: port is already allocated"
+	return one
+}
+
 func all(tasks ...engine.Task) []engine.Task { return tasks }
 
 // A glance is what the engine says some time after the beginning, and what is made of that.
@@ -283,6 +289,16 @@ func TestLook(t *testing.T) {
 		}},
 		"a trial that is just about to be given to a node is waited for": {trial, []glance{
 			{0, mine, all(pending("a", "")), Wait, ""}, {time.Minute, mine, all(pending("a", "")), Wait, ""},
+		}},
+		"a container that is about to leave its port to the task is waited for": {plain, []glance{
+			{0, mine, all(taken("a")), Wait, ""},
+			{19 * second, mine, all(taken("a"), taken("b"), taken("c"), fresh("d", starting)), Wait, ""},
+			{21 * second, mine, all(taken("b"), taken("c"), fresh("d", running)), Well, ""},
+		}},
+		"a port that nobody leaves is a failure": {plain, []glance{
+			{0, mine, all(taken("a"), taken("b"), taken("c")), Wait, ""},
+			{20 * second, mine, all(taken("b"), taken("c"), taken("d"), taken("e")), Wait, ""},
+			{21 * second, mine, all(taken("d"), taken("e"), taken("f")), Bad, "3 tasks of web failed"},
 		}},
 		"a service waits for room, as a port may get free": {plain, []glance{
 			{0, mine, all(pending("a", "no suitable node (host-mode port already in use)")), Wait, ""},

@@ -3,7 +3,6 @@ package swarm
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -109,10 +108,10 @@ func (e *Engine) WhileAnswering(parent context.Context) (context.Context, contex
 			asked, done := context.WithTimeout(ctx, tryTimeout)
 			_, err := e.api.Ping(asked, client.PingOptions{})
 			done()
-			if !Away(err) {
+			if !isAway(err) {
 				heard = time.Now()
 			} else if time.Since(heard) > lost {
-				cancel(fmt.Errorf("the docker engine at %s does not answer any more: %w", e.Host, err))
+				cancel(wrap(err, "the docker engine at %s does not answer any more", e.Host))
 			}
 		}
 	}()
@@ -133,7 +132,7 @@ func (e *Engine) again(ctx context.Context, err error) bool {
 		e.api.Close() // Connections that nobody uses now may be as dead as this one.
 	}
 	if !patient(ctx, err) {
-		if err == nil {
+		if err == nil || ctx.Err() == nil && !isAway(err) { // An error is an answer, too.
 			e.away.Store(nil)
 		}
 		return false

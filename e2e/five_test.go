@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	. "github.com/smartystreets/goconvey/convey"
+)
+
+// fiveNodes is a setting of TestFiveNodes: with all, each node dies in each phase of a deploy,
+// which takes 20 minutes; else only the cases that differ in kind.
+const fiveNodes = "FIVE_NODES"
+
+// A death is that of a node's engine, as soon as a deploy says a step.
+type death struct {
+	who, step string
+	brief     bool // it is tried in any case
+}
+
+var deaths = []death{
+	{"the manager that is asked", "==> Trying", true},
+	{"the leader", "==> Updating", true},
+	{"a worker", "==> Creating", true},
+	{"the manager that is asked", "==> Removing", true},
+	{"the leader", "==> Removing", true},
+
+	{"the manager that is asked", "==> Creating", false},
+	{"the manager that is asked", "==> Updating", false},
+	{"the leader", "==> Trying", false},
+	{"the leader", "==> Creating", false},
+	{"a worker", "==> Trying", false},
+	{"a worker", "==> Removing", false},
+	{"a worker", "==> Updating", false},
+}
+
+func TestFiveNodes(t *testing.T) {
+	manyNodes(t, 5)
+	settings := func(version string) []string {
+		return []string{"VERSION=" + version, "REGISTRY=" + registry, "REPLICAS=5", "SERVICE_ENV=ACCOUNTSERVICE_DRAIN=0s"}
+	}
+	if r := script("copyall.sh", settings("good")...); r.exit != 0 {
+		t.Fatal(r)
+	}
+	for i, it := range deaths {
+		if !it.brief && os.Getenv(fiveNodes) != "all" {
+			continue
+		}
+		Convey("Given a task on each of five nodes, when "+it.who+" dies at the step that says "+it.step, t, func() {
+			before, next, mended := version(t), fmt.Sprint("next", i), fmt.Sprint("mended", i)
+			node := map[string]string{"a worker": "node5", "the leader": "", "the manager that is asked": "node1"}[it.who]
+			if node == "" {
+				node = anotherLeader(t)
+			}
+			dead := false
+			defer func() {
+				if dead {
+					engineOf(t, node, "start")
+				}
+			}()
+			flags, more := "", []string(nil)
+			if it.step == "==> Updating" {
+				flags = " --rolling"
+			}
+			if node == "node1" {
+				more = []string{"DEPLOY_TIMEOUT=20"} // All of it is spent in vain.
+			}
+			began := time.Now()
+			r, killed := during(it.step, "copyall.sh"+flags, func() result {
+				return run(nil, "./dockerd.sh", "kill", node)
+			}, append(settings(next), more...)...)
+			took := time.Since(began)
+			fmt.Printf("\nfive nodes: %s dies at %s: exit code %d after %.0f s:\n%s\n%s\n", it.who, it.step, r.exit, took.Seconds(), r.stdout, r.stderr)
+			So(killed.exit, ShouldEqual, 0)
+			dead = true
+			So(took, ShouldBeLessThan, 3*time.Minute)
+
+			switch {
+			case node == "node1":
+				So(r.exit, ShouldEqual, 1)
+				So(r.stderr, ShouldContainSubstring, "\n       start the engine again, or point DOCKER_HOST or the docker context to another manager of the swarm\n")
+				if it.step == "==> Trying" {
+					So(lastLine(r), ShouldStartWith, "       accountservice was not touched: what serves now cannot be told: ")
+					othersAnswer(node)
+				} else {
+					So(lastLine(r), ShouldEqual, "       what runs may be half changed: the next deploy or rollback restores what ran before")
+				}
+			case r.exit == 0: // It was done before the swarm found the node down.
+				So(r.stdout, ShouldContainSubstring, ": accountservice "+next+" serves at ")
+				So(version(t), ShouldEqual, next)
+				othersAnswer(node)
+			default:
+				So(r.exit, ShouldEqual, 1)
+				So(r.stderr, ShouldContainSubstring, "; "+node+" is down\n")
+				So(lastLine(r), ShouldContainSubstring, ": accountservice "+before+" serves at ")
+				So(lastLine(r), ShouldEndWith, ", with 4 of 5 tasks, as "+node+" is down")
+				So(r.stderr, ShouldNotContainSubstring, "does not do what it should")
+				So(version(t), ShouldEqual, before)
+				othersAnswer(node)
+			}
+			if it.who == "a worker" {
+				again := script("copyall.sh", settings(next)...)
+				So(again.exit, ShouldEqual, 1)
+				So(again.stderr, ShouldContainSubstring, "error: 5 replicas cannot all have port 6767 on 4 nodes in host mode; "+node+" is down\n")
+				othersAnswer(node)
+			}
+
+			dead = false
+			engineOf(t, node, "start")
+			So(eventually(90*time.Second, func() bool { return readyNodes() == 5 }), ShouldBeTrue)
+			mend := script("copyall.sh", settings(mended)...)
+			So(mend.String(), ShouldContainSubstring, "==> Deployed accountservice "+mended+" in ")
+			So(mend.exit, ShouldEqual, 0)
+			for one := range address { // Also where a leader has lost its address.
+				So(mend.stdout, ShouldContainSubstring, "accountservice answers: "+accountsAt(one)+"\n")
+				So(get(accountsAt(one)), ShouldEqual, firstAccount)
+			}
+			mustServe(t, accountsAt("node1"), mended)
+		})
+	}
+}
+
+// othersAnswer asserts that accountservice answers on each node but one.
+func othersAnswer(dead string) {
+	for node := range address {
+		if node != dead {
+			So(node+": "+get(accountsAt(node)), ShouldEqual, node+": "+firstAccount)
+		}
+	}
+}
+
+// anotherLeader has a manager lead the swarm that is not the engine of the tests, and returns
+// its name.
+func anotherLeader(t *testing.T) string {
+	t.Helper()
+	if leader() == "node1" {
+		engineOf(t, "node1", "stop")
+		engineOf(t, "node1", "start")
+	}
+	So(eventually(time.Minute, func() bool {
+		return readyNodes() == len(address) && leader() != "node1" && get(accountsAt("node1")) == firstAccount
+	}), ShouldBeTrue)
+	return leader()
+}
