@@ -350,3 +350,30 @@ func TestNetworkThatIsLost(t *testing.T) {
 		})
 	}
 }
+
+func TestAddresses(t *testing.T) {
+	o := newOffice(t)
+	o.serveSSH()
+	docker(t, "swarm", "leave", "--force")
+
+	// Each finds what the one before leaves.
+	for _, it := range []struct {
+		what, url   string
+		environment []string
+	}{
+		{"beside the engine, as a new swarm whose address is of IPv6", accountOver(overCableV6), []string{"ADVERTISE_ADDR=" + overCableV6}},
+		{"over TCP, to an address of IPv6", accountOver(overCableV6), o.at(o.listen(overCableV6))},
+		{"over ssh, to an address of IPv6", accountOver(overCableV6), o.at("ssh://root@[" + overCableV6 + "]:" + sshPort)},
+		{"over TCP, to another address than that of the swarm", accountOver(overCable), o.at(o.listen(overCable))},
+		{"by ManagerIP, of IPv6, over TCP to another address", accountOver(overCableV6), o.at("tcp://"+net.JoinHostPort(overCable, enginePort), "ManagerIP="+overCableV6)},
+	} {
+		Convey("What is deployed "+it.what+" is asked, and answers, at "+it.url, t, func() {
+			r := script("copyall.sh --force", append(it.environment, "VERSION=one")...)
+			So(r.String(), ShouldContainSubstring, "answers: "+it.url+"\n")
+			So(r.stdout, ShouldEndWith, ": accountservice one serves at "+it.url+"\n")
+			So(r.exit, ShouldEqual, 0)
+			So(script("status.sh", it.environment...).stdout, ShouldContainSubstring, strings.TrimSuffix(it.url, "/accounts/10000"))
+			mustServe(t, it.url, "one")
+		})
+	}
+}
