@@ -59,7 +59,11 @@ mesh: ## rolling updates under load through a real routing mesh, in a virtual ma
 	trap 'e2e/vm.sh down' EXIT; e2e/vm.sh up && \
 	  E2E_MESH=1 E2E_DOCKER_HOST=tcp://127.0.0.2:2375 go test -count=1 -timeout 60m -v -run TestMesh ./e2e/
 
+CHAOS_ROUNDS ?= 20
+chaos: ## random faults in the middle of deploys, half a minute each; CHAOS_ROUNDS, CHAOS_SEED, CHAOS_NODES=5, E2E_ENGINE=modern
+	CHAOS_ROUNDS=$(CHAOS_ROUNDS) go test -count=1 -timeout 170m -v -run TestChaos ./e2e
+
 clean: ## remove what was built
 	rm -rf build gatling/target
 
-.PHONY: help run build image deploy lint lint-shell lint-go test loadtest bench pgo bench-build mesh clean
+.PHONY: help run build image deploy lint lint-shell lint-go test loadtest bench pgo bench-build mesh chaos clean

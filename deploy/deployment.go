@@ -38,6 +38,7 @@ type deployment struct {
 	urls    []string       // where the new version was proven
 	tried   bool           // its trial has passed
 	back    bool           // it goes back to a version of the history
+	left    bool           // the engine did not answer, so going back is left to the next deploy
 
 	returned *swarm.ServiceSpec // what the engine made of the Spec that was sent
 }
@@ -380,9 +381,12 @@ func (d *deployment) sendable(ctx context.Context, spec swarm.ServiceSpec) (swar
 	return spec, err
 }
 
-// settle is how long a version that was never proven must have run to be believed. With a
-// health check, a task runs once it is healthy.
-const settle = 1500 * time.Millisecond
+// A version that was never proven in service is believed once each task was started lived ago,
+// and has run for settled: some end a moment after their first sign of health.
+const (
+	lived   = 1500 * time.Millisecond
+	settled = 800 * time.Millisecond
+)
 
 // change stores what runs, changes the swarm, and proves that the new version works. What
 // fails is undone. Its error is an outcome.
@@ -404,12 +408,12 @@ func (d *deployment) change(ctx context.Context) error {
 		Version: d.wanted.Version, Spec: spec, Sent: &d.planned.Sent, Verify: d.service.Deploy.Verify,
 		Trial: d.service.Deploy.Trial, Timeout: d.service.Deploy.Timeout, Keep: d.service.Deploy.Keep,
 	}
-	goal := prove.Goal{Failures: 3, Settled: settle}
+	goal := prove.Goal{Failures: 3, Settled: settled, Lived: lived}
 	switch {
 	case !d.planned.Probed:
-		goal.Settled = max(settle, d.service.Deploy.Trial) // Nothing but time tells.
+		goal.Settled = max(lived, d.service.Deploy.Trial) // Nothing but time tells.
 	case d.planned.Same:
-		goal.Settled = 0
+		goal.Settled, goal.Lived = 0, 0
 	}
 	return d.deploy(ctx, after, d.planned.Action, goal)
 }

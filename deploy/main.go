@@ -88,7 +88,7 @@ func interruptible() (context.Context, func()) {
 		<-signals
 		cancel()
 		<-signals
-		fmt.Fprintln(os.Stderr, "Interrupted twice: left at once. See what runs: scripts/status.sh")
+		fmt.Fprintln(os.Stderr, "error: interrupted twice, so left at once\n       what was changed meanwhile, the next deploy or rollback puts back; see what runs: scripts/status.sh")
 		os.Exit(exitInterrupted)
 	}()
 	return ctx, cancel
@@ -253,8 +253,8 @@ func outcomeOf(err error) *outcome {
 		return failed(held.Error(), held.Advice())
 	case errors.As(err, &failure):
 		return failed(failure.What, failure.Said, failure.Advice)
-	case engine.IsUnreachable(err):
-		return failed(err.Error(), elsewhere)
+	case errors.Is(err, engine.ErrAway):
+		return failed(err.Error(), "the engine restarts, or its swarm has no leader now; whatever it says, it needs no docker swarm init: run this again once docker node ls answers, or on another manager of the swarm")
 	}
 	return failed(err.Error())
 }

@@ -249,6 +249,7 @@ func TestErrorsHaveTheirLines(t *testing.T) {
 		"a build that failed":         {&build.Failure{What: "go build failed", Said: "a\nb", Advice: "mend it"}, "go build failed", []string{"a\nb", "mend it"}},
 		"an error that has its lines": {failed("no", "one", "two"), "no", []string{"one", "two"}},
 		"an error of the engine":      {errors.New("no quorum"), "no quorum", nil},
+		"an engine that is away":      {fmt.Errorf("look at service web: %w", engine.ErrAway), "look at service web: the engine is away", []string{"the engine restarts, or its swarm has no leader now; whatever it says, it needs no docker swarm init: run this again once docker node ls answers, or on another manager of the swarm"}},
 		"a wrapped obstacle":          {fmt.Errorf("web: %w", &plan.Obstacle{Problem: "port 80 is taken", Advice: "choose another"}), "port 80 is taken", []string{"choose another"}},
 	} {
 		Convey("Of "+what+" it is said what it is, and what to do", t, func() {

@@ -21,7 +21,7 @@ const messageTable = "../docs/messages.md"
 
 // sources are where messages come from, by what makes an error of them: a function, or a
 // type. problem and advice are the places of its arguments or fields; what is there is
-// followed by the rest where advice is -1.
+// followed by the rest where advice is -1. A package may be a file of one.
 var sources = []struct {
 	title, intro string
 	packages     []string
@@ -31,7 +31,13 @@ var sources = []struct {
 	{"Exit code 2: the command, a setting or the stack file", "Nothing was touched. In front of a fault in a stack file stand the file and the key.",
 		[]string{".", "stack", "plan"}, map[string][2]int{"usage": {0, -1}, "w.fault": {1, -1}, "stack:fmt.Errorf": {0, -1}, "stack:errors.New": {0, -1}}, 2},
 	{"Exit code 1: why a deploy, a rollback or a removal ended", "The last line says what serves now.",
-		[]string{".", "plan", "build", "journal"}, map[string][2]int{"failed": {0, 1}, "Obstacle": {0, 1}, "Failure": {0, 2}, "build:failed": {2, 4}, "build:docker": {1, 2}, ".:fmt.Errorf": {0, -1}, "build:fmt.Errorf": {0, -1}, "journal:fmt.Errorf": {0, -1}, "plan:fmt.Errorf": {0, -1}}, 2},
+		[]string{".", "plan", "build", "journal"}, map[string][2]int{"failed": {0, 1}, "Obstacle": {0, 1}, "Failure": {0, 2}, "build:failed": {2, 4}, "build:b.docker": {1, 2}, ".:fmt.Errorf": {0, -1}, "build:fmt.Errorf": {0, -1}, "journal:fmt.Errorf": {0, -1}, "plan:fmt.Errorf": {0, -1}}, 2},
+	{"Exit code 130: interrupted", "By Ctrl-C, by SIGTERM, or by a terminal that was closed.",
+		[]string{"main.go", "up.go"}, map[string][2]int{"outcome": {0, -1}, "fmt.Fprintln": {1, -1}}, 1},
+	{"What was undone, and what serves now", "So reads the last line of a deploy or a rollback that changed something and failed, with exit code 1, or was interrupted, with 130.",
+		[]string{"undo.go", "serves.go"}, map[string][2]int{"fmt.Sprintf": {0, -1}}, 1},
+	{"Warnings", "The command goes on.",
+		[]string{".", "stack", "plan"}, map[string][2]int{"Warn": {0, -1}, "warn": {0, -1}}, 2},
 	{"Calls to the engine", "Behind each stand the engine's own words.",
 		[]string{"swarm"}, map[string][2]int{"wrap": {1, -1}, "fmt.Errorf": {0, -1}}, 2},
 	{"What the proof of a deploy says", "Below each stand the task's error, its exit code, its health checks and its last log lines.",
@@ -81,7 +87,7 @@ func fields(list []ast.Expr) []ast.Expr {
 			for len(values) < 3 {
 				values = append(values, nil)
 			}
-			if at, known := map[string]int{"What": 0, "Problem": 0, "Said": 1, "Advice": 2}[nameOf(pair.Key)]; known {
+			if at, known := map[string]int{"What": 0, "Problem": 0, "problem": 0, "Said": 1, "Advice": 2}[nameOf(pair.Key)]; known {
 				values[at] = pair.Value
 			}
 			continue
@@ -95,7 +101,11 @@ func fields(list []ast.Expr) []ast.Expr {
 func messages(t *testing.T, packages []string, makers map[string][2]int, least int) []string {
 	rows := map[string]bool{}
 	for _, dir := range packages {
-		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		pattern := filepath.Join(dir, "*.go")
+		if strings.HasSuffix(dir, ".go") {
+			pattern = dir
+		}
+		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,9 +126,15 @@ func messages(t *testing.T, packages []string, makers map[string][2]int, least i
 				case *ast.CompositeLit:
 					name, values = nameOf(node.Type), fields(node.Elts)
 				}
+				if name == "append" && len(values) == 2 && strings.HasSuffix(nameOf(values[0]), "arnings") {
+					name, values = "warn", values[1:]
+				}
 				places, known := makers[dir+":"+name]
 				if !known {
 					places, known = makers[name]
+				}
+				if last := name[strings.LastIndex(name, ".")+1:]; !known && strings.EqualFold(last, "warn") {
+					places, known = makers[last] // Whoever says it.
 				}
 				if !known || len(values) <= places[0] || values[places[0]] == nil {
 					return true

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/moby/moby/api/types/swarm"
 
@@ -39,7 +40,11 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 		history: history, running: now, current: cut.Before, entry: cut,
 	}
 	told, err := old.putBack(ctx)
-	if err != nil && !d.noUndo { // The entry stays as it is, so the next one tries again.
+	// The entry stays as it is, so the next one tries again.
+	switch {
+	case errors.Is(err, errSilent):
+		return false, failed("what a deploy that was cut off has changed could not be restored: "+told, "look at whether the engine answers, docker node ls, and try again")
+	case err != nil && !d.noUndo:
 		return false, failed("what a deploy that was cut off has changed could not be restored: "+told, "mend that, or deploy all the same: --no-undo")
 	}
 	old.out.Detail("%s", told)

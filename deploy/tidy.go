@@ -17,7 +17,7 @@ import (
 // trim takes old entries out of the history.
 func (d *deployment) trim(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
-	if d.mine(ctx) != nil {
+	if d.left || d.mine(ctx) != nil {
 		return
 	}
 	_, current, err := d.now(ctx)
@@ -113,8 +113,8 @@ func (s *session) needed(ctx context.Context) (needs, error) {
 func (s *session) tidy(ctx context.Context, all []*deployment, names []string) {
 	ctx = context.WithoutCancel(ctx)
 	for _, d := range all {
-		if d.mine(ctx) != nil {
-			return // Somebody else deploys now.
+		if d.left || d.mine(ctx) != nil {
+			return // The engine is away, or somebody else deploys now.
 		}
 	}
 	if err := s.tidyContents(ctx, names); err != nil {

@@ -25,38 +25,45 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 	if d.back {
 		what = fmt.Sprintf("the rollback of %s to %s", d.service.Name, d.entry.After.Version)
 	}
-	firm, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.undoTimeout())
+	firm := context.WithoutCancel(ctx)
+	within, cancel := context.WithTimeout(firm, d.timeToGoBack())
 	defer cancel()
-	if errors.Is(cause, journal.ErrLost) || errors.Is(context.Cause(ctx), journal.ErrLost) || errors.Is(d.mine(firm), journal.ErrLost) {
+	if errors.Is(cause, journal.ErrLost) || errors.Is(context.Cause(ctx), journal.ErrLost) || errors.Is(d.mine(within), journal.ErrLost) {
 		return failed(what+" was stopped: "+journal.ErrLost.Error(), d.serves(firm, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
 	}
 	d.say("going back")
-	exit, problem := exitFailed, what+" failed"
+	interrupted := ctx.Err() != nil
 	switch {
-	case ctx.Err() != nil:
-		exit, problem = exitInterrupted, what+" was interrupted"
+	case interrupted:
 	case errors.Is(cause, context.DeadlineExceeded):
 		d.out.Explain("time is up: the swarm does not answer")
 	default:
 		d.explain(cause)
 	}
-	told, _ := d.putBack(firm)
-	if err := d.end(context.WithoutCancel(ctx), journal.Failed); err != nil {
-		d.out.Warn(d.notNoted(err))
+	told := d.putBackOrLeave(within)
+	var lines []string
+	if d.left {
+		lines = []string{"start the engine again, or point DOCKER_HOST or the docker context to another manager of the swarm"}
 	}
-	out := &outcome{exit, problem + "; " + told, nil}
-	if d.engine.Gone() {
-		out.lines = []string{elsewhere, "what runs may be half changed: the next deploy or rollback restores what ran before"}
+	if interrupted {
+		return &outcome{exit: exitInterrupted, problem: fmt.Sprintf("%s was interrupted; %s", what, told), lines: lines}
 	}
-	return out
+	return &outcome{exit: exitFailed, problem: fmt.Sprintf("%s failed; %s", what, told), lines: lines}
 }
 
-// elsewhere is the advice for an engine that went away.
-const elsewhere = "start the engine again, or point DOCKER_HOST or the docker context to another manager of the swarm"
-
-// notNoted says that the history does not know how the deploy ended.
-func (d *deployment) notNoted(err error) string {
-	return fmt.Sprintf("the history of %s does not know how this ended, so the next deploy or rollback restores what ran before: %v", d.service.Name, err)
+// putBackOrLeave puts back what ran before, notes that the deploy has failed, and says what
+// serves. Where the engine does not answer, nothing is noted: so the next deploy or rollback
+// restores what ran before.
+func (d *deployment) putBackOrLeave(ctx context.Context) string {
+	told, err := d.putBack(ctx)
+	if errors.Is(err, errSilent) {
+		d.left = true
+		return told
+	}
+	if err := d.end(context.WithoutCancel(ctx), journal.Failed); err != nil {
+		d.out.Warn(fmt.Sprintf("the history of %s does not know how this ended, so the next deploy or rollback restores what ran before: %v", d.service.Name, err))
+	}
+	return told
 }
 
 // explain says why something failed: a failed proof with its evidence.
@@ -74,12 +81,7 @@ func (d *deployment) goBack(ctx context.Context) string {
 	if d.entry == nil {
 		return ""
 	}
-	ctx = engine.Patient(context.WithoutCancel(ctx))
-	told, _ := d.putBack(ctx)
-	if err := d.end(ctx, journal.Failed); err != nil {
-		d.out.Warn(d.notNoted(err))
-	}
-	return d.service.Name + " went back as well: " + told
+	return d.service.Name + " went back as well: " + d.putBackOrLeave(engine.Patient(context.WithoutCancel(ctx)))
 }
 
 // stuck is for how long no task may get anywhere when an update goes back. The old task
@@ -89,9 +91,35 @@ const stuck = 8 * time.Second
 // errNotBack tells that what ran before could not be put back, or does not work.
 var errNotBack = errors.New("what ran before is not back")
 
-// undoTimeout is what going back gets: as much as either version, and no less than the
+// errSilent tells that going back failed as the engine did not answer.
+var errSilent = errors.New("the engine does not answer")
+
+// notBack says what is known where going back failed: what serves, if the engine tells.
+func (d *deployment) notBack(ctx context.Context, what string) (string, error) {
+	silent := d.engine.Silent()
+	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if _, err := d.engine.Service(brief, d.service.Name); err != nil {
+		next := "takes away what this deploy has made"
+		if d.current != nil {
+			next = "restores version " + d.current.Version
+		}
+		return fmt.Sprintf("what serves now is not known, as the engine does not answer: %v; the next deploy or rollback %s", err, next), errSilent
+	}
+	told := what + ": " + d.serves(ctx, d.service.Name, d.verifyNow())
+	if silent {
+		return told, errSilent // It came back too late.
+	}
+	return told, errNotBack
+}
+
+// leastUndo is the least that going back gets. A new leader takes 10.5 s, and then 15 s to
+// find a node down.
+const leastUndo = 40 * time.Second
+
+// timeToGoBack is what going back gets: as much as either version, and no less than the
 // election of a leader leaves something of.
-func (d *deployment) undoTimeout() time.Duration {
+func (d *deployment) timeToGoBack() time.Duration {
 	timeout := max(d.entry.After.Timeout, leastUndo)
 	if d.current != nil {
 		timeout = max(d.current.Timeout, timeout)
@@ -99,19 +127,14 @@ func (d *deployment) undoTimeout() time.Duration {
 	return timeout
 }
 
-// leastUndo is the least that going back gets. A new leader takes 10.5 s, and then 15 s to
-// find a node down.
-const leastUndo = 40 * time.Second
-
 // putBack puts back what ran before, proves it, and says what serves now. It has a
 // deadline of its own.
 func (d *deployment) putBack(ctx context.Context) (string, error) {
-	timeout := d.undoTimeout()
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, d.timeToGoBack())
 	defer cancel()
 	now, err := d.engine.Service(ctx, d.service.Name)
 	if err != nil {
-		return fmt.Sprintf("going back failed as well: %v", err), errNotBack
+		return d.notBack(ctx, fmt.Sprintf("going back failed as well: %v", err))
 	}
 	ours := now != nil && now.Spec.Labels[journal.LabelDeploy] == d.id
 	if d.current == nil {
@@ -126,39 +149,35 @@ func (d *deployment) putBack(ctx context.Context) (string, error) {
 		err = d.restore(ctx, now, spec)
 	}
 	if err == nil {
-		err = d.proveBack(ctx, now, spec, timeout/2)
+		err = d.proveBack(ctx, now, spec)
 	}
 	if err != nil {
 		d.explain(err)
-		if d.engine.Gone() {
-			return fmt.Sprintf("whether version %s is back is not known: %v", d.current.Version, err), errNotBack
-		}
-		return fmt.Sprintf("version %s does not do what it should, either: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify)), errNotBack
+		return d.notBack(ctx, fmt.Sprintf("version %s does not do what it should, either", d.current.Version))
 	}
 	return fmt.Sprintf("version %s is back: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify)), nil
 }
 
 // proveBack proves that a Spec that was put back works. A swarm can block itself: a task that
 // waits to be started anew has the host-mode port that the old one needs, or an update goes no
-// further as its next task waits for a node that is down. So the first try gets only some time.
-func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swarm.ServiceSpec, first time.Duration) error {
+// further as its next task waits for a node that is down. One that is only slow is left its
+// time: its tasks may serve already.
+func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swarm.ServiceSpec) error {
 	goal := prove.Goal{Service: d.service.Name, Deploy: spec.Labels[journal.LabelDeploy], Failures: 3, Living: true}
 	if now == nil || !d.updates(now, spec) { // It has been created anew.
 		_, err := d.await(ctx, goal, d.current.Verify)
 		return err
 	}
 	goal.Stuck = stuck
-	within, cancel := context.WithTimeout(ctx, first)
-	_, err := d.await(within, goal, d.current.Verify)
-	cancel()
+	_, err := d.await(ctx, goal, d.current.Verify)
 	var failure *prove.Failure
-	if errors.As(err, &failure) && failure.Down {
+	if errors.As(err, &failure) && failure.Down && !failure.Late {
 		d.out.Step("The update waits for a node that is down: sending it again, for the other nodes")
 		if err = d.restart(ctx, spec); err == nil {
 			_, err = d.await(ctx, goal, d.current.Verify)
 		}
 	}
-	if !errors.As(err, &failure) || failure.Healthy {
+	if !errors.As(err, &failure) || failure.Healthy || failure.Late {
 		return err
 	}
 	d.out.Step("It gets no further: creating %s %s anew", d.service.Name, d.current.Version)
@@ -185,11 +204,12 @@ func (d *deployment) takeAway(ctx context.Context, now *swarm.Service, ours bool
 		return "the service of that name that is there now is somebody else's, and was left alone", nil
 	}
 	d.out.Step("Removing %s again: nothing ran before", d.service.Name)
-	if err := d.mine(ctx); err != nil {
-		return err.Error(), err
+	err := d.mine(ctx)
+	if err == nil {
+		err = d.removeAtOnce(ctx, now.ID, killable(now.Spec))
 	}
-	if err := d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err != nil {
-		return fmt.Sprintf("removing it failed as well: %v", err), err
+	if err != nil {
+		return d.notBack(ctx, fmt.Sprintf("removing it failed as well: %v", err))
 	}
 	return "nothing of it is left", nil
 }

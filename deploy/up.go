@@ -213,7 +213,7 @@ func (s *session) release(ctx context.Context, all []*deployment) {
 		if d.held == nil {
 			continue
 		}
-		if d.entry != nil {
+		if d.entry != nil && !d.left {
 			ctx = engine.Patient(ctx)
 		}
 		if err := d.held.Free(ctx); err != nil {

@@ -2,18 +2,9 @@
 ARG BASE_IMAGE=iron/base
 FROM ${BASE_IMAGE}
 
-ARG SERVICE=accountservice
-ARG VERSION=dev
-LABEL org.opencontainers.image.title="${SERVICE}" \
-      org.opencontainers.image.description="Serves accounts from a BoltDB file over HTTP" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.licenses="MIT"
-
 # /data belongs to the service's user. Its mode of 1777 comes from the context: an
 # engine gives a tmpfs the mode of the directory it covers.
 COPY --chown=65532:65532 rootfs/ /
-COPY service /accountservice
-
 USER 65532:65532
 ENV ACCOUNTSERVICE_DB=/data/accounts.db \
     ACCOUNTSERVICE_ADMIN_ADDR=:6768 \
@@ -21,3 +12,12 @@ ENV ACCOUNTSERVICE_DB=/data/accounts.db \
 EXPOSE 6767
 HEALTHCHECK --interval=5s --timeout=2s --retries=3 CMD ["/accountservice", "healthcheck"]
 ENTRYPOINT ["/accountservice"]
+
+# What each version changes comes last: the builder has the steps above in its cache.
+COPY service /accountservice
+ARG SERVICE=accountservice
+ARG VERSION=dev
+LABEL org.opencontainers.image.title="${SERVICE}" \
+      org.opencontainers.image.description="Serves accounts from a BoltDB file over HTTP" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="MIT"

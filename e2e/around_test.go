@@ -90,8 +90,8 @@ func TestRemovedInBetween(t *testing.T) {
 // during runs a script, and something else as soon as the script prints some words.
 func during(words, command string, meanwhile func() result, environment ...string) (result, result) {
 	other := make(chan result, 1)
-	name, flags, _ := strings.Cut(command, " ")
-	cmd := exec.Command("bash", "-c", `cd / && exec "$0" `+flags, repository("scripts", name))
+	line := scriptLine(command)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), environment...)
 	out := &interruptingWriter{words: []string{words}, interrupt: func() {
 		go func() { other <- meanwhile() }()

@@ -45,11 +45,21 @@ func run(environment []string, name string, arguments ...string) result {
 	return r
 }
 
+// scriptFrom is a variable of a script's environment: a command that runs it, as nsenter in
+// another network namespace. Without it, a script runs beside the engine.
+const scriptFrom = "E2E_FROM"
+
 // script runs one of the project's scripts, with flags, from a directory that is not the
 // project's.
 func script(command string, environment ...string) result {
+	line := scriptLine(command)
+	return run(environment, line[0], line[1:]...)
+}
+
+// scriptLine is the command line of a script.
+func scriptLine(command string) []string {
 	name, flags, _ := strings.Cut(command, " ")
-	return run(environment, "bash", "-c", `cd / && exec "$0" `+flags, repository("scripts", name))
+	return []string{"bash", "-c", `cd / && exec $` + scriptFrom + ` "$0" ` + flags, repository("scripts", name)}
 }
 
 // docker returns what a docker command prints, and fails the test if it fails.

@@ -153,6 +153,7 @@ func TestDeployThatIsKilled(t *testing.T) {
 			_ = syscall.Kill(-pid, syscall.SIGTERM)
 		}, "VERSION=new")
 		So(left.exit, ShouldEqual, 130)
+		So(left.stderr, ShouldContainSubstring, "error: interrupted twice, so left at once")
 		r := script("rollback.sh")
 		So(r.exit, ShouldEqual, 0)
 		So(get(url), ShouldEqual, firstAccount)

@@ -8,11 +8,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	engine "goblog/deploy/swarm"
 
@@ -28,8 +30,9 @@ type Builder struct {
 	BaseImage string // that the Dockerfile builds on
 	Say       func(format string, arguments ...any)
 
-	found  *base
-	copies string // directory of this process's own copies of binaries, by service
+	found *base
+	work  string   // directory of what only this process needs: its copies of binaries, by service, and contexts
+	held  *os.File // the same, locked as long as this process lives
 }
 
 // base is the image to build on, as it was found.
@@ -79,57 +82,96 @@ func (b *Builder) Compile(ctx context.Context, service stack.Service) error {
 	if said, err := exec.CommandContext(ctx, "git", "-C", b.Root, "rev-parse", "HEAD").Output(); err == nil {
 		commit = strings.TrimSpace(string(said))
 	}
-	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
+	if err := b.makeWork(); err != nil {
 		return err
 	}
-	// Others may be building here, too: what this process takes is what it has compiled.
-	free, err := b.alone()
-	if err != nil {
+	// Others may be building here, too, or be stopped in the middle of it: so this process
+	// compiles to a file of its own. Where nothing has changed, go takes the last one as it is.
+	own := b.compiled(service.Key)
+	if err := copyFile(binary, own); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	defer free()
 	command := exec.CommandContext(ctx, "go", "build", "-C", source, "-trimpath", "-buildvcs=false",
-		"-ldflags", "-s -w -X main.version="+b.Version+" -X main.commit="+commit, "-o", binary, ".")
+		"-ldflags", "-s -w -X main.version="+b.Version+" -X main.commit="+commit, "-o", own, ".")
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+b.CPU)
 	if said, err := command.CombinedOutput(); err != nil {
 		os.Remove(binary) // Nothing stale is left to ship.
 		return failed(ctx, err, "go build of "+source+" failed", said, "mend what the compiler says above")
 	}
-	if b.copies == "" {
-		if b.copies, err = os.MkdirTemp(filepath.Dir(binary), "compiled."); err != nil {
-			return err
-		}
+	last := own + "~"
+	if err := copyFile(own, last); err != nil {
+		return err
 	}
-	return copyFile(binary, filepath.Join(b.copies, service.Key))
-}
-
-// alone waits until nobody else compiles in this checkout, until the returned function is called.
-func (b *Builder) alone() (func(), error) {
-	file, err := os.OpenFile(filepath.Join(b.Root, "build", "compile.lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("wait for others who compile in %s: %w", b.Root, err)
-	}
-	return func() { file.Close() }, nil
+	return os.Rename(last, binary)
 }
 
 // compiled is the binary that this process has compiled last.
 func (b *Builder) compiled(service string) string {
-	if b.copies == "" {
+	if b.work == "" {
 		return b.Binary(service)
 	}
-	return filepath.Join(b.copies, service)
+	return filepath.Join(b.work, service)
 }
 
 // Close removes what only this process needed.
 func (b *Builder) Close() {
-	if b.copies != "" {
-		os.RemoveAll(b.copies)
-		b.copies = ""
+	if b.work != "" {
+		os.RemoveAll(b.work)
+		b.held.Close()
+		b.work, b.held = "", nil
 	}
+}
+
+// makeWork makes the directory of what only this process needs, once. It removes those of
+// processes that were killed, which nobody holds any more.
+func (b *Builder) makeWork() error {
+	if b.work != "" {
+		return nil
+	}
+	builds := filepath.Join(b.Root, "build")
+	if err := os.MkdirAll(builds, 0o755); err != nil {
+		return err
+	}
+	left, err := filepath.Glob(filepath.Join(builds, "work.*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range left {
+		if file, err := hold(dir); err == nil {
+			os.RemoveAll(dir)
+			file.Close()
+		}
+	}
+	for range 10 {
+		dir, err := os.MkdirTemp(builds, "work.")
+		if err != nil {
+			return err
+		}
+		file, err := hold(dir)
+		if err == nil {
+			if _, err = os.Stat(dir); err == nil {
+				b.work, b.held = dir, file
+				return nil
+			}
+			file.Close()
+		}
+		// Another process was faster than hold, and took it for one that is left.
+	}
+	return fmt.Errorf("make a directory of this process's own in %s: other processes remove it again and again", builds)
+}
+
+// hold locks a directory, as long as this process lives or until the file is closed. It
+// fails where another process holds it.
+func hold(dir string) (*os.File, error) {
+	file, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return file, nil
 }
 
 // Tag is the lasting tag of a service's image, REPOSITORY:sha-<12 digits of the hash of
@@ -211,7 +253,7 @@ func (b *Builder) dockerBuild(ctx context.Context, service stack.Service, contex
 	if service.Build.Target != "" {
 		command = append(command, "--target", service.Build.Target)
 	}
-	_, err := docker(ctx, "docker build of "+service.Key, "mend what the lines above say, and deploy again", append(command, contextDir)...)
+	_, err := b.docker(ctx, "docker build of "+service.Key, "mend what the lines above say, and deploy again", append(command, contextDir)...)
 	return err
 }
 
@@ -229,9 +271,12 @@ func (b *Builder) base(ctx context.Context) (*base, error) {
 		return nil, err
 	}
 	if image == nil {
-		if _, err := docker(ctx, "docker pull of "+b.BaseImage, "", "pull", "--quiet", b.BaseImage); err != nil {
+		if _, err := b.docker(ctx, "docker pull of "+b.BaseImage, "", "pull", "--quiet", b.BaseImage); err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
+			}
+			if errors.Is(err, engine.ErrAway) {
+				return nil, err
 			}
 			b.Say("%s cannot be pulled: using scratch, which a static binary can do with (BASE_IMAGE=scratch saves the try)", b.BaseImage)
 			b.found = &base{"scratch", ""}
@@ -256,7 +301,7 @@ func (b *Builder) Push(ctx context.Context, registry string, service stack.Servi
 		if err := b.Engine.TagImage(ctx, tag, remote); err != nil {
 			return "", err
 		}
-		if _, err := docker(ctx, "docker push to "+registry, "log in with docker login, or look at whether the engine may use that registry", "push", "--quiet", remote); err != nil {
+		if _, err := b.docker(ctx, "docker push to "+registry, "log in with docker login, or look at whether the engine may use that registry", "push", "--quiet", remote); err != nil {
 			return "", err
 		}
 	}
@@ -273,7 +318,7 @@ func (b *Builder) Push(ctx context.Context, registry string, service stack.Servi
 // Pull fetches a finished image of a service, which the engine lacks.
 func (b *Builder) Pull(ctx context.Context, service, image string) error {
 	b.Say("Pulling %s", image)
-	_, err := docker(ctx, "docker pull of "+image+", the image of "+service+",", "name another image, by its setting or in the stack file; one that only this engine has will do", "pull", "--quiet", image)
+	_, err := b.docker(ctx, "docker pull of "+image+", the image of "+service+",", "name another image, by its setting or in the stack file; one that only this engine has will do", "pull", "--quiet", image)
 	return err
 }
 
@@ -286,16 +331,24 @@ func Repository(service stack.Service) string {
 	return name
 }
 
-// docker runs the docker client, and returns what it prints.
-func docker(ctx context.Context, what, advice string, arguments ...string) (string, error) {
+// docker runs the docker client, and returns what it prints. The client has no deadline of
+// its own: where the network is lost, it may wait for ever.
+func (b *Builder) docker(ctx context.Context, what, advice string, arguments ...string) (string, error) {
 	if _, err := exec.LookPath("docker"); err != nil {
 		return "", &Failure{What: "docker is not installed", Advice: "install docker: https://docs.docker.com/engine/install/"}
 	}
-	said, err := exec.CommandContext(ctx, "docker", arguments...).CombinedOutput()
-	if err != nil {
-		return "", failed(ctx, err, what+" failed", said, advice)
+	answered, done := b.Engine.WhileAnswering(ctx)
+	defer done()
+	command := exec.CommandContext(answered, "docker", arguments...)
+	command.WaitDelay = time.Second // A plugin of the client may outlive it.
+	said, err := command.CombinedOutput()
+	switch {
+	case err == nil:
+		return string(bytes.TrimSpace(said)), nil
+	case ctx.Err() == nil && answered.Err() != nil:
+		return "", fmt.Errorf("%s was given up: %w", what, context.Cause(answered))
 	}
-	return string(bytes.TrimSpace(said)), nil
+	return "", failed(ctx, err, what+" failed", said, advice)
 }
 
 // failed is the error of a tool that ended badly, unless it was interrupted.

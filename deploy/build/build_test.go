@@ -218,8 +218,20 @@ func TestCompile(t *testing.T) {
 			b.Close()
 			found, err := filepath.Glob(filepath.Join(b.Root, "build", "*"))
 			So(err, ShouldBeNil)
-			return slices.DeleteFunc(found, func(path string) bool { return filepath.Base(path) == "compile.lock" })
+			return found
 		}
+		Convey("what a process that was killed has left is removed, and what another one needs stays", func() {
+			builds := filepath.Join(b.Root, "build")
+			killed, alive := filepath.Join(builds, "work.killed"), filepath.Join(builds, "work.alive")
+			for _, dir := range []string{killed, alive} {
+				So(os.MkdirAll(filepath.Join(dir, "image.1"), 0o700), ShouldBeNil)
+			}
+			held, err := hold(alive)
+			So(err, ShouldBeNil)
+			defer held.Close()
+			So(b.Compile(ctx, service), ShouldBeNil)
+			So(left(), ShouldResemble, []string{binary, alive})
+		})
 		Convey("it is compiled to a binary that knows its version, and to the same bytes each time", func() {
 			So(b.Compile(ctx, service), ShouldBeNil)
 			So(*said, ShouldResemble, []string{"Compiling web v1 for linux/" + runtime.GOARCH})
@@ -243,6 +255,20 @@ func TestCompile(t *testing.T) {
 				So(err, ShouldBeNil)
 				So(string(elsewhere) == string(first), ShouldBeTrue)
 			})
+		})
+		Convey("another process that compiles in the same checkout neither waits nor changes what this one has", func() {
+			So(b.Compile(ctx, service), ShouldBeNil)
+			mine, err := os.ReadFile(b.compiled("web"))
+			So(err, ShouldBeNil)
+			other := &Builder{Root: b.Root, Version: "v2", CPU: b.CPU, Say: b.Say}
+			defer other.Close()
+			So(other.Compile(ctx, service), ShouldBeNil)
+			last, err := os.ReadFile(binary)
+			So(err, ShouldBeNil)
+			now, err := os.ReadFile(b.compiled("web"))
+			So(err, ShouldBeNil)
+			So(string(now) == string(mine), ShouldBeTrue)
+			So(string(last) == string(mine), ShouldBeFalse)
 		})
 		Convey("one that does not compile is a failure in the compiler's words, and leaves nothing stale to ship", func() {
 			put(filepath.Join(service.Build.Package, "main.go"), "package main\n\nfunc main() { nonsense() }\n")

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -16,7 +17,7 @@ import (
 // context copies a build's context to a directory of its own. It adds the binary as
 // service, and rootfs with an empty /data that anybody may write to.
 func (b *Builder) context(service stack.Service) (string, error) {
-	dir, err := os.MkdirTemp(filepath.Join(b.Root, "build"), "image.") // Where every docker client may read.
+	dir, err := os.MkdirTemp(cmp.Or(b.work, filepath.Join(b.Root, "build")), "image.") // Where every docker client may read.
 	if err != nil {
 		return "", err
 	}

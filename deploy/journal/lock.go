@@ -180,20 +180,35 @@ func (l *Lock) beat(clock Clock) {
 	l.stop = stop
 	l.lost, l.lose = context.WithCancel(context.Background())
 	l.beats.Go(func() {
-		for n := 1; clock.Sleep(ctx, beatInterval) == nil; n++ {
-			labels := map[string]string{labelBeat: strconv.Itoa(n)}
-			if phase := l.phase.Load(); phase != nil {
-				labels[labelPhase] = *phase
-			}
-			// An engine that does not answer may be back for the next beat.
-			if err := l.engine.LabelConfig(ctx, l.id, labels); err != nil {
-				if there, err := l.there(ctx); err == nil && !there {
-					l.lose()
-					return
-				}
+		for n, next := 1, beatInterval; clock.Sleep(ctx, next) == nil; n++ {
+			next = beatInterval
+			if err := l.move(ctx, n); errors.Is(err, ErrLost) {
+				return
+			} else if err != nil {
+				next = lookInterval // Whoever watches takes a long silence for death.
 			}
 		}
 	})
+}
+
+// move moves the beat once, or finds out that the lock is lost. A network that is lost tells
+// nobody, so it gives up in time for the next try.
+func (l *Lock) move(ctx context.Context, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, beatInterval)
+	defer cancel()
+	labels := map[string]string{labelBeat: strconv.Itoa(n)}
+	if phase := l.phase.Load(); phase != nil {
+		labels[labelPhase] = *phase
+	}
+	err := l.engine.LabelConfig(ctx, l.id, labels)
+	if err == nil {
+		return nil
+	}
+	if there, failure := l.there(ctx); failure == nil && !there {
+		l.lose()
+		return ErrLost
+	}
+	return err
 }
 
 // there tells whether the lock is this one still.

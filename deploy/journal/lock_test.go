@@ -131,9 +131,12 @@ func TestLock(t *testing.T) {
 
 func TestOutlook(t *testing.T) {
 	Convey("What the next deploy will do follows from the holder's process, and from the age of its beat", t, func() {
-		ended := exec.Command("true")
+		ended := exec.Command("cat") // It lives until its input ends.
+		input, err := ended.StdinPipe()
+		So(err, ShouldBeNil)
 		So(ended.Start(), ShouldBeNil)
 		process := process(ended.Process.Pid)
+		So(input.Close(), ShouldBeNil)
 		So(ended.Wait(), ShouldBeNil)
 		for _, it := range []struct {
 			process string
@@ -270,6 +273,20 @@ func TestBeat(t *testing.T) {
 			So(beat(), ShouldNotEqual, first)
 			So(lock.Free(ctx), ShouldBeNil)
 		})
+		Convey("a beat that the swarm did not take is followed by the next one after a second, not after five", func() {
+			intervals := make(chan time.Duration)
+			broken := &locked{memory: &memory{}}
+			late, err := Take(ctx, broken, "web", taken, false, nobody, telling(intervals))
+			So(err, ShouldBeNil)
+			broken.breaks(errors.New("i/o timeout"))
+			So(<-intervals, ShouldEqual, 5*time.Second)
+			So(<-intervals, ShouldEqual, time.Second)
+			broken.breaks(nil) // Perhaps while the second beat fails.
+			So(<-intervals, ShouldBeIn, time.Second, 5*time.Second)
+			So(<-intervals, ShouldEqual, 5*time.Second)
+			So(late.Free(ctx), ShouldBeNil)
+			So(lock.Free(ctx), ShouldBeNil)
+		})
 		Convey("it finds out by itself that its lock was taken", func() {
 			within, done := lock.While(ctx)
 			defer done()
@@ -293,6 +310,18 @@ func (s stepping) Sleep(ctx context.Context, _ time.Duration) error {
 	}
 }
 
+// A telling clock lets an interval pass when somebody takes how long it is.
+type telling chan time.Duration
+
+func (t telling) Sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case t <- d:
+		return nil
+	}
+}
+
 type config = swarm.Config
 
 // A locked memory may be used by several at once.
@@ -308,6 +337,13 @@ func (l *locked) LabelConfig(ctx context.Context, id string, labels map[string]s
 		return errors.New("no such config")
 	}
 	return l.memory.LabelConfig(ctx, id, labels)
+}
+
+// breaks has each call say so; nil mends it.
+func (l *locked) breaks(err error) {
+	l.Lock()
+	defer l.Unlock()
+	l.broken = err
 }
 
 func (l *locked) RemoveConfig(ctx context.Context, id string) error {

@@ -27,6 +27,8 @@ type Failure struct {
 	Healthy bool
 	// Down tells that a task waits for a node that is down.
 	Down bool
+	// Late tells that time was up, and it might still have come.
+	Late bool
 }
 
 func (f *Failure) Error() string { return f.Reason }
@@ -79,6 +81,7 @@ func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verif
 				return nil, answerFailure(goal.Service, url, answer, verify, ingress)
 			}
 			if url == "" && (verify == nil || len(urls) > 0 || none(service)) {
+				out.Rest() // The tasks have got there: their lines stay above.
 				for _, one := range urls {
 					out.Answers(goal.Service, one)
 				}
@@ -149,6 +152,7 @@ func (w *Watch) timeout(ctx context.Context, e *engine.Engine, err error, hosts 
 		return err
 	}
 	f := w.failure(ctx, e, seen, hosts)
+	f.Late = true
 	f.Reason = "time is up: " + cmp.Or(w.Reason, "the swarm does not answer")
 	return f
 }

@@ -30,6 +30,8 @@ type Goal struct {
 	Rolling bool
 	// Settled is how long each task must have run: from when it was healthy, if it has a check.
 	Settled time.Duration
+	// Lived is how long ago each task must have been started, healthy or not yet.
+	Lived time.Duration
 	// NoRoom gives up where no node may run a task; else that is waited for, as a port may
 	// get free.
 	NoRoom bool
@@ -55,6 +57,7 @@ const (
 type Watch struct {
 	goal    Goal
 	began   time.Time
+	started map[string]time.Time   // when a task was first seen starting, or running already
 	running map[string]time.Time   // when a task was first seen running
 	failed  map[string]engine.Task // those that failed since
 	excused map[string]bool        // those that failed, but do not count
@@ -75,7 +78,7 @@ type Watch struct {
 
 // NewWatch begins a series of looks.
 func NewWatch(goal Goal, now time.Time) *Watch {
-	return &Watch{goal: goal, began: now, running: map[string]time.Time{}, failed: map[string]engine.Task{}, excused: map[string]bool{}}
+	return &Watch{goal: goal, began: now, started: map[string]time.Time{}, running: map[string]time.Time{}, failed: map[string]engine.Task{}, excused: map[string]bool{}}
 }
 
 // Look judges what the engine says now. service is nil where it is gone.
@@ -150,7 +153,7 @@ func (w *Watch) settled(task string, now time.Time) bool {
 	case len(w.failed) > 0:
 		return now.Sub(w.running[task]) >= max(afterFailure, w.goal.Settled)
 	}
-	return now.Sub(w.running[task]) >= w.goal.Settled
+	return now.Sub(w.running[task]) >= w.goal.Settled && now.Sub(w.started[task]) >= w.goal.Lived
 }
 
 // note remembers what is new of a task.
@@ -166,6 +169,9 @@ func (w *Watch) note(task engine.Task, hosts map[string]string, mine bool, now t
 	if inTheWay(task.Status.Err) && (w.excused[task.ID] || now.Sub(w.began) < leavePatience) {
 		w.excused[task.ID] = true
 		return
+	}
+	if state := task.Status.State; (state == swarm.TaskStateStarting || state == swarm.TaskStateRunning) && w.started[task.ID].IsZero() {
+		w.started[task.ID] = now
 	}
 	switch task.Status.State {
 	case swarm.TaskStateRunning:

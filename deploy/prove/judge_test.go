@@ -245,6 +245,17 @@ func TestLook(t *testing.T) {
 			{0, mine, all(fresh("a", starting)), Wait, ""}, {3 * second, mine, all(fresh("a", running)), Wait, "web has just started"},
 			{5900 * time.Millisecond, mine, all(fresh("a", running)), Wait, ""}, {6 * second, mine, all(fresh("a", running)), Well, ""},
 		}},
+		"where a task must have lived for long enough, its start counts, and its health has a time of its own": {Goal{Failures: 3, Settled: second, Lived: 3 * second}, []glance{
+			{0, mine, all(fresh("a", starting)), Wait, ""}, {second, mine, all(fresh("a", running)), Wait, "web has just started"},
+			{2900 * time.Millisecond, mine, all(fresh("a", running)), Wait, "web has just started"}, {3 * second, mine, all(fresh("a", running)), Well, ""},
+		}},
+		"one that was healthy late has lived long enough, but must stay healthy for its time": {Goal{Failures: 3, Settled: second, Lived: 3 * second}, []glance{
+			{0, mine, all(fresh("a", starting)), Wait, ""}, {9 * second, mine, all(fresh("a", running)), Wait, "web has just started"},
+			{9900 * time.Millisecond, mine, all(fresh("a", running)), Wait, ""}, {10 * second, mine, all(fresh("a", running)), Well, ""},
+		}},
+		"one that was first seen running has lived since then": {Goal{Failures: 3, Lived: 3 * second}, []glance{
+			{0, mine, all(fresh("a", running)), Wait, "web has just started"}, {3 * second, mine, all(fresh("a", running)), Well, ""},
+		}},
 		"the time that a task must run is each task's own": {settled, []glance{
 			{0, mine, all(fresh("a", running)), Wait, ""},
 			{2 * second, mine, all(fresh("a", failed), fresh("b", running)), Wait, "web has just started"},

@@ -23,7 +23,7 @@ func Patient(ctx context.Context) context.Context { return context.WithValue(ctx
 
 // patient tells whether a call is to be repeated.
 func patient(ctx context.Context, err error) bool {
-	return ctx.Value(patience{}) != nil && ctx.Err() == nil && Away(err)
+	return ctx.Value(patience{}) != nil && ctx.Err() == nil && isAway(err)
 }
 
 // away are the words of errors that pass, which have no class of their own. A manager that
@@ -31,13 +31,11 @@ func patient(ctx context.Context, err error) bool {
 var away = []string{
 	"This node is not a swarm manager", "The swarm does not have a leader", "swarm does not have a leader", "connection refused", "connection reset",
 	"no such file or directory", "context deadline exceeded", "Client.Timeout exceeded", "rpc error: code = Unavailable", "rpc error: code = DeadlineExceeded", "i/o timeout",
+	"has exited with ", // ssh, in the middle of an answer
 }
 
-// IsUnreachable tells whether an error means that nobody answers where the engine should be.
-func IsUnreachable(err error) bool { return client.IsErrConnectionFailed(err) }
-
-// Away tells whether an error may pass by itself.
-func Away(err error) bool {
+// isAway tells whether an error may pass by itself.
+func isAway(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errdefs.IsNotFound(err):
 		return false
@@ -55,33 +53,86 @@ func Away(err error) bool {
 // pause is how long an engine that is away is left alone.
 const pause = 200 * time.Millisecond
 
+// tryTimeout bounds each try of a call that is repeated. A network that is lost tells
+// nobody: a call on a connection from before would wait for as long as it may.
+const tryTimeout = 5 * time.Second
+
+// try bounds a try of a call, where it is to be repeated.
+func try(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Value(patience{}) == nil {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, tryTimeout)
+}
+
 // call makes a call that may be made twice, and again where it is to be repeated.
 func call[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, Options) (Result, error), options Options) (Result, error) {
 	for {
-		found, err := do(ctx, options)
+		found, err := once(ctx, do, options)
 		if !e.again(ctx, err) {
 			return found, err
 		}
 	}
 }
 
-// callOn is call for what concerns one thing.
-func callOn[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, string, Options) (Result, error), id string, options Options) (Result, error) {
-	return call(ctx, e, func(ctx context.Context, options Options) (Result, error) { return do(ctx, id, options) }, options)
+// once makes one try of a call.
+func once[Options, Result any](ctx context.Context, do func(context.Context, Options) (Result, error), options Options) (Result, error) {
+	ctx, cancel := try(ctx)
+	defer cancel()
+	return do(ctx, options)
 }
 
-// longest is how long an engine may be away for callers that set no deadline, for all of them
-// together: it will not come back for the next one, either.
-const longest = time.Minute
+// callOn is call for what concerns one thing.
+func callOn[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, string, Options) (Result, error), id string, options Options) (Result, error) {
+	return call(ctx, e, on(do, id), options)
+}
 
-// Gone tells whether the engine was still away when it was waited for last.
-func (e *Engine) Gone() bool { return e.away.Load() != nil }
+func on[Options, Result any](do func(context.Context, string, Options) (Result, error), id string) func(context.Context, Options) (Result, error) {
+	return func(ctx context.Context, options Options) (Result, error) { return do(ctx, id, options) }
+}
+
+// lost is for how long an engine may be silent while another program talks to it.
+const lost = 30 * time.Second
+
+// WhileAnswering gives a context that ends with its parent, or with a cause once the engine
+// has been silent for too long.
+func (e *Engine) WhileAnswering(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	go func() {
+		for heard := time.Now(); ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(tryTimeout):
+			}
+			asked, done := context.WithTimeout(ctx, tryTimeout)
+			_, err := e.api.Ping(asked, client.PingOptions{})
+			done()
+			if !isAway(err) {
+				heard = time.Now()
+			} else if time.Since(heard) > lost {
+				cancel(wrap(err, "the docker engine at %s does not answer any more", e.Host))
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// Silent tells whether the last call that waits for the engine got no answer yet.
+func (e *Engine) Silent() bool { return e.away.Load() != nil }
+
+// longest is how long an engine is waited for by callers that set no deadline, all together:
+// what a deploy does at its very end is not worth a wait each.
+const longest = time.Minute
 
 // again tells whether a call is to be repeated, after a pause. That the engine is away is
 // said once, however many calls wait for it.
 func (e *Engine) again(ctx context.Context, err error) bool {
+	if isAway(err) {
+		e.api.Close() // Connections that nobody uses now may be as dead as this one.
+	}
 	if !patient(ctx, err) {
-		if err == nil || ctx.Err() == nil && !Away(err) { // An error is an answer, too.
+		if err == nil || ctx.Err() == nil && !isAway(err) { // An error is an answer, too.
 			e.away.Store(nil)
 		}
 		return false
@@ -90,9 +141,10 @@ func (e *Engine) again(ctx context.Context, err error) bool {
 	if e.away.CompareAndSwap(nil, &now) && e.Waiting != nil {
 		e.Waiting(err)
 	}
-	since := e.away.Load()
-	if _, bounded := ctx.Deadline(); !bounded && since != nil && now.Sub(*since) > longest {
-		return false
+	if since := e.away.Load(); since != nil && time.Since(*since) > longest {
+		if _, bounded := ctx.Deadline(); !bounded {
+			return false
+		}
 	}
 	select {
 	case <-ctx.Done():

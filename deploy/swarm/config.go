@@ -52,7 +52,7 @@ func (e *Engine) LabelConfig(ctx context.Context, id string, labels map[string]s
 			spec.Labels = map[string]string{}
 		}
 		maps.Copy(spec.Labels, labels)
-		_, err = e.api.ConfigUpdate(ctx, id, client.ConfigUpdateOptions{Version: found.Config.Version, Spec: spec})
+		_, err = once(ctx, on(e.api.ConfigUpdate, id), client.ConfigUpdateOptions{Version: found.Config.Version, Spec: spec})
 		if !e.again(ctx, err) && (err == nil || !strings.Contains(err.Error(), outOfSequence)) {
 			break
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -34,7 +35,8 @@ type Engine struct {
 	Host string
 	// Waiting is called when a call begins to wait for an engine that is away; nil: nothing is said.
 	Waiting func(error)
-	away    atomic.Pointer[time.Time] // since when it has been away; nil: it is there
+	remote  string                    // see RemoteHost
+	away    atomic.Pointer[time.Time] // since when; nil: it is there
 	api     *client.Client
 	config  *configfile.ConfigFile
 	silent  map[string]error // registries that could not be asked, by host
@@ -55,7 +57,7 @@ func Connect() (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the engine's address %s cannot be used: %w", host, err)
 	}
-	return &Engine{Host: host, api: api, config: file, silent: map[string]error{}}, nil
+	return &Engine{Host: host, remote: remoteHost(host), api: api, config: file, silent: map[string]error{}}, nil
 }
 
 // endpoint is the engine's address, and how to reach it.
@@ -112,17 +114,38 @@ func overSSH(host string) ([]client.Opt, error) {
 }
 
 // RemoteHost is the host name or address in the engine's address, without brackets, or ""
-// where the engine listens on a local socket.
-func (e *Engine) RemoteHost() string {
-	parsed, err := url.Parse(e.Host)
+// where the engine listens on a local socket. Over ssh it is the host that ssh connects to.
+func (e *Engine) RemoteHost() string { return e.remote }
+
+func remoteHost(engine string) string {
+	parsed, err := url.Parse(engine)
 	if err != nil {
 		return ""
 	}
 	switch parsed.Scheme {
-	case "tcp", "ssh", "http", "https":
+	case "ssh":
+		return sshHost(parsed.Hostname())
+	case "tcp", "http", "https":
 		return parsed.Hostname()
 	}
 	return ""
+}
+
+// sshHost is the host that ssh connects to by a name. The name may stand in the user's ssh
+// configuration only, where nothing but ssh finds it.
+func sshHost(name string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	said, err := exec.CommandContext(ctx, "ssh", "-G", "--", name).Output()
+	if err != nil {
+		return name // That ssh is missing is said when it is to connect.
+	}
+	for line := range strings.Lines(string(said)) {
+		if host, found := strings.CutPrefix(line, "hostname "); found {
+			return strings.TrimSpace(host)
+		}
+	}
+	return name
 }
 
 // credentials are those that the user's docker client has for an image's registry,
@@ -150,13 +173,24 @@ func (e *Engine) credentials(image string) string {
 	return encoded
 }
 
-// wrap says what was tried. An interruption stays recognisable.
+// ErrAway is the mark of an error of an engine that is away: it may pass by itself.
+var ErrAway = errors.New("the engine is away")
+
+type awayError struct{ error }
+
+func (e awayError) Is(target error) bool { return target == ErrAway }
+func (e awayError) Unwrap() error        { return e.error }
+
+// wrap says what was tried. An interruption stays recognisable, and so does ErrAway.
 func wrap(err error, format string, arguments ...any) error {
 	if err == nil {
 		return nil
 	}
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf(format+": %w", append(arguments, context.Canceled)...)
+	}
+	if isAway(err) {
+		err = awayError{err}
 	}
 	return fmt.Errorf(format+": %w", append(arguments, err)...)
 }

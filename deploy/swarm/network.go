@@ -3,6 +3,7 @@ package swarm
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"net/netip"
 
@@ -26,7 +27,8 @@ func (e *Engine) Networks(ctx context.Context) (map[string]network.Summary, erro
 // LabelMade is on the networks that a deploy has made.
 const LabelMade = "deploy.made"
 
-// CreateNetwork creates a network of the swarm.
+// CreateNetwork creates a network of the swarm. One of that name that the swarm has already
+// is no error: the call may be the second, and the first may have had its effect.
 func (e *Engine) CreateNetwork(ctx context.Context, name string, spec stack.NetworkSpec) error {
 	options := client.NetworkCreateOptions{
 		Scope: "swarm", Driver: cmp.Or(spec.Driver, "overlay"), Options: spec.DriverOpts,
@@ -44,6 +46,15 @@ func (e *Engine) CreateNetwork(ctx context.Context, name string, spec stack.Netw
 		}
 	}
 	_, err := callOn(ctx, e, e.api.NetworkCreate, name, options)
+	if errdefs.IsConflict(err) {
+		networks, failure := e.Networks(ctx)
+		for _, one := range networks {
+			if one.Name == name && one.Scope == options.Scope {
+				return nil
+			}
+		}
+		err = errors.Join(err, failure)
+	}
 	return wrap(err, "create network %s", name)
 }
 

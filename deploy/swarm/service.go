@@ -37,20 +37,22 @@ func (e *Engine) Services(ctx context.Context) ([]swarm.Service, error) {
 
 // Create creates a service and returns its id. Other nodes get this user's credentials
 // for the image's registry. own is a label that only this caller's Spec bears: by it, a
-// service is recognised that was created although the call failed. A manager that lost its
-// leader may even send it twice by itself, and then says that it is there already.
+// service is recognised that was created although the call failed.
 func (e *Engine) Create(ctx context.Context, spec swarm.ServiceSpec, own string) (string, error) {
+	options := client.ServiceCreateOptions{Spec: spec, EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image)}
 	for {
-		made, err := e.api.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: spec, EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image)})
-		away := e.again(ctx, err)
-		if !away && !errdefs.IsConflict(err) {
+		made, err := once(ctx, e.api.ServiceCreate, options)
+		// The engine may have been working still on a call that was given up, or a manager that
+		// lost its leader may have sent it twice by itself.
+		taken := errdefs.IsConflict(err)
+		if !taken && !e.again(ctx, err) {
 			return made.ID, wrap(err, "create service %s", spec.Name)
 		}
-		there, unknown := e.Service(ctx, spec.Name)
-		if unknown != nil || there != nil && there.Spec.Labels[own] == spec.Labels[own] {
-			return idOf(there), unknown
-		}
-		if !away {
+		there, failure := e.Service(ctx, spec.Name)
+		switch {
+		case failure != nil || there != nil && there.Spec.Labels[own] == spec.Labels[own]:
+			return idOf(there), failure
+		case taken:
 			return "", wrap(err, "create service %s", spec.Name)
 		}
 	}
@@ -73,7 +75,7 @@ func idOf(service *swarm.Service) string {
 // credentials the engine keeps those that it has. own is as for Create.
 func (e *Engine) Update(ctx context.Context, service *swarm.Service, spec swarm.ServiceSpec, own string, over bool) error {
 	for range 10 {
-		_, err := e.api.ServiceUpdate(ctx, service.ID, client.ServiceUpdateOptions{
+		_, err := once(ctx, on(e.api.ServiceUpdate, service.ID), client.ServiceUpdateOptions{
 			Version: service.Version, Spec: spec,
 			EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image),
 			RegistryAuthFrom:    swarm.RegistryAuthFromSpec,
