@@ -31,7 +31,7 @@ var sources = []struct {
 	{"Exit code 2: the command, a setting or the stack file", "Nothing was touched. In front of a fault in a stack file stand the file and the key.",
 		[]string{".", "stack", "plan"}, map[string][2]int{"usage": {0, -1}, "w.fault": {1, -1}, "stack:fmt.Errorf": {0, -1}, "stack:errors.New": {0, -1}}, 2},
 	{"Exit code 1: why a deploy, a rollback or a removal ended", "The last line says what serves now.",
-		[]string{".", "plan", "build", "journal"}, map[string][2]int{"failed": {0, 1}, "Obstacle": {0, 1}, "Failure": {0, 2}, "build:failed": {2, 4}, "build:docker": {1, 2}, ".:fmt.Errorf": {0, -1}, "build:fmt.Errorf": {0, -1}, "journal:fmt.Errorf": {0, -1}, "plan:fmt.Errorf": {0, -1}}, 2},
+		[]string{".", "plan", "build", "journal"}, map[string][2]int{"failed": {0, 1}, "Obstacle": {0, 1}, "Failure": {0, 2}, "build:failed": {2, 4}, "build:b.docker": {1, 2}, ".:fmt.Errorf": {0, -1}, "build:fmt.Errorf": {0, -1}, "journal:fmt.Errorf": {0, -1}, "plan:fmt.Errorf": {0, -1}}, 2},
 	{"Calls to the engine", "Behind each stand the engine's own words.",
 		[]string{"swarm"}, map[string][2]int{"wrap": {1, -1}, "fmt.Errorf": {0, -1}}, 2},
 	{"What the proof of a deploy says", "Below each stand the task's error, its exit code, its health checks and its last log lines.",

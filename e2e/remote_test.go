@@ -271,6 +271,7 @@ func TestOverSSH(t *testing.T) {
 		}, o.at(overSSH, "VERSION=lost")...)
 		So(r.exit, ShouldEqual, 1)
 		So(r.stderr, ShouldContainSubstring, "docker build of accountservice was given up: the docker engine at "+overSSH+" does not answer any more")
+		So(r.stderr, ShouldContainSubstring, "look at whether the engine answers")
 		So(lastLine(r), ShouldStartWith, "       accountservice was not touched")
 		So(get(url), ShouldEqual, firstAccount)
 		So(version(t), ShouldEqual, before)
@@ -347,6 +348,33 @@ func TestNetworkThatIsLost(t *testing.T) {
 				So(r.exit, ShouldEqual, 1)
 				So(lastLine(r), ShouldStartWith, "       accountservice was not touched")
 			}
+		})
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	o := newOffice(t)
+	o.serveSSH()
+	docker(t, "swarm", "leave", "--force")
+
+	// Each finds what the one before leaves.
+	for _, it := range []struct {
+		what, url   string
+		environment []string
+	}{
+		{"beside the engine, as a new swarm whose address is of IPv6", accountOver(overCableV6), []string{"ADVERTISE_ADDR=" + overCableV6}},
+		{"over TCP, to an address of IPv6", accountOver(overCableV6), o.at(o.listen(overCableV6))},
+		{"over ssh, to an address of IPv6", accountOver(overCableV6), o.at("ssh://root@[" + overCableV6 + "]:" + sshPort)},
+		{"over TCP, to another address than that of the swarm", accountOver(overCable), o.at(o.listen(overCable))},
+		{"by ManagerIP, of IPv6, over TCP to another address", accountOver(overCableV6), o.at("tcp://"+net.JoinHostPort(overCable, enginePort), "ManagerIP="+overCableV6)},
+	} {
+		Convey("What is deployed "+it.what+" is asked, and answers, at "+it.url, t, func() {
+			r := script("copyall.sh --force", append(it.environment, "VERSION=one")...)
+			So(r.String(), ShouldContainSubstring, "answers: "+it.url+"\n")
+			So(r.stdout, ShouldEndWith, ": accountservice one serves at "+it.url+"\n")
+			So(r.exit, ShouldEqual, 0)
+			So(script("status.sh", it.environment...).stdout, ShouldContainSubstring, strings.TrimSuffix(it.url, "/accounts/10000"))
+			mustServe(t, it.url, "one")
 		})
 	}
 }

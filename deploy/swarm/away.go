@@ -132,13 +132,13 @@ type wait struct{ since time.Time }
 // again tells whether a call is to be repeated, after a pause. That the engine is away is
 // said once, however many calls wait for it.
 func (w *wait) again(ctx context.Context, e *Engine, err error) bool {
-	if Away(err) {
+	switch {
+	case Away(err):
 		e.api.Close() // Connections that nobody uses now may be as dead as this one.
+	case !errors.Is(err, context.Canceled): // Any other error is an answer.
+		e.away.Store(false)
 	}
 	if !patient(ctx, err) {
-		if err == nil {
-			e.away.Store(false)
-		}
 		return false
 	}
 	if !e.away.Swap(true) && e.Waiting != nil {
