@@ -275,7 +275,7 @@ func TestOverSSH(t *testing.T) {
 		}, o.at(overSSH, "VERSION=lost", "BASE_IMAGE=scratch")...)
 		So(r.exit, ShouldEqual, 1)
 		So(r.stderr, ShouldContainSubstring, "docker build of accountservice was given up: the docker engine at "+overSSH+" does not answer any more")
-		So(r.stderr, ShouldContainSubstring, "look at whether the engine answers")
+		So(r.stderr, ShouldContainSubstring, "run this again once docker node ls answers")
 		So(lastLine(r), ShouldStartWith, "       accountservice was not touched")
 		So(get(url), ShouldEqual, firstAccount)
 		So(version(t), ShouldEqual, before)
