@@ -103,10 +103,21 @@ func TestFiveNodes(t *testing.T) {
 				So(version(t), ShouldEqual, before)
 				othersAnswer(node)
 			}
+			if it.step == "==> Updating" { // The update goes back task by task; nothing is taken away from all nodes at once.
+				So(r.stdout, ShouldNotContainSubstring, " anew\n")
+			}
 			if it.who == "a worker" {
 				again := script("copyall.sh", settings(next)...)
 				So(again.exit, ShouldEqual, 1)
 				So(again.stderr, ShouldContainSubstring, "error: 5 replicas cannot all have port 6767 on 4 nodes in host mode; "+node+" is down\n")
+				othersAnswer(node)
+			}
+
+			if node == "node1" && it.step == "==> Removing" { // Nothing serves, and somebody cannot wait for that engine.
+				restored := script("rollback.sh", "DOCKER_HOST="+socketOf("node2"))
+				So(restored.String(), ShouldContainSubstring, "==> Restored accountservice: accountservice "+before+" serves at ")
+				So(restored.stdout, ShouldEndWith, " is down\n")
+				So(restored.exit, ShouldEqual, 0)
 				othersAnswer(node)
 			}
 

@@ -137,9 +137,10 @@ const (
 const leavePatience = 30 * time.Second
 
 // inTheWay tells whether a task failed as another container has its port, or its address on a
-// network. A port that some other process has is told in other words, and nobody leaves it.
+// network. A port that some other process has is told in other words, "address already in
+// use", and nobody leaves it.
 func inTheWay(err string) bool {
-	return strings.Contains(err, "port is already allocated") || strings.HasSuffix(err, "starting container failed: Address already in use")
+	return strings.Contains(err, "port is already allocated") || strings.HasSuffix(err, ": Address already in use")
 }
 
 // afterFailure is how long a task must run where another has failed before.

@@ -63,9 +63,18 @@ func pending(id, why string) engine.Task {
 func taken(id string) engine.Task {
 	one := fresh(id, swarm.TaskStateFailed)
 	one.Status.Err = "starting container failed: Bind for 0.0.0.0:80 failed: port is already allocated"
-	if id == "b" {
+	switch id {
+	case "b":
 		one.Status.Err = "starting container failed: Address already in use"
+	case "c": // In the words of engine 28.
+		one.Status.Err = "starting container failed: failed to set up container networking: Address already in use"
 	}
+	return one
+}
+
+func foreign(id string) engine.Task {
+	one := fresh(id, swarm.TaskStateFailed)
+	one.Status.Err = "starting container failed: listen tcp4 0.0.0.0:80: bind: address already in use"
 	return one
 }
 
@@ -302,6 +311,9 @@ func TestLook(t *testing.T) {
 			{0, mine, all(taken("a"), taken("b"), taken("c")), Wait, ""},
 			{30 * second, mine, all(taken("b"), taken("c"), taken("d"), taken("e")), Wait, ""},
 			{31 * second, mine, all(taken("d"), taken("e"), taken("f")), Bad, "3 tasks of web failed"},
+		}},
+		"a port that another process has is a failure at once": {plain, []glance{
+			{0, mine, all(foreign("a"), foreign("b"), foreign("c")), Bad, "3 tasks of web failed"},
 		}},
 		"a service waits for room, as a port may get free": {plain, []glance{
 			{0, mine, all(pending("a", "no suitable node (host-mode port already in use)")), Wait, ""},
