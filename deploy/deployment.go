@@ -464,7 +464,8 @@ func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action 
 	if err != nil {
 		err = d.undo(ctx, err)
 	} else if noted := d.end(context.WithoutCancel(ctx), journal.Done); noted != nil {
-		d.out.Warn(fmt.Sprintf("%s runs and answers, but its history does not know: %v", d.service.Name, noted))
+		d.left = true // The next deploy takes this one for cut off, so it must not be called a success.
+		err = failed(fmt.Sprintf("%s %s was proven, but that could not be stored in its history: %v; the next deploy or rollback restores what ran before", d.service.Name, after.Version, noted), startAgain)
 	}
 	d.trim(ctx)
 	d.saySilence(listening)
