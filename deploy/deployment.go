@@ -433,6 +433,9 @@ func (d *deployment) unchanged(ctx context.Context) error {
 	return nil
 }
 
+// startAgain is what to do where the engine does not answer.
+const startAgain = "start the engine again, or point DOCKER_HOST or the docker context to another manager of the swarm"
+
 // deploy brings a snapshot to the swarm by an action, from the entry in the history to the
 // proof. What fails is undone. Its error is an outcome.
 func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action plan.Action, goal prove.Goal) error {

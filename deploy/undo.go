@@ -51,9 +51,6 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 	return &outcome{exit: exitFailed, problem: fmt.Sprintf("%s failed; %s", what, told), lines: lines}
 }
 
-// startAgain is what to do where the engine does not answer.
-const startAgain = "start the engine again, or point DOCKER_HOST or the docker context to another manager of the swarm"
-
 // putBackOrLeave puts back what ran before, notes that the deploy has failed, and says what
 // serves. Where the engine does not answer, nothing is noted: so the next deploy or rollback
 // restores what ran before.
