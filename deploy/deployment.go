@@ -38,6 +38,8 @@ type deployment struct {
 	urls    []string       // where the new version was proven
 	tried   bool           // its trial has passed
 	back    bool           // it goes back to a version of the history
+	fence   bool           // it goes back for another deploy, which may not be dead
+	all     []string       // the services that are deployed with it, itself included
 	left    bool           // the engine did not answer, so going back is left to the next deploy
 
 	returned *swarm.ServiceSpec // what the engine made of the Spec that was sent
@@ -200,15 +202,12 @@ func (d *deployment) describe(image *engine.Image) {
 	d.wanted.Platforms = []swarm.Platform{image.Platform}
 }
 
-func (d *deployment) takeLock(ctx context.Context) error {
+func (d *deployment) takeLock(ctx context.Context, taker *journal.Taker) error {
 	if err := d.freeOldLock(ctx); err != nil {
 		return err
 	}
 	var err error
-	d.held, err = journal.Take(ctx, d.engine, d.service.Name, engine.IsTaken, d.wait, func(held *journal.HeldError) {
-		d.out.Step("%s", held.Error())
-		d.out.Detail("watching whether that one lives")
-	}, journal.RealClock{})
+	d.held, err = taker.Take(ctx, d.service.Name)
 	if err == nil && d.held.Dead != nil {
 		d.out.Step("The deploy of %s by %s has died: its lock was removed", d.service.Name, d.held.Dead.Holder)
 	}
@@ -335,7 +334,7 @@ func (d *deployment) try(ctx context.Context) error {
 		return err
 	}
 	// Not interrupted: nobody would know whether it is there.
-	id, err := d.engine.Create(context.WithoutCancel(ctx), spec, journal.LabelDeploy)
+	id, err := d.engine.Create(context.WithoutCancel(ctx), spec, journal.LabelDeploy, d.mine)
 	if err != nil {
 		return err
 	}
@@ -466,13 +465,27 @@ func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action 
 	}
 	if err != nil {
 		err = d.undo(ctx, err)
-	} else if noted := d.end(context.WithoutCancel(ctx), journal.Done); noted != nil {
-		d.left = true // The next deploy takes this one for cut off, so it must not be called a success.
-		err = failed(fmt.Sprintf("%s %s was proven, but that could not be stored in its history: %v; the next deploy or rollback restores what ran before", d.service.Name, after.Version, noted), startAgain)
 	}
-	d.trim(ctx)
 	d.saySilence(listening)
 	return err
+}
+
+// done notes that the version was proven. Where this cannot be stored, the next deploy takes
+// this one for cut off: so it must not be called a success.
+func (d *deployment) done(ctx context.Context) error {
+	if d.entry == nil {
+		return nil
+	}
+	ctx = engine.Patient(context.WithoutCancel(ctx))
+	err := d.end(ctx, journal.Done)
+	switch {
+	case errors.Is(err, journal.ErrLost):
+		return failed(fmt.Sprintf("%s %s was proven, but %v", d.service.Name, d.entry.After.Version, err), d.serves(ctx, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
+	case err != nil:
+		d.left = true
+		return failed(fmt.Sprintf("%s %s was proven, but that could not be stored in its history: %v; the next deploy or rollback restores what ran before", d.service.Name, d.entry.After.Version, err), startAgain)
+	}
+	return nil
 }
 
 // begin stores the entry before the first change, and labels the Spec as this deploy's.
@@ -508,7 +521,7 @@ func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 			}
 		}
 	}
-	d.entry = &journal.Entry{N: n, Outcome: journal.Running, By: journal.Who(), At: time.Now(), Before: d.current, After: *after}
+	d.entry = &journal.Entry{N: n, Outcome: journal.Running, By: journal.Who(), At: time.Now(), Before: d.current, After: *after, With: d.all}
 	for _, line := range d.planned.Lines {
 		d.entry.Lines = append(d.entry.Lines, line.Text(false))
 	}
@@ -540,13 +553,13 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 			order = cmp.Or(spec.UpdateConfig.Order, order)
 		}
 		d.out.Step("Updating %s to %s, one task at a time, %s", d.service.Name, d.entry.After.Version, order)
-		if err := d.engine.Update(ctx, d.running, spec, journal.LabelDeploy, false); err != nil {
+		if err := d.engine.Update(ctx, d.running, spec, journal.LabelDeploy, false, d.mine); err != nil {
 			return err
 		}
 		return d.readReturned(ctx)
 	case plan.Replace:
 		d.out.Step("Removing %s %s", d.service.Name, d.current.Version)
-		if err := d.removeAtOnce(ctx, d.running.ID, killable(d.current.Spec)); err != nil {
+		if err := d.removeMine(ctx, d.running); err != nil {
 			return err
 		}
 	}
@@ -554,7 +567,7 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 		return err
 	}
 	d.out.Step("Creating %s %s", d.service.Name, d.entry.After.Version)
-	if _, err := d.engine.Create(ctx, spec, journal.LabelDeploy); err != nil {
+	if _, err := d.engine.Create(ctx, spec, journal.LabelDeploy, d.mine); err != nil {
 		return err
 	}
 	return d.readReturned(ctx)
@@ -578,8 +591,15 @@ func (d *deployment) end(ctx context.Context, outcome string) error {
 			returned = d.entry.After.Returned // A rollback: changes made by hand stay known as such.
 		}
 	}
+	if err := d.mine(ctx); errors.Is(err, journal.ErrLost) {
+		return err
+	}
+	if err := journal.End(ctx, d.engine, d.entry, outcome, returned); err != nil {
+		return err
+	}
 	d.entry.Outcome = outcome
-	return journal.End(ctx, d.engine, d.entry, outcome, returned)
+	d.trim(ctx)
+	return nil
 }
 
 // verify proves what runs already.

@@ -3,8 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/moby/moby/api/types/swarm"
 
 	"goblog/deploy/journal"
 	"goblog/deploy/plan"
@@ -47,6 +50,7 @@ func foundEntry(current *journal.Snapshot, n int, adopt bool) *journal.Entry {
 func (d *deployment) freeOldLock(ctx context.Context) error {
 	name := d.service.Name + ".deploy-lock"
 	left, err := d.engine.Configs(ctx, name)
+	left = slices.DeleteFunc(left, func(one swarm.Config) bool { return one.Spec.Name != name })
 	if err != nil || len(left) == 0 {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/moby/moby/api/types/swarm"
 
@@ -25,6 +26,11 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	d.out.Step("The deploy of %s %s by %s, begun at %s, was cut off", d.service.Name, cut.After.Version, cut.By, cut.At.Local().Format("2006-01-02 15:04:05"))
+	for _, name := range cut.With {
+		if name != d.service.Name && !slices.Contains(d.all, name) {
+			d.out.Detail("it was a deploy of %s as well: if that was changed, the next deploy or rollback of %[1]s restores it", name)
+		}
+	}
 	d.say("restoring what a deploy that was cut off has changed")
 	ctx = engine.Patient(context.WithoutCancel(ctx))
 	now, err := d.engine.Service(ctx, d.service.Name)
@@ -36,7 +42,7 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 		return false, journal.End(ctx, d.engine, cut, journal.Failed, nil)
 	}
 	old := &deployment{
-		session: d.session, service: d.service, id: cut.After.Spec.Labels[journal.LabelDeploy], held: d.held,
+		session: d.session, service: d.service, id: cut.After.Spec.Labels[journal.LabelDeploy], held: d.held, fence: true,
 		history: history, running: now, current: cut.Before, entry: cut,
 	}
 	told, err := old.putBack(ctx)
@@ -53,5 +59,9 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 
 // madeBy tells whether a service is of a version's deploy.
 func madeBy(service *swarm.Service, version *journal.Snapshot) bool {
-	return service.Spec.Labels[journal.LabelDeploy] == version.Spec.Labels[journal.LabelDeploy]
+	label := service.Spec.Labels[journal.LabelDeploy]
+	if label == "" { // Neither made it: it is the same only if it is the very same.
+		return version.Runs(service)
+	}
+	return label == version.Spec.Labels[journal.LabelDeploy]
 }

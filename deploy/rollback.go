@@ -142,7 +142,10 @@ func (d *deployment) rollBackTo(ctx context.Context, version *journal.Snapshot) 
 	after.Timeout = max(version.Timeout, leastTimeout)
 	d.back = true
 	d.service.Deploy = stack.Deploy{Verify: after.Verify, Trial: after.Trial, Timeout: after.Timeout}
-	return d.deploy(ctx, after, d.planned.Action, prove.Goal{Failures: 3})
+	if err := d.deploy(ctx, after, d.planned.Action, prove.Goal{Failures: 3}); err != nil {
+		return err
+	}
+	return d.done(ctx)
 }
 
 // planRollback says what a rollback changes, and how: by an update, wherever that can be.

@@ -41,6 +41,9 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 		d.explain(cause)
 	}
 	told := d.putBackOrLeave(within)
+	if errors.Is(d.mine(within), journal.ErrLost) {
+		return failed(what+" was stopped: "+journal.ErrLost.Error(), d.serves(firm, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
+	}
 	var lines []string
 	if d.left {
 		lines = []string{startAgain}
@@ -60,7 +63,7 @@ func (d *deployment) putBackOrLeave(ctx context.Context) string {
 		d.left = true
 		return told
 	}
-	if err := d.end(context.WithoutCancel(ctx), journal.Failed); err != nil {
+	if err := d.end(context.WithoutCancel(ctx), journal.Failed); err != nil && !errors.Is(err, journal.ErrLost) {
 		d.out.Warn(fmt.Sprintf("the history of %s does not know how this ended, so the next deploy or rollback restores what ran before: %v", d.service.Name, err))
 	}
 	return told
@@ -79,6 +82,9 @@ func (d *deployment) explain(err error) {
 // goBack undoes a change that had worked, as another service of the same deploy failed.
 func (d *deployment) goBack(ctx context.Context) string {
 	if d.entry == nil {
+		return ""
+	}
+	if errors.Is(d.mine(context.WithoutCancel(ctx)), journal.ErrLost) {
 		return ""
 	}
 	return d.service.Name + " went back as well: " + d.putBackOrLeave(engine.Patient(context.WithoutCancel(ctx)))
@@ -181,13 +187,19 @@ func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swa
 		return err
 	}
 	d.out.Step("It gets no further: creating %s %s anew", d.service.Name, d.current.Version)
+	latest, err := d.engine.Service(ctx, d.service.Name)
+	if err != nil {
+		return err
+	}
+	if latest != nil {
+		if err := d.removeMine(ctx, latest); err != nil {
+			return err
+		}
+	}
 	if err := d.mine(ctx); err != nil {
 		return err
 	}
-	if err := d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err != nil {
-		return err
-	}
-	if _, err := d.engine.Create(ctx, spec, journal.LabelDeploy); err != nil {
+	if _, err := d.engine.Create(ctx, spec, journal.LabelDeploy, d.mine); err != nil {
 		return err
 	}
 	goal.Stuck = 0
@@ -240,19 +252,26 @@ func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm
 		return err
 	}
 	if now != nil && !d.updates(now, spec) { // The new version, created anew, or of another mode.
-		if err := d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err != nil {
+		if err := d.removeMine(ctx, now); err != nil {
 			return err
 		}
 		now = nil
 	}
 	if now == nil {
-		_, err := d.engine.Create(ctx, spec, journal.LabelDeploy)
+		if err := d.mine(ctx); err != nil {
+			return err
+		}
+		_, err := d.engine.Create(ctx, spec, journal.LabelDeploy, d.mine)
 		return err
 	}
 	if now.Spec.Labels[journal.LabelDeploy] == spec.Labels[journal.LabelDeploy] {
-		return nil
+		if !d.fence {
+			return nil
+		}
+		// The same again: it starts nothing anew, but a call of the dead one that is still under way comes too late.
+		return d.engine.Update(ctx, now, now.Spec, journal.LabelDeploy, false, d.mine)
 	}
-	return d.engine.Update(ctx, now, spec, journal.LabelDeploy, true)
+	return d.engine.Update(ctx, now, spec, journal.LabelDeploy, true, d.mine)
 }
 
 // restart has the swarm begin an update anew that has sent its Spec: it does so for another
@@ -272,7 +291,7 @@ func (d *deployment) restart(ctx context.Context, spec swarm.ServiceSpec) error 
 		if now == nil {
 			return fmt.Errorf("somebody removed service %s meanwhile", spec.Name)
 		}
-		if err := d.engine.Update(ctx, now, one, journal.LabelAgain, true); err != nil {
+		if err := d.engine.Update(ctx, now, one, journal.LabelAgain, true, d.mine); err != nil {
 			return err
 		}
 	}
@@ -282,7 +301,29 @@ func (d *deployment) restart(ctx context.Context, spec swarm.ServiceSpec) error 
 // updates tells whether a service can go back by an update: it is the one that ran before,
 // and of the same mode.
 func (d *deployment) updates(now *swarm.Service, spec swarm.ServiceSpec) bool {
-	return d.running != nil && now.ID == d.running.ID && (now.Spec.Mode.Global == nil) == (spec.Mode.Global == nil)
+	return d.running != nil && now.ID == d.running.ID && now.Spec.Labels[journal.LabelLeaves] == "" && (now.Spec.Mode.Global == nil) == (spec.Mode.Global == nil)
+}
+
+// removeMine removes a service of which nobody else may have made something since it was read.
+// A removal carries no version, so an update that does marks it first: whoever takes this deploy
+// for dead in between creates the service anew, under another id.
+func (d *deployment) removeMine(ctx context.Context, service *swarm.Service) error {
+	marked := service.Spec
+	marked.Labels = maps.Clone(marked.Labels)
+	if marked.Labels == nil {
+		marked.Labels = map[string]string{}
+	}
+	marked.Labels[journal.LabelLeaves] = d.id
+	if err := d.mine(ctx); err != nil {
+		return err
+	}
+	if err := d.engine.Update(ctx, service, marked, journal.LabelLeaves, false, d.mine); err != nil {
+		return err
+	}
+	if err := d.mine(ctx); err != nil {
+		return err
+	}
+	return d.removeAtOnce(ctx, service.ID, killable(service.Spec))
 }
 
 // killable tells whether tasks can be killed without a grace period: none of their data

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"goblog/deploy/journal"
 	"goblog/deploy/plan"
 	"goblog/deploy/progress"
 	"goblog/deploy/stack"
@@ -80,10 +81,13 @@ func (s *session) deploy(ctx context.Context, services []stack.Service) (err err
 	for _, service := range services {
 		all, names = append(all, s.deployment(service)), append(names, service.Name)
 	}
+	for _, d := range all {
+		d.all = names
+	}
 	defer func() { s.release(ctx, all) }()
 	prepare := []func(context.Context, []*deployment) error{s.build, s.makeManager, s.lock}
 	if s.inSwarm() {
-		prepare = []func(context.Context, []*deployment) error{s.lock, s.recover, s.build}
+		prepare = []func(context.Context, []*deployment) error{s.lockAndRecover, s.build}
 	}
 	if s.plan {
 		prepare = []func(context.Context, []*deployment) error{s.build}
@@ -156,6 +160,11 @@ func (s *session) changeAll(ctx context.Context, all []*deployment) error {
 		}
 		return told
 	}
+	for _, d := range all { // Not before: one deploy of several services has worked, or it has not.
+		if err := d.done(ctx); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -182,24 +191,40 @@ func (s *session) makeManager(ctx context.Context, _ []*deployment) error {
 	return s.makeSwarm(ctx)
 }
 
-// lock takes the lock of each service, in the order of names, so that two deploys never
-// wait for each other's.
+// lock takes the lock of each service.
 func (s *session) lock(ctx context.Context, all []*deployment) error {
-	sorted := slices.Clone(all)
-	slices.SortFunc(sorted, func(a, b *deployment) int { return strings.Compare(a.service.Name, b.service.Name) })
-	for _, d := range sorted {
-		if err := d.takeLock(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.lockEach(ctx, all, func(*deployment) error { return nil })
 }
 
-// recover restores what ran before a deploy that was cut off: the first thing that is done
-// with the locks, as a service may be down.
-func (s *session) recover(ctx context.Context, all []*deployment) error {
-	for _, d := range all {
-		if _, err := d.recover(ctx); err != nil {
+// lockAndRecover takes the lock of each service, and at once restores what a deploy that was
+// cut off has changed: the service may be down, and the lock of another be held for long.
+func (s *session) lockAndRecover(ctx context.Context, all []*deployment) error {
+	return s.lockEach(ctx, all, func(d *deployment) error {
+		_, err := d.recover(ctx)
+		return err
+	})
+}
+
+// lockEach takes the locks in the order of names, so that two deploys never wait for each
+// other's.
+func (s *session) lockEach(ctx context.Context, all []*deployment, then func(*deployment) error) error {
+	sorted := slices.Clone(all)
+	slices.SortFunc(sorted, func(a, b *deployment) int { return strings.Compare(a.service.Name, b.service.Name) })
+	taker := &journal.Taker{
+		Engine: s.engine, IsTaken: engine.IsTaken, Wait: s.wait, Clock: journal.RealClock{},
+		Watching: func(held *journal.HeldError) {
+			s.out.Step("%s", held.Error())
+			s.out.Detail("watching whether that one lives")
+		},
+	}
+	for _, d := range sorted {
+		taker.Services = append(taker.Services, d.service.Name)
+	}
+	for _, d := range sorted {
+		if err := d.takeLock(ctx, taker); err != nil {
+			return err
+		}
+		if err := then(d); err != nil {
 			return err
 		}
 	}

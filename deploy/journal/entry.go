@@ -6,16 +6,18 @@
 //   - The swarm creates a config of a name only once, so of several takers one wins.
 //   - The holder moves a beat, a label of the lock, every 5 s. Whoever wants the lock looks at
 //     it once a second, and takes it only after 30 looks in which it did not move. Looks are
-//     counted: no clock of two machines is compared, and who was asleep has not looked.
+//     counted: no clock of two machines is compared, and who was asleep has not looked. Before
+//     the lock is removed it is marked, by an update that a beat in between makes fail.
 //   - A swarm that does not answer, without a leader say, is no look: its error ends the watch.
 //   - A process of the watcher's own machine is known to be gone by its start time, boot and
-//     pid namespace, so a pid that is used again is not taken for it.
+//     namespaces, so a pid that is used again is not taken for it.
 //
-// One that was asleep, or cut off for longer than that, is taken for dead though it lives. Its
-// lock is removed by its id, so it cannot take the next one's for its own. It looks for its
-// lock before each change, and ends without undoing anything. The one change that it had
-// decided on may still arrive: an update carries the version that was read, a removal the id,
-// and a creation fails where there is a service: none touches what the next deploy has made.
+// One that was asleep, or cut off for longer than that, is taken for dead though it lives. It
+// looks for its lock, by its id, before each change and each further try of one, and ends
+// without undoing anything. The one call that it had decided on may still arrive, and finds
+// nothing that it could change: an update carries the version that was read, which a recovery
+// moves on; before a removal such an update marks the service, and a recovery creates a marked
+// one anew, under another id; a creation fails where there is a service.
 package journal
 
 import (
@@ -37,6 +39,7 @@ const (
 	LabelDeploy  = "deploy.id"      // of the deploy that made the Spec
 	LabelEntry   = "deploy.entry"   // number of the history's entry
 	LabelVersion = "deploy.version" // for people
+	LabelLeaves  = "deploy.leaves"  // by whom it is about to be removed
 	LabelAgain   = "deploy.again"   // for a moment, where an update that is stuck is begun anew
 	// LabelScripts is on services that shell scripts deployed before there was this program.
 	LabelScripts = "copyall.arguments"
@@ -93,6 +96,8 @@ type Entry struct {
 	After Snapshot
 	// Lines are what the plan said of the changes.
 	Lines []string
+	// With are the services that the same deploy was for, this one included.
+	With []string
 
 	config string // id of the config that holds it
 }
@@ -102,6 +107,7 @@ type data struct {
 	Before *Snapshot `json:"before,omitempty"`
 	After  Snapshot  `json:"after"`
 	Lines  []string  `json:"lines,omitempty"`
+	With   []string  `json:"with,omitempty"`
 }
 
 // Labels of an entry's config.
@@ -119,7 +125,7 @@ func prefix(service string) string { return service + ".deploy." }
 
 // encode gives the labels and the data of the config that holds an entry.
 func (e *Entry) encode() (map[string]string, []byte, error) {
-	text, err := json.Marshal(data{e.Before, e.After, e.Lines})
+	text, err := json.Marshal(data{e.Before, e.After, e.Lines, e.With})
 	return map[string]string{
 		labelN: strconv.Itoa(e.N), labelOutcome: e.Outcome, labelVersion: e.After.Version, labelImage: e.After.Image(),
 		labelBy: e.By, labelAt: e.At.UTC().Format(time.RFC3339),
@@ -144,7 +150,7 @@ func decode(config swarm.Config) (*Entry, error) {
 	at, _ := time.Parse(time.RFC3339, labels[labelAt]) // For people only.
 	return &Entry{
 		N: n, Outcome: labels[labelOutcome], By: labels[labelBy], At: at,
-		Before: stored.Before, After: stored.After, Lines: stored.Lines, config: config.ID,
+		Before: stored.Before, After: stored.After, Lines: stored.Lines, With: stored.With, config: config.ID,
 	}, nil
 }
 
@@ -286,12 +292,18 @@ func (h History) Reachable(current *Snapshot, keep int) []*Snapshot {
 	return found
 }
 
+// Runs tells whether a service runs this version.
+func (s *Snapshot) Runs(service *swarm.Service) bool {
+	now := &Snapshot{Spec: service.Spec, Networks: s.Networks}
+	return now.key() == s.key()
+}
+
 // key tells versions apart by what runs, but for the number of replicas, what has a name
 // beside its id, and what each deploy makes anew.
 func (s *Snapshot) key() string {
 	spec := s.Spec
 	spec.Labels = maps.Clone(spec.Labels)
-	for _, own := range []string{LabelDeploy, LabelEntry, LabelVersion, LabelAgain} {
+	for _, own := range []string{LabelDeploy, LabelEntry, LabelVersion, LabelAgain, LabelLeaves} {
 		delete(spec.Labels, own)
 	}
 	if len(spec.Labels) == 0 {

@@ -52,9 +52,12 @@ func (m *memory) CreateConfig(_ context.Context, name string, labels map[string]
 	return config.ID, nil
 }
 
-func (m *memory) LabelConfig(_ context.Context, id string, labels map[string]string) error {
+func (m *memory) LabelConfig(_ context.Context, id string, labels map[string]string, only func(map[string]string) bool) error {
 	for _, config := range m.configs {
 		if config.ID == id {
+			if only != nil && !only(config.Spec.Labels) {
+				return nil
+			}
 			for name, value := range labels {
 				config.Spec.Labels[name] = value
 			}
@@ -67,6 +70,12 @@ func (m *memory) LabelConfig(_ context.Context, id string, labels map[string]str
 func (m *memory) RemoveConfig(_ context.Context, id string) error {
 	m.configs = slices.DeleteFunc(m.configs, func(config swarm.Config) bool { return config.ID == id })
 	return m.broken
+}
+
+// take takes the lock of one service.
+func take(ctx context.Context, engine Engine, service string, taken func(error) bool, wait bool, watching func(*HeldError), clock Clock) (*Lock, error) {
+	taker := &Taker{Engine: engine, Services: []string{service}, IsTaken: taken, Wait: wait, Watching: watching, Clock: clock}
+	return taker.Take(ctx, service)
 }
 
 // names are those of the configs.

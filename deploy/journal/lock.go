@@ -2,8 +2,10 @@ package journal
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/user"
 	"slices"
@@ -24,12 +26,15 @@ const (
 	labelProcess = "deploy.process"
 	labelPhase   = "deploy.phase"
 	labelBeat    = "deploy.beat"
+	labelTaker   = "deploy.taker" // who has taken the holder for dead, and is about to remove the lock
+	labelNonce   = "deploy.nonce" // of one creation, which may arrive twice
 )
 
 // A holder that lives moves its beat every beatInterval. It is dead once somebody has seen the
 // beat stand still for deadAfter: longer than the election of a leader, which takes 10.5 s.
 const (
 	beatInterval = 5 * time.Second
+	beatTimeout  = 8 * time.Second
 	lookInterval = time.Second
 	deadAfter    = 30 * time.Second
 )
@@ -72,7 +77,7 @@ type Lock struct {
 type HeldError struct {
 	Service, Holder, Since, Phase string
 	Beat                          time.Time // when it moved last, by the swarm's clock
-	process, beat, id             string
+	process, beat, nonce, id      string
 }
 
 func (e *HeldError) Error() string {
@@ -103,50 +108,69 @@ func (e *HeldError) Outlook(age time.Duration) string {
 // ErrLost tells that somebody else has taken the lock, as this process seemed to be dead.
 var ErrLost = errors.New("another deploy took this one for dead, and goes on in its place")
 
+// A Taker takes the locks of some services, one after the other.
+type Taker struct {
+	Engine   Engine
+	Services []string              // all whose locks it takes: those that are held are watched at once
+	IsTaken  func(error) bool      // recognises the error of a name that is taken
+	Wait     bool                  // for holders that live
+	Watching func(held *HeldError) // is called once for each holder
+	Clock    Clock
+	dead     map[string]string // the beats of holders that were watched and are dead, by the ids of their locks
+}
+
 // Take takes the lock of a service. The swarm creates a config of a name only once, so one of
 // several takers wins. Where somebody else holds it, Take watches whether that one lives: then
-// it fails with a HeldError, or with wait it goes on until the lock is free. The lock of one
-// that has died is removed. watching is called once for each holder.
-func Take(ctx context.Context, engine Engine, service string, taken func(error) bool, wait bool, watching func(*HeldError), clock Clock) (*Lock, error) {
-	lock := &Lock{engine: engine, name: prefix(service) + "lock"}
-	labels := map[string]string{labelHolder: Holder(), labelSince: time.Now().Format("2006-01-02 15:04:05 -0700"), labelProcess: process(os.Getpid()), labelBeat: "0"}
+// it fails with a HeldError, or with Wait it goes on until the lock is free. The lock of one
+// that has died is removed.
+func (t *Taker) Take(ctx context.Context, service string) (*Lock, error) {
+	lock := &Lock{engine: t.Engine, name: prefix(service) + "lock"}
+	labels := map[string]string{
+		labelHolder: Holder(), labelSince: time.Now().Format("2006-01-02 15:04:05 -0700"),
+		labelProcess: process(os.Getpid()), labelBeat: "0", labelNonce: rand.Text(),
+	}
 	seen := ""
 	for gone := 0; ; {
 		var err error
-		if lock.id, err = engine.CreateConfig(ctx, lock.name, labels, []byte(Holder())); err == nil {
-			lock.beat(clock)
+		if lock.id, err = t.Engine.CreateConfig(ctx, lock.name, labels, []byte(Holder())); err == nil {
+			lock.beat(t.Clock)
 			return lock, nil
 		}
-		if !taken(err) {
+		if !t.IsTaken(err) {
 			return nil, err
 		}
-		held, err := Held(ctx, engine, service)
-		if err != nil {
-			return nil, err
-		}
-		if held == nil {
-			if gone++; gone > 3 {
-				return nil, &HeldError{Service: service, Holder: "deploys that come and go", Since: "just now"}
-			}
-			continue // It has just been freed.
-		}
-		if held.id != seen {
-			watching(held)
-			seen = held.id
-		}
-		dead, err := isDead(ctx, engine, held, clock)
+		held, err := Held(ctx, t.Engine, service)
 		switch {
 		case err != nil:
 			return nil, err
-		case dead: // By its id: a holder that wakes up later finds it gone, and never takes another's for its own.
-			if err := engine.RemoveConfig(ctx, held.id); err != nil {
-				return nil, err
+		case held == nil: // It has just been freed.
+			if gone++; gone > 3 {
+				return nil, &HeldError{Service: service, Holder: "deploys that come and go", Since: "just now"}
 			}
+			continue
+		case held.nonce == labels[labelNonce]: // The call has arrived twice.
+			lock.id = held.id
+			lock.beat(t.Clock)
+			return lock, nil
+		}
+		gone = 0
+		if held.id != seen {
+			t.Watching(held)
+			seen = held.id
+		}
+		dead, err := t.isDead(ctx, held)
+		if err == nil && dead {
+			dead, err = t.remove(ctx, held)
+		}
+		switch {
+		case err != nil:
+			return nil, err
+		case dead:
 			lock.Dead = held
-		case !wait:
+		case !t.Wait:
 			return nil, held
 		default:
-			if err := clock.Sleep(ctx, lookInterval); err != nil {
+			if err := t.Clock.Sleep(ctx, lookInterval); err != nil {
 				return nil, err
 			}
 		}
@@ -155,24 +179,68 @@ func Take(ctx context.Context, engine Engine, service string, taken func(error) 
 
 // isDead watches a holder until its beat moves, or has not moved for so long that it is dead.
 // One that was a process of this very machine is known at once.
-func isDead(ctx context.Context, engine Engine, held *HeldError, clock Clock) (bool, error) {
-	if isGone(held.process) {
+func (t *Taker) isDead(ctx context.Context, held *HeldError) (bool, error) {
+	if isGone(held.process) || t.dead[held.id] == held.beat && held.beat != "" {
 		return true, nil
+	}
+	still, err := t.beats(ctx, held.Service)
+	if err != nil {
+		return false, err
 	}
 	// Looks are counted, not time: who was suspended in between has not looked.
 	for range deadAfter / lookInterval {
-		if err := clock.Sleep(ctx, lookInterval); err != nil {
+		if err := t.Clock.Sleep(ctx, lookInterval); err != nil {
 			return false, err
 		}
-		now, err := Held(ctx, engine, held.Service)
+		now, err := t.beats(ctx, held.Service)
 		if err != nil {
 			return false, err
 		}
-		if now == nil || now.id != held.id || now.beat != held.beat {
+		if beat, there := now[held.id]; !there || beat != held.beat {
 			return false, nil
 		}
+		maps.DeleteFunc(still, func(id, beat string) bool { return now[id] != beat })
 	}
+	t.dead = still
 	return true, nil
+}
+
+// beats are those of all locks that are held, by the ids of the locks.
+func (t *Taker) beats(ctx context.Context, service string) (map[string]string, error) {
+	beats := map[string]string{}
+	for _, name := range append([]string{service}, t.Services...) {
+		held, err := Held(ctx, t.Engine, name)
+		if err != nil {
+			return nil, err
+		}
+		if held != nil {
+			beats[held.id] = held.beat
+		}
+	}
+	return beats, nil
+}
+
+// remove removes the lock of a holder that is dead, and tells whether it still was: this taker
+// may have been suspended after its last look. So it marks the lock first, which cannot be
+// done to one whose beat has moved. It removes the lock by its id: a holder that wakes up
+// later finds it gone, and never takes another's for its own.
+func (t *Taker) remove(ctx context.Context, held *HeldError) (bool, error) {
+	dead := false
+	err := t.Engine.LabelConfig(ctx, held.id, map[string]string{labelTaker: Holder()}, func(now map[string]string) bool {
+		dead = now[labelBeat] == held.beat
+		return dead
+	})
+	if err != nil {
+		now, failure := Held(ctx, t.Engine, held.Service)
+		if failure == nil && (now == nil || now.id != held.id) {
+			return true, nil // Somebody else has removed it.
+		}
+		return false, err
+	}
+	if !dead {
+		return false, nil
+	}
+	return true, t.Engine.RemoveConfig(ctx, held.id)
 }
 
 // beat moves the beat until the lock is freed, or lost.
@@ -195,14 +263,18 @@ func (l *Lock) beat(clock Clock) {
 // move moves the beat once, or finds out that the lock is lost. A network that is lost tells
 // nobody, so it gives up in time for the next try.
 func (l *Lock) move(ctx context.Context, n int) error {
-	ctx, cancel := context.WithTimeout(ctx, beatInterval)
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	labels := map[string]string{labelBeat: strconv.Itoa(n)}
 	if phase := l.phase.Load(); phase != nil {
 		labels[labelPhase] = *phase
 	}
-	err := l.engine.LabelConfig(ctx, l.id, labels)
-	if err == nil {
+	taken := false
+	err := l.engine.LabelConfig(ctx, l.id, labels, func(now map[string]string) bool {
+		taken = now[labelTaker] != ""
+		return !taken
+	})
+	if err == nil && !taken {
 		return nil
 	}
 	if there, failure := l.there(ctx); failure == nil && !there {
@@ -215,7 +287,7 @@ func (l *Lock) move(ctx context.Context, n int) error {
 // there tells whether the lock is this one still.
 func (l *Lock) there(ctx context.Context) (bool, error) {
 	found, err := l.engine.Configs(ctx, l.name)
-	return slices.ContainsFunc(found, func(one swarm.Config) bool { return one.ID == l.id }), err
+	return slices.ContainsFunc(found, func(one swarm.Config) bool { return one.ID == l.id && one.Spec.Labels[labelTaker] == "" }), err
 }
 
 // Check makes sure, before a change, that the lock is this one still: else its error is ErrLost.
@@ -247,16 +319,19 @@ func (l *Lock) Say(phase string) { l.phase.Store(&phase) }
 
 // Held returns who holds the lock of a service, or nil.
 func Held(ctx context.Context, engine Engine, service string) (*HeldError, error) {
-	held, err := engine.Configs(ctx, prefix(service)+"lock")
-	if err != nil || len(held) == 0 {
-		return nil, err
+	name := prefix(service) + "lock"
+	held, err := engine.Configs(ctx, name)
+	for _, one := range held {
+		if err == nil && one.Spec.Name == name {
+			return heldBy(service, one), nil
+		}
 	}
-	return heldBy(service, held[0]), nil
+	return nil, err
 }
 
 func heldBy(service string, lock swarm.Config) *HeldError {
 	labels := lock.Spec.Labels
-	return &HeldError{service, labels[labelHolder], labels[labelSince], labels[labelPhase], lock.UpdatedAt, labels[labelProcess], labels[labelBeat], lock.ID}
+	return &HeldError{service, labels[labelHolder], labels[labelSince], labels[labelPhase], lock.UpdatedAt, labels[labelProcess], labels[labelBeat], labels[labelNonce], lock.ID}
 }
 
 // Free gives the lock back: by its id, so that it never frees somebody else's.
@@ -270,7 +345,8 @@ func (l *Lock) Free(ctx context.Context) error {
 }
 
 // process identifies a process of this machine, as long as it runs: by the boot, the pid
-// namespace, the pid, and when it began, from proc(5). "" where there is no such proc.
+// namespace and that of time, the pid, and when it began, from proc(5). "" where there is no
+// such proc, or one of another namespace.
 func process(pid int) string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -280,11 +356,13 @@ func process(pid int) string {
 	if err != nil {
 		return ""
 	}
+	clock, _ := os.Readlink("/proc/self/ns/time") // Old kernels have none.
+	self, err := os.Readlink("/proc/self")
 	began, ended := start(pid)
-	if began == "" || ended {
+	if err != nil || self != strconv.Itoa(os.Getpid()) || began == "" || ended {
 		return ""
 	}
-	return fmt.Sprintf("%s %s %d %s", strings.TrimSpace(string(boot)), space, pid, began)
+	return fmt.Sprintf("%s %s,%s %d %s", strings.TrimSpace(string(boot)), space, clock, pid, began)
 }
 
 // start tells when a process began, "" where this cannot be read, and whether it is a zombie:

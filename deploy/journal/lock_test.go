@@ -59,7 +59,7 @@ func TestLock(t *testing.T) {
 	ctx := context.Background()
 	Convey("Given a lock that this process holds", t, func() {
 		m := &memory{}
-		lock, err := Take(ctx, m, "web", taken, false, nobody, still{})
+		lock, err := take(ctx, m, "web", taken, false, nobody, still{})
 		So(err, ShouldBeNil)
 
 		Convey("it shows who has it", func() {
@@ -70,7 +70,7 @@ func TestLock(t *testing.T) {
 			So(held.Advice(), ShouldContainSubstring, "--wait")
 		})
 		Convey("another service has its own", func() {
-			_, err := Take(ctx, m, "web2", taken, false, nobody, still{})
+			_, err := take(ctx, m, "web2", taken, false, nobody, still{})
 			So(err, ShouldBeNil)
 			held, err := Held(ctx, m, "we")
 			So(err, ShouldBeNil)
@@ -81,7 +81,7 @@ func TestLock(t *testing.T) {
 			held, err := Held(ctx, m, "web")
 			So(err, ShouldBeNil)
 			So(held, ShouldBeNil)
-			_, err = Take(ctx, m, "web", taken, false, nobody, still{})
+			_, err = take(ctx, m, "web", taken, false, nobody, still{})
 			So(err, ShouldBeNil)
 		})
 		Convey("while it is there, nothing is lost", func() {
@@ -94,7 +94,7 @@ func TestLock(t *testing.T) {
 			within, done := lock.While(ctx)
 			defer done()
 			So(m.RemoveConfig(ctx, lock.id), ShouldBeNil)
-			other, err := Take(ctx, m, "web", taken, false, nobody, still{})
+			other, err := take(ctx, m, "web", taken, false, nobody, still{})
 			So(err, ShouldBeNil)
 			So(lock.Check(ctx), ShouldEqual, ErrLost)
 			<-within.Done()
@@ -117,14 +117,14 @@ func TestLock(t *testing.T) {
 		})
 	})
 	Convey("A lock that comes and goes each time that it is asked for is held by nobody who is known", t, func() {
-		_, err := Take(ctx, vanishing{&memory{}}, "web", taken, false, nobody, still{})
+		_, err := take(ctx, vanishing{&memory{}}, "web", taken, false, nobody, still{})
 		var held *HeldError
 		So(errors.As(err, &held), ShouldBeTrue)
 	})
 	Convey("Another error of the engine is not taken for somebody else's lock", t, func() {
-		_, err := Take(ctx, &memory{broken: errors.New("no quorum")}, "web", taken, false, nobody, still{})
+		_, err := take(ctx, &memory{broken: errors.New("no quorum")}, "web", taken, false, nobody, still{})
 		So(err, ShouldBeError, "no quorum")
-		_, err = Take(ctx, refusing{&memory{}}, "web", taken, false, nobody, still{})
+		_, err = take(ctx, refusing{&memory{}}, "web", taken, false, nobody, still{})
 		So(err, ShouldBeError, "too large")
 		_, err = Held(ctx, &memory{broken: errors.New("no quorum")}, "web")
 		So(err, ShouldBeError, "no quorum")
@@ -164,7 +164,7 @@ func TestHolderThatMayBeDead(t *testing.T) {
 
 		Convey("whose beat stands still, it is dead after 30 s, and its lock is taken", func() {
 			clock := &quick{}
-			lock, err := Take(ctx, m, "web", taken, false, watching, clock)
+			lock, err := take(ctx, m, "web", taken, false, watching, clock)
 			So(err, ShouldBeNil)
 			So(clock.passed, ShouldBeGreaterThanOrEqualTo, deadAfter)
 			So(lock.Dead.Holder, ShouldEqual, "eve on earth")
@@ -177,10 +177,10 @@ func TestHolderThatMayBeDead(t *testing.T) {
 			Convey(fmt.Sprintf("whose beat moves after %v, it lives, and nobody robs it", after), func() {
 				clock := &quick{happen: func(passed time.Duration) {
 					if passed >= after {
-						_ = m.LabelConfig(ctx, id, map[string]string{labelBeat: "1"})
+						_ = m.LabelConfig(ctx, id, map[string]string{labelBeat: "1"}, nil)
 					}
 				}}
-				_, err := Take(ctx, m, "web", taken, false, watching, clock)
+				_, err := take(ctx, m, "web", taken, false, watching, clock)
 				var held *HeldError
 				So(errors.As(err, &held), ShouldBeTrue)
 				So(held.Holder, ShouldEqual, "eve on earth")
@@ -195,7 +195,7 @@ func TestHolderThatMayBeDead(t *testing.T) {
 					id = elsewhere(m, "web")
 				}
 			}}
-			_, err := Take(ctx, m, "web", taken, false, watching, clock)
+			_, err := take(ctx, m, "web", taken, false, watching, clock)
 			So(err, ShouldHaveSameTypeAs, &HeldError{})
 			So(m.configs[0].ID, ShouldEqual, id)
 		})
@@ -204,12 +204,12 @@ func TestHolderThatMayBeDead(t *testing.T) {
 			clock := &quick{happen: func(passed time.Duration) {
 				n++
 				if n < 100 {
-					_ = m.LabelConfig(ctx, id, map[string]string{labelBeat: fmt.Sprint(n)})
+					_ = m.LabelConfig(ctx, id, map[string]string{labelBeat: fmt.Sprint(n)}, nil)
 				} else {
 					_ = m.RemoveConfig(ctx, id)
 				}
 			}}
-			lock, err := Take(ctx, m, "web", taken, true, watching, clock)
+			lock, err := take(ctx, m, "web", taken, true, watching, clock)
 			So(err, ShouldBeNil)
 			So(lock.Dead, ShouldBeNil)
 			So(told, ShouldHaveLength, 1)
@@ -218,7 +218,7 @@ func TestHolderThatMayBeDead(t *testing.T) {
 		Convey("an interruption ends the watch", func() {
 			interrupted, interrupt := context.WithCancel(ctx)
 			interrupt()
-			_, err := Take(interrupted, m, "web", taken, false, watching, RealClock{})
+			_, err := take(interrupted, m, "web", taken, false, watching, RealClock{})
 			So(err, ShouldEqual, context.Canceled)
 			So(m.configs[0].ID, ShouldEqual, id)
 		})
@@ -228,13 +228,13 @@ func TestHolderThatMayBeDead(t *testing.T) {
 		id := elsewhere(m, "web")
 		child := exec.Command("sleep", "60")
 		So(child.Start(), ShouldBeNil)
-		So(m.LabelConfig(ctx, id, map[string]string{labelProcess: process(child.Process.Pid)}), ShouldBeNil)
+		So(m.LabelConfig(ctx, id, map[string]string{labelProcess: process(child.Process.Pid)}, nil), ShouldBeNil)
 		held, err := Held(ctx, m, "web")
 		So(err, ShouldBeNil)
 		So(isGone(held.process), ShouldBeFalse)
 		So(child.Process.Kill(), ShouldBeNil)
 		_ = child.Wait()
-		lock, err := Take(ctx, m, "web", taken, false, nobody, still{})
+		lock, err := take(ctx, m, "web", taken, false, nobody, still{})
 		So(err, ShouldBeNil)
 		So(lock.Dead.id, ShouldEqual, id)
 	})
@@ -248,6 +248,13 @@ func TestHolderThatMayBeDead(t *testing.T) {
 	})
 }
 
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only root can make such a place for a process")
+	}
+}
+
 // TestHiddenProcess runs itself as another user, where proc hides the processes of others.
 func TestHiddenProcess(t *testing.T) {
 	if was := os.Getenv("HIDDEN_PROCESS"); was != "" {
@@ -255,9 +262,7 @@ func TestHiddenProcess(t *testing.T) {
 		fmt.Printf("hidden: %v, own: %v, gone: %v\n", err != nil, process(os.Getpid()) != "", isGone(was))
 		os.Exit(0)
 	}
-	if os.Getuid() != 0 {
-		t.Skip("only root can become another user")
-	}
+	needRoot(t)
 	ask := func(was string) string {
 		binary, err := os.Executable()
 		So(err, ShouldBeNil)
@@ -289,7 +294,7 @@ func TestBeat(t *testing.T) {
 	Convey("Given a holder", t, func() {
 		m := &locked{memory: &memory{}}
 		steps := make(chan chan struct{})
-		lock, err := Take(ctx, m, "web", taken, false, nobody, stepping(steps))
+		lock, err := take(ctx, m, "web", taken, false, nobody, stepping(steps))
 		So(err, ShouldBeNil)
 		step := func() { // One interval passes, and what is done then is done.
 			done := make(chan struct{})
@@ -314,7 +319,7 @@ func TestBeat(t *testing.T) {
 		Convey("a beat that the swarm did not take is followed by the next one after a second, not after five", func() {
 			intervals := make(chan time.Duration)
 			broken := &locked{memory: &memory{}}
-			late, err := Take(ctx, broken, "web", taken, false, nobody, telling(intervals))
+			late, err := take(ctx, broken, "web", taken, false, nobody, telling(intervals))
 			So(err, ShouldBeNil)
 			broken.breaks(errors.New("i/o timeout"))
 			So(<-intervals, ShouldEqual, 5*time.Second)
@@ -368,13 +373,13 @@ type locked struct {
 	sync.Mutex
 }
 
-func (l *locked) LabelConfig(ctx context.Context, id string, labels map[string]string) error {
+func (l *locked) LabelConfig(ctx context.Context, id string, labels map[string]string, only func(map[string]string) bool) error {
 	l.Lock()
 	defer l.Unlock()
 	if !slices.ContainsFunc(l.configs, func(one config) bool { return one.ID == id }) {
 		return errors.New("no such config")
 	}
-	return l.memory.LabelConfig(ctx, id, labels)
+	return l.memory.LabelConfig(ctx, id, labels, only)
 }
 
 // breaks has each call say so; nil mends it.

@@ -14,7 +14,7 @@ import (
 type Engine interface {
 	Configs(ctx context.Context, prefix string) ([]swarm.Config, error)
 	CreateConfig(ctx context.Context, name string, labels map[string]string, data []byte) (string, error)
-	LabelConfig(ctx context.Context, id string, labels map[string]string) error
+	LabelConfig(ctx context.Context, id string, labels map[string]string, only func(labels map[string]string) bool) error
 	RemoveConfig(ctx context.Context, id string) error
 }
 
@@ -103,7 +103,16 @@ func End(ctx context.Context, engine Engine, entry *Entry, outcome string, retur
 		}
 		labels[labelReturned] = string(text)
 	}
-	return engine.LabelConfig(ctx, entry.config, labels)
+	// Whoever took this deploy for dead has noted how it ended.
+	lost := false
+	err := engine.LabelConfig(ctx, entry.config, labels, func(now map[string]string) bool {
+		lost = now[labelOutcome] != entry.Outcome && now[labelOutcome] != outcome
+		return !lost
+	})
+	if lost {
+		return ErrLost
+	}
+	return err
 }
 
 // Trim removes entries from the old end until Length are left, but for what runs and what

@@ -22,7 +22,7 @@ func TestHistoryIsKept(t *testing.T) {
 				So(entry.New(), ShouldBeFalse)
 			}
 		}
-		_, err := Take(ctx, m, "web", taken, false, nobody, still{})
+		_, err := take(ctx, m, "web", taken, false, nobody, still{})
 		So(err, ShouldBeNil)
 
 		Convey("the history of one is read in the order of its numbers, without the lock", func() {
@@ -124,7 +124,7 @@ func TestRecordsOfAllServices(t *testing.T) {
 			}
 		}
 		hold := func(service string) {
-			_, err := Take(ctx, m, service, taken, false, nobody, still{})
+			_, err := take(ctx, m, service, taken, false, nobody, still{})
 			So(err, ShouldBeNil)
 		}
 		store("web", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11")

@@ -40,7 +40,7 @@ func IsTaken(err error) bool { return errdefs.IsConflict(err) }
 
 // LabelConfig changes labels of a config; its data can never change. Somebody else may change
 // other labels of it at the same time.
-func (e *Engine) LabelConfig(ctx context.Context, id string, labels map[string]string) error {
+func (e *Engine) LabelConfig(ctx context.Context, id string, labels map[string]string, only func(labels map[string]string) bool) error {
 	var err error
 	for range 10 {
 		var found client.ConfigInspectResult
@@ -48,6 +48,9 @@ func (e *Engine) LabelConfig(ctx context.Context, id string, labels map[string]s
 			return wrap(err, "look at config %s", id)
 		}
 		spec := found.Config.Spec
+		if only != nil && !only(spec.Labels) {
+			return nil
+		}
 		if spec.Labels == nil {
 			spec.Labels = map[string]string{}
 		}

@@ -1,0 +1,279 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/api/types/system"
+)
+
+// A pretend is a swarm of one node, as far as a deploy sees one: no real engine waits at the
+// very call at which somebody else is to act. Versions are checked as the engine does. Each
+// image runs, but for those that are bad.
+type pretend struct {
+	sync.Mutex
+	services map[string]*swarm.Service // by id
+	configs  map[string]*swarm.Config
+	made     int
+	version  uint64
+	log      []string // changes of services
+	// before is called for each call, without the lock, before it has its effect.
+	before func(method, path string)
+	bad    func(swarm.ServiceSpec) bool
+	drop   bool // the call that the hook was for gets lost, on its way there
+}
+
+func pretendSwarm(t *testing.T) *pretend {
+	p := &pretend{services: map[string]*swarm.Service{}, configs: map[string]*swarm.Config{}}
+	server := httptest.NewServer(p)
+	t.Cleanup(server.Close)
+	dir := stage(t)
+	put(t, filepath.Join(dir, "stack.yml"), `version: "3.9"
+services:
+  shop:
+    image: example/shop:${TAG}
+    networks: []
+    x-deploy: {trial: 0s, timeout: 30s}
+  web:
+    image: example/web:${TAG}
+    networks: []
+    depends_on: [shop]
+    x-deploy: {trial: 0s, timeout: 30s}
+`)
+	t.Setenv("DOCKER_HOST", "tcp://"+server.Listener.Addr().String())
+	return p
+}
+
+// hook has something happen before the first call that matches; then never again.
+func (p *pretend) hook(method, part string, do func()) {
+	var once sync.Once
+	p.Lock()
+	defer p.Unlock()
+	p.before = func(m, path string) {
+		if m == method && strings.Contains(path, part) {
+			once.Do(func() {
+				p.Lock()
+				p.before = nil
+				p.Unlock()
+				do()
+			})
+		}
+	}
+}
+
+// robbed: 30 looks have passed, in which the holder was silent.
+func (p *pretend) robbed(services ...string) {
+	p.Lock()
+	defer p.Unlock()
+	for id, one := range p.configs {
+		for _, name := range services {
+			if one.Spec.Name == name+".deploy.lock" {
+				delete(p.configs, id)
+			}
+		}
+	}
+}
+
+func (p *pretend) image(service string) string {
+	p.Lock()
+	defer p.Unlock()
+	for _, one := range p.services {
+		if one.Spec.Name == service {
+			return one.Spec.TaskTemplate.ContainerSpec.Image
+		}
+	}
+	return "none"
+}
+
+func (p *pretend) outcomes(service string) string {
+	p.Lock()
+	defer p.Unlock()
+	var all []string
+	for _, one := range p.configs {
+		if strings.HasPrefix(one.Spec.Name, service+".deploy.") && one.Spec.Labels["deploy.entry"] != "" {
+			all = append(all, one.Spec.Labels["deploy.entry"]+" "+one.Spec.Labels["deploy.outcome"])
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
+}
+
+func (p *pretend) service(ref string) *swarm.Service {
+	for id, one := range p.services {
+		if id == ref || one.Spec.Name == ref {
+			return one
+		}
+	}
+	return nil
+}
+
+func (p *pretend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Path
+	if strings.HasPrefix(path, "/v1.") {
+		path = path[strings.Index(path[1:], "/")+1:]
+	}
+	p.Lock()
+	before := p.before
+	p.Unlock()
+	if before != nil {
+		before(r.Method, path)
+	}
+	p.Lock()
+	drop := p.drop
+	p.drop = false
+	p.Unlock()
+	if drop {
+		panic(http.ErrAbortHandler)
+	}
+	p.Lock()
+	defer p.Unlock()
+	w.Header().Set("API-Version", "1.41")
+	w.Header().Set("Content-Type", "application/json")
+	say := func(what any) { json.NewEncoder(w).Encode(what) }
+	fail := func(code int, text string) {
+		w.WriteHeader(code)
+		say(map[string]string{"message": text})
+	}
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	next := func(kind string) string { p.made++; return fmt.Sprintf("%s%03d", kind, p.made) }
+	version := func() swarm.Meta { p.version++; return swarm.Meta{Version: swarm.Version{Index: p.version}} }
+	sent, _ := strconv.ParseUint(r.URL.Query().Get("version"), 10, 64)
+	switch {
+	case parts[0] == "_ping":
+	case parts[0] == "info":
+		say(system.Info{ID: "engine", Swarm: swarm.Info{LocalNodeState: swarm.LocalNodeStateActive, ControlAvailable: true, NodeID: "n1", NodeAddr: "127.0.0.1"}})
+	case parts[0] == "nodes":
+		node := swarm.Node{ID: "n1"}
+		node.Spec.Availability, node.Status.State = swarm.NodeAvailabilityActive, swarm.NodeStateReady
+		node.Description.Hostname, node.Description.Platform = "node1", swarm.Platform{OS: "linux", Architecture: "x86_64"}
+		say([]swarm.Node{node})
+	case parts[0] == "networks", parts[0] == "secrets", parts[0] == "containers" && r.Method == "GET":
+		say([]any{})
+	case parts[0] == "distribution":
+		fail(404, "no registry")
+	case parts[0] == "images" && len(parts) > 2:
+		name := strings.Join(parts[1:len(parts)-1], "/")
+		id := name
+		if !strings.HasPrefix(name, "sha256:") {
+			id = "sha256:" + strings.Repeat("0", 40) + fmt.Sprintf("%-24s", strings.NewReplacer("/", "-", ":", "-").Replace(name))
+			id = strings.ReplaceAll(id, " ", "0")
+		}
+		say(map[string]any{"Id": id, "Os": "linux", "Architecture": "amd64", "Config": map[string]any{"Healthcheck": map[string]any{"Test": []string{"CMD", "x"}}}})
+	case parts[0] == "tasks":
+		var filters map[string]map[string]bool
+		json.Unmarshal([]byte(r.URL.Query().Get("filters")), &filters)
+		tasks := []swarm.Task{}
+		for id, one := range p.services {
+			if wanted := filters["service"]; len(wanted) > 0 && !wanted[id] && !wanted[one.Spec.Name] {
+				continue
+			}
+			task := swarm.Task{ID: fmt.Sprintf("%s-%d", id, one.Spec.TaskTemplate.ForceUpdate), ServiceID: id, NodeID: "n1", Slot: 1, DesiredState: swarm.TaskStateRunning}
+			task.ID += one.Spec.TaskTemplate.ContainerSpec.Image
+			task.Status.State = swarm.TaskStateRunning
+			if p.bad != nil && p.bad(one.Spec) {
+				task.Status.State, task.Status.Err = swarm.TaskStateFailed, "task: non-zero exit (3)"
+				for _, try := range []string{"a", "b"} {
+					other := task
+					other.ID += try
+					tasks = append(tasks, other)
+				}
+			}
+			tasks = append(tasks, task)
+		}
+		say(tasks)
+	case path == "/services":
+		all := []swarm.Service{}
+		for _, one := range p.services {
+			all = append(all, *one)
+		}
+		say(all)
+	case path == "/services/create":
+		var spec swarm.ServiceSpec
+		json.NewDecoder(r.Body).Decode(&spec)
+		if p.service(spec.Name) != nil {
+			fail(409, "rpc error: code = AlreadyExists desc = name conflicts with an existing object: service "+spec.Name+" already exists")
+			return
+		}
+		id := next("svc")
+		p.services[id] = &swarm.Service{ID: id, Meta: version(), Spec: spec}
+		p.log = append(p.log, "create "+id+" "+spec.TaskTemplate.ContainerSpec.Image)
+		w.WriteHeader(201)
+		say(map[string]string{"ID": id})
+	case parts[0] == "services":
+		one := p.service(parts[1])
+		if one == nil {
+			fail(404, "service "+parts[1]+" not found")
+			return
+		}
+		switch {
+		case r.Method == "DELETE":
+			delete(p.services, one.ID)
+			p.log = append(p.log, "remove "+one.ID)
+		case len(parts) == 3:
+			if sent != one.Version.Index {
+				fail(500, "rpc error: code = Unknown desc = update out of sequence")
+				return
+			}
+			changed := *one
+			changed.Meta, changed.UpdateStatus = version(), &swarm.UpdateStatus{State: swarm.UpdateStateCompleted}
+			changed.Spec = swarm.ServiceSpec{}
+			json.NewDecoder(r.Body).Decode(&changed.Spec)
+			p.services[one.ID] = &changed
+			p.log = append(p.log, "update "+one.ID+" "+changed.Spec.TaskTemplate.ContainerSpec.Image)
+			say(map[string]any{})
+		default:
+			say(one)
+		}
+	case path == "/configs":
+		all := []swarm.Config{}
+		for _, one := range p.configs {
+			all = append(all, *one)
+		}
+		say(all)
+	case path == "/configs/create":
+		var spec swarm.ConfigSpec
+		json.NewDecoder(r.Body).Decode(&spec)
+		for _, one := range p.configs {
+			if one.Spec.Name == spec.Name {
+				fail(409, "config "+spec.Name+" already exists")
+				return
+			}
+		}
+		id := next("cfg")
+		p.configs[id] = &swarm.Config{ID: id, Meta: version(), Spec: spec}
+		w.WriteHeader(201)
+		say(map[string]string{"ID": id})
+	case parts[0] == "configs":
+		one := p.configs[parts[1]]
+		if one == nil {
+			fail(404, "config "+parts[1]+" not found")
+			return
+		}
+		switch {
+		case r.Method == "DELETE":
+			delete(p.configs, one.ID)
+		case len(parts) == 3:
+			if sent != one.Version.Index {
+				fail(500, "rpc error: code = Unknown desc = update out of sequence")
+				return
+			}
+			changed := *one
+			changed.Meta, changed.Spec = version(), swarm.ConfigSpec{}
+			json.NewDecoder(r.Body).Decode(&changed.Spec)
+			p.configs[one.ID] = &changed
+		default:
+			say(one)
+		}
+	default:
+		fail(404, "page not found: "+r.Method+" "+path)
+	}
+}
