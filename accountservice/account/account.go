@@ -2,7 +2,10 @@
 package account
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"io"
 	"strconv"
 )
 
@@ -23,6 +26,48 @@ type Account struct {
 // Fake returns the i-th fake account, i from 0: id 10000+i, name Person_i.
 func Fake(i int) Account {
 	return Account{ID: strconv.Itoa(firstID + i), Name: "Person_" + strconv.Itoa(i)}
+}
+
+// IsFake tells whether one of the first n fake accounts has this id.
+func IsFake(id string, n int) bool {
+	number, err := strconv.Atoi(id)
+	return err == nil && number >= firstID && number-firstID < n && strconv.Itoa(number) == id
+}
+
+// Holds tells whether text is the JSON of the account with this id: an object of an id
+// and a name, and nothing else.
+func Holds(text []byte, id string) bool {
+	// Each answer is checked, so what Fake makes is told without a parser.
+	const beforeID, beforeName, end = `{"id":"`, `","name":"`, `"}`
+	idEnd := len(beforeID) + len(id)
+	nameStart, nameEnd := idEnd+len(beforeName), len(text)-len(end)
+	if nameEnd >= nameStart &&
+		string(text[:len(beforeID)]) == beforeID && string(text[len(beforeID):idEnd]) == id &&
+		string(text[idEnd:nameStart]) == beforeName && string(text[nameEnd:]) == end &&
+		plain(text[len(beforeID):idEnd]) && plain(text[nameStart:nameEnd]) {
+		return true
+	}
+	return parsedHolds(text, id)
+}
+
+// plain tells whether text stands in JSON as it is.
+func plain(text []byte) bool {
+	for _, c := range text {
+		if c-' ' > '~'-' ' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+func parsedHolds(text []byte, id string) bool {
+	var a struct{ ID, Name *string }
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if decoder.Decode(&a) != nil || decoder.Decode(new(any)) != io.EOF {
+		return false
+	}
+	return a.ID != nil && a.Name != nil && *a.ID == id
 }
 
 // Fakes calls yield with the first n fake accounts in the byte order of their
