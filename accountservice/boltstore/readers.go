@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"sync"
+	"sync/atomic"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -23,13 +24,17 @@ func (r *reader) end() {
 // transaction that stays open there keeps no writer waiting and sees nothing stale.
 // There are as many as ever were in use at once.
 type readers struct {
+	first  atomic.Pointer[reader] // One of the idle ones, which is had without the lock.
+	closed atomic.Bool
 	mu     sync.Mutex
 	idle   []*reader
-	closed bool
 }
 
 // take returns an idle reader, or nil.
 func (rs *readers) take() *reader {
+	if r := rs.first.Swap(nil); r != nil {
+		return r
+	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	last := len(rs.idle) - 1
@@ -43,24 +48,26 @@ func (rs *readers) take() *reader {
 
 // put takes a reader back.
 func (rs *readers) put(r *reader) {
-	rs.mu.Lock()
-	closed := rs.closed
-	if !closed {
+	if !rs.first.CompareAndSwap(nil, r) {
+		rs.mu.Lock()
 		rs.idle = append(rs.idle, r)
+		rs.mu.Unlock()
 	}
-	rs.mu.Unlock()
-	if closed {
-		r.end() // It may wait for BoltDB's Close, which waits for all readers: others must get by.
+	if rs.closed.Load() {
+		rs.end() // It came back too late for close.
 	}
 }
 
 // close ends the idle readers; those in use end when they are put back.
 func (rs *readers) close() {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	rs.closed = true
-	for _, r := range rs.idle {
+	rs.closed.Store(true)
+	rs.end()
+}
+
+// end ends the idle readers. It may wait for BoltDB's Close, which waits for all readers,
+// so it does not hold the lock meanwhile.
+func (rs *readers) end() {
+	for r := rs.take(); r != nil; r = rs.take() {
 		r.end()
 	}
-	rs.idle = nil
 }

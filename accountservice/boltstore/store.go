@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"runtime/debug"
 	"sync/atomic"
 	"syscall"
@@ -18,12 +17,15 @@ import (
 	"goblog/accountservice/account"
 )
 
-var (
+const (
 	// accountBucket maps an account's id to its JSON.
-	accountBucket = []byte("accounts")
+	accountBucket = "accounts"
 	// metaBucket holds seededKey: how many accounts are known to be there, as decimal text.
-	metaBucket = []byte("meta")
-	seededKey  = []byte("seeded")
+	metaBucket = "meta"
+	seededKey  = "seeded"
+	// originalBucket is the only one in a file of the service that this one is modelled on,
+	// and maps ids to JSON, too. (callistaenterprise/goblog, accountservice/dbclient/boltclient.go)
+	originalBucket = "AccountBucket"
 )
 
 // Store is an open, complete database. It is safe for concurrent use, and any
@@ -31,6 +33,10 @@ var (
 type Store struct {
 	db      *bolt.DB
 	readers readers
+	bucket  []byte // Of the accounts.
+	seeded  int    // The first so many fake accounts are there, or the file is damaged.
+	// failure is the first that was met: a file that is damaged once is so for good.
+	failure atomic.Pointer[error]
 	// broken is set once a transaction could not even begin. BoltDB may have left its
 	// locks held then, and nothing must wait for them.
 	broken atomic.Bool
@@ -38,27 +44,28 @@ type Store struct {
 
 // Open returns a store with at least n fake accounts, creating and seeding the
 // file at path where that is still to be done, and how many accounts it wrote.
-// What is in the file already is never overwritten.
+// What is in the file already is never overwritten. A file of the original service
+// is served as it is, whatever n.
 //
 // The file is locked for writing while it is seeded and shared afterwards. Open
-// waits up to wait for another process that holds the lock. A file that is not a
-// sound BoltDB database is left as it was.
+// waits up to wait for another process that holds the lock. A file that is damaged,
+// or neither of this service nor of the original, is left as it was.
 func Open(path string, n int, wait time.Duration) (*Store, int, error) {
-	added, checked := 0, false
+	s := seeding{path: path, n: n}
 	for deadline := time.Now().Add(wait); ; {
-		db, err := openComplete(path, n, max(time.Until(deadline), lockRetry))
+		store, err := openComplete(path, n, max(time.Until(deadline), lockRetry))
 		if err == nil {
-			return &Store{db: db}, added, nil
+			return store, s.added, nil
 		}
-		if !errors.Is(err, errIncomplete) {
-			return nil, 0, explain(path, wait, err)
+		if errors.Is(err, errIncomplete) {
+			// The lock for writing is asked for only briefly: a sibling that was faster
+			// seeds, then shares the file for good, and the next look finds it complete.
+			err = s.run()
 		}
-		// The lock for writing is asked for only briefly: a sibling that was faster
-		// seeds, then shares the file for good, and the next look finds it complete.
-		switch added, err = seed(path, n, &checked); {
+		switch {
 		case errors.Is(err, bolterrors.ErrTimeout) && time.Now().Before(deadline):
 		case err != nil:
-			return nil, 0, explain(path, wait, err)
+			return nil, 0, explain(path, wait, !s.written, err)
 		}
 	}
 }
@@ -70,85 +77,124 @@ const lockRetry = 60 * time.Millisecond
 var errIncomplete = errors.New("the database is not completely seeded")
 
 // openComplete opens a completely seeded file read-only, or returns errIncomplete.
-func openComplete(path string, n int, wait time.Duration) (*bolt.DB, error) {
-	// BoltDB tries to initialise an empty file even when opened read-only.
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0:
-		return nil, errIncomplete
-	case err == nil && info.IsDir():
-		return nil, syscall.EISDIR
+func openComplete(path string, n int, wait time.Duration) (*Store, error) {
+	empty, err := isEmpty(path)
+	if err != nil {
+		return nil, err
 	}
-	var db *bolt.DB
+	if empty { // BoltDB would try to initialise it even when it is opened read-only.
+		return nil, errIncomplete
+	}
+	s := new(Store)
 	err = guard(func() (err error) {
-		db, err = bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: wait, NoStatistics: true})
+		s.db, err = bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: wait, NoStatistics: true})
 		if err != nil {
 			return err
 		}
-		return db.View(func(tx *bolt.Tx) error {
-			if err := checkSize(tx); err != nil {
-				return err
-			}
-			if seeded(tx) < n {
-				return errIncomplete
-			}
-			return checkBucket(tx)
-		})
+		return s.db.View(func(tx *bolt.Tx) error { return s.examine(tx, n) })
 	})
-	if err != nil && db != nil {
-		return nil, errors.Join(err, db.Close())
+	if err != nil && s.db != nil {
+		return nil, errors.Join(err, s.db.Close())
 	}
-	return db, err
+	return s, err
 }
 
-// checkSize fails where the file ends before the last page that is in use:
-// reading past its end would be a bus error.
-func checkSize(tx *bolt.Tx) error {
-	info, err := os.Stat(tx.DB().Path())
-	if err == nil && info.Size() < tx.Size() {
-		err = fmt.Errorf("%w: it has %d bytes of %d", errDamaged, info.Size(), tx.Size())
+// examine finds out what the file is, and fails unless it can be served as it is.
+func (s *Store) examine(tx *bolt.Tx, n int) error {
+	survey, err := newSurvey(tx, false)
+	if err != nil {
+		return err
 	}
-	return err
-}
-
-// checkBucket fails where the accounts are missing, or cannot be read at either end.
-func checkBucket(tx *bolt.Tx) error {
-	b := tx.Bucket(accountBucket)
-	if b == nil {
+	defer survey.close()
+	buckets, err := survey.buckets()
+	if err != nil {
+		return err
+	}
+	if _, ok := buckets[originalBucket]; ok && len(buckets) == 1 {
+		return s.examineOriginal(tx)
+	}
+	for name, root := range buckets {
+		if name != accountBucket && name != metaBucket {
+			return fmt.Errorf("%w: it has a bucket %.40q", errForeign, name)
+		}
+		if err := survey.tree(root, noLeaf); err != nil {
+			return err
+		}
+	}
+	s.bucket = []byte(accountBucket)
+	if s.seeded, err = seeded(tx); err != nil {
+		return err
+	}
+	if s.seeded < n {
+		return errIncomplete
+	}
+	accounts := tx.Bucket(s.bucket)
+	if accounts == nil {
 		return fmt.Errorf("%w: it has no bucket %q", errDamaged, accountBucket)
 	}
-	readEnds(b.Cursor())
+	return s.readEnds(accounts.Cursor())
+}
+
+// examineOriginal reads the whole file: nothing in it tells how many accounts there should be.
+func (s *Store) examineOriginal(tx *bolt.Tx) error {
+	s.bucket = []byte(originalBucket)
+	if err := readAll(tx, originalBucket); err != nil {
+		return err
+	}
+	accounts := tx.Bucket(s.bucket)
+	for accounts.Get([]byte(account.Fake(s.seeded).ID)) != nil {
+		s.seeded++
+	}
 	return nil
 }
 
-// readEnds reads the first and the last account: the root, and a path down either side of the tree.
-func readEnds(accounts *bolt.Cursor) {
-	accounts.First()
-	accounts.Last()
+// Original tells whether the file is one of the original service.
+func (s *Store) Original() bool { return string(s.bucket) == originalBucket }
+
+// readEnds reads the first and the last fake account, down either side of the tree.
+func (s *Store) readEnds(accounts *bolt.Cursor) error {
+	for _, i := range []int{0, s.seeded - 1} {
+		if _, err := s.find(accounts, account.Fake(i).ID); err != nil && s.seeded > 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// find returns the JSON of the account with this id. It is valid only inside its transaction.
+func (s *Store) find(accounts *bolt.Cursor, id string) ([]byte, error) {
+	wanted := []byte(id)
+	key, value := accounts.Seek(wanted) // The first key from wanted on.
+	switch {
+	case key != nil && bytes.Equal(key, wanted):
+		if !account.Holds(value, id) {
+			return nil, errNoAccount
+		}
+		return value, nil
+	case account.IsFake(id, s.seeded):
+		return nil, errMissing
+	default:
+		return nil, account.ErrNotFound
+	}
 }
 
 // Account returns the JSON of the account with this id, the caller's own copy,
 // or account.ErrNotFound. Any other error is a failure of the storage.
 func (s *Store) Account(id string) (json []byte, err error) {
 	err = s.view(func(accounts *bolt.Cursor) error {
-		wanted := []byte(id)
-		key, value := accounts.Seek(wanted) // The first key from wanted on.
-		if !bytes.Equal(key, wanted) || value == nil {
-			return account.ErrNotFound
-		}
-		// A value is valid only inside its transaction.
+		value, err := s.find(accounts, id)
 		json = append(json, value...)
-		return nil
+		return err
 	})
 	return json, err
 }
 
-// Ping reports whether the database can be read.
+// Ping reports whether the database can be read, and could be until now.
 func (s *Store) Ping() error {
-	return s.view(func(accounts *bolt.Cursor) error {
-		readEnds(accounts)
-		return nil
-	})
+	if failure := s.failure.Load(); failure != nil {
+		return *failure
+	}
+	return s.view(s.readEnds)
 }
 
 // Close waits for the reads under way and closes the file.
@@ -163,21 +209,27 @@ func (s *Store) Close() error {
 // view calls read with a cursor that nobody else uses meanwhile.
 func (s *Store) view(read func(accounts *bolt.Cursor) error) error {
 	if s.broken.Load() {
-		return errBroken
+		return *s.failure.Load()
 	}
 	r := s.readers.take()
 	if r == nil {
 		var err error
 		if r, err = s.begin(); err != nil {
-			return err
+			return s.failed(err)
 		}
 	}
 	err := guard(func() error { return read(r.accounts) })
 	if errors.Is(err, errDamaged) {
 		r.end() // Whatever state the cursor is in, nobody meets it.
-	} else {
-		s.readers.put(r)
+		return s.failed(err)
 	}
+	s.readers.put(r)
+	return err
+}
+
+// failed remembers the first failure of the storage.
+func (s *Store) failed(err error) error {
+	s.failure.CompareAndSwap(nil, &err)
 	return err
 }
 
@@ -190,11 +242,12 @@ func (s *Store) begin() (*reader, error) {
 			return err
 		}
 		r = &reader{tx: tx}
-		r.accounts = tx.Bucket(accountBucket).Cursor()
+		r.accounts = tx.Bucket(s.bucket).Cursor()
 		return nil
 	})
 	switch {
 	case r == nil:
+		_ = s.failed(err)
 		s.broken.Store(true)
 	case err != nil:
 		r.end()
@@ -202,11 +255,32 @@ func (s *Store) begin() (*reader, error) {
 	return r, err
 }
 
-// errBroken stands for the failure that was reported first.
-var errBroken = errors.New("the database failed before and is not read any more")
+var (
+	// errDamaged is the kind of every error that a damaged file shows up as.
+	errDamaged = errors.New("the file is damaged")
+	// These two name no account: they have one cause, however many accounts there are.
+	errMissing   = fmt.Errorf("%w: accounts that were seeded are missing", errDamaged)
+	errNoAccount = fmt.Errorf("%w: what is stored for an id is not its account", errDamaged)
+	// errNotAFile says that a path leads to what cannot be a database.
+	errNotAFile = errors.New("not a file")
+	// errForeign says that a file is somebody else's.
+	errForeign = errors.New("the file is not one of this service")
+)
 
-// errDamaged is the kind of every error that a damaged file shows up as.
-var errDamaged = errors.New("the file is damaged")
+// kindOf names what is not a regular file.
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "directory"
+	case mode&fs.ModeNamedPipe != 0:
+		return "named pipe (FIFO)"
+	case mode&fs.ModeSocket != 0:
+		return "socket"
+	case mode&fs.ModeDevice != 0:
+		return "device"
+	}
+	return "special file"
+}
 
 // guard turns what BoltDB does on damaged pages, a panic or a fault in the
 // memory-mapped file, into an error.
@@ -221,9 +295,10 @@ func guard(access func() error) (err error) {
 }
 
 // explain says what was tried on which file, why it failed and what to do next.
-func explain(path string, waited time.Duration, err error) error {
+// Untouched says that the file was open for nothing but reading.
+func explain(path string, waited time.Duration, untouched bool, err error) error {
 	advice := "choose another path with -db"
-	// What is left out is the name of a temporary file beside it, or says path again.
+	// What is left out says path again.
 	if cause := new(fs.PathError); errors.As(err, &cause) {
 		err = cause.Err
 	}
@@ -238,10 +313,12 @@ func explain(path string, waited time.Duration, err error) error {
 	case errors.Is(err, syscall.ENOSPC):
 		advice = "make room, or seed fewer with -accounts"
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
-		err = fmt.Errorf("not a BoltDB file, or a damaged one (%w); it was left as it is", err)
-		advice = "move it away or " + advice
-	case errors.Is(err, errDamaged):
-		err = fmt.Errorf("%w; it was left as it is", err)
+		err = fmt.Errorf("not a BoltDB file, or a damaged one (%w)", err)
+		fallthrough
+	case errors.Is(err, errDamaged), errors.Is(err, errForeign):
+		if untouched {
+			err = fmt.Errorf("%w; it was left as it is", err)
+		}
 		advice = "move it away or " + advice
 	}
 	return fmt.Errorf("open database %s: %w: %s", path, err, advice)
