@@ -135,15 +135,17 @@ func (s *Store) examine(tx *bolt.Tx, n int) error {
 	return s.readEnds(accounts.Cursor())
 }
 
-// examineOriginal reads the whole file: nothing in it tells how many accounts there should be.
+// examineOriginal reads the whole file: nothing in it tells how many accounts there should
+// be. There are as many as were seeded until the last that is there, and 100 at most.
 func (s *Store) examineOriginal(tx *bolt.Tx) error {
 	s.bucket = []byte(originalBucket)
 	if err := readAll(tx, originalBucket); err != nil {
 		return err
 	}
-	accounts := tx.Bucket(s.bucket)
-	for accounts.Get([]byte(account.Fake(s.seeded).ID)) != nil {
-		s.seeded++
+	for i := range 100 {
+		if tx.Bucket(s.bucket).Get([]byte(account.Fake(i).ID)) != nil {
+			s.seeded = i + 1
+		}
 	}
 	return nil
 }
