@@ -86,7 +86,11 @@ func isEmpty(path string) (bool, error) {
 		return false, err
 	}
 	defer file.Close()
-	return isNew(file)
+	unused, err := isNew(file)
+	if err == nil && !unused && info.Size() < 2*int64(os.Getpagesize()) {
+		err = fmt.Errorf("%w: it has %d bytes, less than any BoltDB file", errDamaged, info.Size())
+	}
+	return unused, err
 }
 
 // isNew tells whether the first page is that of a file in which nothing was ever written:
