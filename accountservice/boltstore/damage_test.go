@@ -459,6 +459,17 @@ func TestMissingAccounts(t *testing.T) {
 				So(len(failures), ShouldBeBetween, 0, 40) // Causes, not accounts.
 				So(store.Ping(), ShouldNotBeNil)
 
+				Convey("And when more accounts are wanted, it is left as it is, as what was lost may have been changed since", func() {
+					before, err := os.ReadFile(path)
+					So(err, ShouldBeNil)
+					_, _, err = boltstore.Open(path, damagedAccounts+1000, time.Second)
+					So(err, ShouldNotBeNil)
+					So(err.Error(), ShouldContainSubstring, "it was left as it is")
+					after, err := os.ReadFile(path)
+					So(err, ShouldBeNil)
+					So(bytes.Equal(after, before), ShouldBeTrue)
+				})
+
 				Convey("And those who were never there are still not found", func() {
 					for _, id := range []string{"9999", "13000", "nobody"} {
 						_, err := store.Account(id)
@@ -468,4 +479,24 @@ func TestMissingAccounts(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestFileCutWhileSeeding(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	defer cancel()
+
+	Convey("Given a process that seeds a file which somebody else cuts meanwhile", t, func() {
+		path := newPath(t)
+		h := startHolder(ctx, path, 2_000_000)
+		So(eventually(func() bool { return lastTransaction(path) >= 3 }), ShouldBeTrue)
+		So(os.Truncate(path, pageSize), ShouldBeNil)
+
+		Convey("Then it fails with one line, and does not say that the file is as it was", func() {
+			_ = h.cmd.Wait()
+			So(ctx.Err(), ShouldBeNil)
+			So(h.cmd.ProcessState.ExitCode(), ShouldEqual, 1)
+			So(h.stderr.String(), shouldBeOneLineNaming, path, "damaged", "move it away")
+			So(h.stderr.String(), ShouldNotContainSubstring, "left as it is")
+		})
+	})
 }

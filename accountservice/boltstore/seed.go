@@ -172,19 +172,29 @@ func readAll(tx *bolt.Tx, bucket string) error {
 			return err
 		}
 	}
-	accounts := tx.Bucket([]byte(bucket))
-	if accounts == nil {
-		return nil
+	n, err := seeded(tx)
+	if err != nil {
+		return err
 	}
-	return accounts.ForEach(func(key, value []byte) error {
-		if !account.Holds(value, string(key)) {
-			return fmt.Errorf("%w: its bucket %q has what is not an account, at key %.20q", errForeign, bucket, key)
-		}
-		if found := accounts.Get(key); !bytes.Equal(found, value) {
-			return fmt.Errorf("%w: key %.20q is not where it should be", errDamaged, key)
-		}
-		return nil
-	})
+	missing := n
+	if accounts := tx.Bucket([]byte(bucket)); accounts != nil {
+		err = accounts.ForEach(func(key, value []byte) error {
+			if !account.Holds(value, string(key)) {
+				return fmt.Errorf("%w: its bucket %q has what is not an account, at key %.20q", errForeign, bucket, key)
+			}
+			if found := accounts.Get(key); !bytes.Equal(found, value) {
+				return fmt.Errorf("%w: key %.20q is not where it should be", errDamaged, key)
+			}
+			if account.IsFake(string(key), n) {
+				missing--
+			}
+			return nil
+		})
+	}
+	if err == nil && missing > 0 {
+		err = errMissing
+	}
+	return err
 }
 
 // startOf tells keys by their first bytes: where one ends may be part of the damage.

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	. "github.com/smartystreets/goconvey/convey"
 	bolt "go.etcd.io/bbolt"
@@ -46,6 +48,68 @@ func TestSeeding(t *testing.T) {
 			_, added := open(path, 100)
 			So(added, ShouldEqual, 100)
 			So(path, shouldHoldFakes, 100)
+		})
+	})
+}
+
+func TestKilledWhileMakingTheFile(t *testing.T) {
+	// BoltDB makes a file of four pages in one write, of which a kill may leave the beginning.
+	made := newPath(t)
+	db, err := bolt.Open(made, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int64{100, pageSize, pageSize + 1, 2 * pageSize, 3 * pageSize, 4 * pageSize} {
+		Convey(fmt.Sprintf("Given the first %d bytes of a file that BoltDB makes", size), t, func() {
+			file, err := os.ReadFile(made)
+			So(err, ShouldBeNil)
+			path := newPath(t)
+			So(os.WriteFile(path, file[:size], 0o600), ShouldBeNil)
+
+			Convey("When it is opened, it is made anew and seeded", func() {
+				_, added := open(path, 100)
+				So(added, ShouldEqual, 100)
+				So(path, shouldHoldFakes, 100)
+				So(fileNames(path), ShouldResemble, []string{"accounts.db"})
+			})
+
+			Convey("When a process that is making it has it locked, it is waited for", func() {
+				maker, err := os.OpenFile(path, os.O_RDWR, 0)
+				So(err, ShouldBeNil)
+				defer maker.Close()
+				So(syscall.Flock(int(maker.Fd()), syscall.LOCK_EX), ShouldBeNil)
+				_, _, err = boltstore.Open(path, 100, 200*time.Millisecond)
+				So(err, ShouldNotBeNil)
+				So(err.Error(), ShouldContainSubstring, "another process holds the lock")
+				after, err := os.ReadFile(path)
+				So(err, ShouldBeNil)
+				So(bytes.Equal(after, file[:size]), ShouldBeTrue)
+			})
+		})
+	}
+}
+
+func TestStoppedAtItsStart(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	defer cancel()
+
+	Convey("Given a path at which processes were stopped again and again in the first milliseconds of their lives", t, func() {
+		path := newPath(t)
+		for i := range 40 {
+			cmd := opener(ctx, path, 100)
+			So(cmd.Start(), ShouldBeNil)
+			time.Sleep(time.Duration(i) * 300 * time.Microsecond) // Time is what this is about.
+			_ = cmd.Process.Signal([]os.Signal{syscall.SIGTERM, syscall.SIGKILL}[i%2])
+			_ = cmd.Wait()
+		}
+
+		Convey("When the file is opened, it is complete, and nothing is beside it", func() {
+			open(path, 100)
+			So(path, shouldHoldFakes, 100)
+			So(fileNames(path), ShouldResemble, []string{"accounts.db"})
 		})
 	})
 }
