@@ -90,7 +90,7 @@ func run(script, file []byte) []byte {
 func FuzzDamage(f *testing.F) {
 	bases := fuzzBases(f)
 	for base := range bases {
-		for n := range uint16(24) {
+		for n := range uint16(12) {
 			f.Add(byte(base), step(flipBit, n, 10, n))
 			f.Add(byte(base), step(setChild, n, 1, n))
 			f.Add(byte(base), step(setChild, n, 2, 3))

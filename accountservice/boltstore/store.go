@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -289,7 +291,10 @@ func kindOf(mode fs.FileMode) string {
 func guard(access func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if r := recover(); r != nil {
+		r := recover()
+		if _, ok := r.(runtime.Error); ok { // It names a place in this program, if any.
+			err = fmt.Errorf("%w: a page is cut off, or makes no sense", errDamaged)
+		} else if r != nil {
 			err = fmt.Errorf("%w: %v", errDamaged, r)
 		}
 	}()
@@ -312,7 +317,7 @@ func explain(path string, waited time.Duration, untouched bool, err error) error
 		advice = "give this user access or " + advice
 	case errors.Is(err, fs.ErrNotExist):
 		advice = "create the directory or " + advice
-	case errors.Is(err, syscall.ENOSPC):
+	case strings.Contains(err.Error(), syscall.ENOSPC.Error()): // BoltDB passes on only its words.
 		advice = "make room, or seed fewer with -accounts"
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
 		err = fmt.Errorf("not a BoltDB file, or a damaged one (%w)", err)
