@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -107,21 +105,4 @@ func TestFilesOfOthers(t *testing.T) {
 			So(got.code, ShouldEqual, 1)
 		})
 	}
-}
-
-func TestStoppedAtOnce(t *testing.T) {
-	Convey("When the service is stopped as soon as it has begun, and started again, there is its file and nothing else", t, func() {
-		path := newPath(t)
-		for i := range 20 {
-			p := start(command(nil, "-addr", "127.0.0.1:0", "-db", path))
-			eventually(func() bool { return strings.Count(p.stdout.String(), "\n") > 0 || p.hasEnded() })
-			p.signal([]syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}[i%2])
-			p.exit()
-		}
-		p := serving("-db", path)
-		So(mustGet(p.url("/accounts/10000")).body, ShouldEqual, person0)
-		entries, err := os.ReadDir(filepath.Dir(path))
-		So(err, ShouldBeNil)
-		So(entries, ShouldHaveLength, 1)
-	})
 }

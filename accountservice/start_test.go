@@ -191,13 +191,7 @@ func TestBadDatabase(t *testing.T) {
 	if err := os.WriteFile(file, []byte(strings.Repeat("This is not a database.\n", 1000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	for what, path := range map[string]string{
-		"a named pipe":           fifo,
-		"a device":               "/dev/null",
 		"not a database":         file,
 		"a directory":            dir,
 		"in a missing directory": filepath.Join(dir, "missing", "accounts.db"),
@@ -214,7 +208,7 @@ func TestBadDatabase(t *testing.T) {
 			So(string(after) == string(before), ShouldBeTrue)
 			entries, err := os.ReadDir(dir)
 			So(err, ShouldBeNil)
-			So(entries, ShouldHaveLength, 2)
+			So(entries, ShouldHaveLength, 1)
 		})
 	}
 }

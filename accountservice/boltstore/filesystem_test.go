@@ -78,6 +78,12 @@ func TestFileSystemWithoutLinks(t *testing.T) {
 			So(fileNames(path), ShouldResemble, []string{"accounts.db"})
 		})
 
+		Convey("When more accounts are wanted than there is room for, opening fails, and says what to do", func() {
+			_, _, err := boltstore.Open(path, 1_000_000, time.Second)
+			So(err, ShouldNotBeNil)
+			So(err.Error(), shouldBeOneLineNaming, path, "no space left on device", "make room")
+		})
+
 		Convey("When three processes open it at once, all succeed, and each account is added once", func() {
 			holders := []*holder{startHolder(ctx, path, n), startHolder(ctx, path, n), startHolder(ctx, path, n)}
 			added := 0

@@ -67,6 +67,7 @@ func TestForeignFile(t *testing.T) {
 		"the accounts of the original beside ours":              {"accounts": seededValues(100), "meta": marked, "AccountBucket": seededValues(100)},
 		"more than the number of accounts where that is":        {"accounts": seededValues(100), "meta": {"seeded": "100", "owner": "Bob"}},
 		"a number of accounts, but something else in its place": {"accounts": {"alice": "secret"}, "meta": marked},
+		"a bucket where the number of accounts should be":       {"accounts": seededValues(100), "meta": {"seeded": "[]"}},
 		"a number of accounts, but not the accounts":            {"meta": marked},
 		"the original's bucket with something else in it":       {"AccountBucket": {"10000": "secret"}},
 		"the original's bucket, and one that it does not have":  {"AccountBucket": seededValues(100), "users": {"a": "b"}},
