@@ -84,7 +84,8 @@ func TestHolds(t *testing.T) {
 		for _, text := range []string{
 			`{"id":"10000","name":"Person_0"}`,
 			`{"id":"10000","name":""}`,
-			`{ "name": "Ada \"the first\" Löf", "id": "10000" }`,
+			`{ "id": "10000", "name": "Ada \"the first\" Löf" }`,
+			`{"id":"10000","name":"\\"}`,
 		} {
 			So(account.Holds([]byte(text), "10000"), ShouldBeTrue)
 		}
@@ -92,6 +93,8 @@ func TestHolds(t *testing.T) {
 
 	Convey("Anything else is not taken for it", t, func() {
 		for _, text := range []string{
+			`{"name":"Person_0","id":"10000"}`,
+			`{"id":"10000","name":"Person_0","name":"Ada"}`,
 			"", "null", "secret", "[]", `"10000"`, `{}`, `{"id":"10000"}`, `{"name":"Person_0"}`,
 			`{"id":"10001","name":"Person_1"}`,
 			`{"id":"100000","name":"Person_90000"}`,
