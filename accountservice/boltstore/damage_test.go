@@ -321,51 +321,62 @@ func naming(t *testing.T, path string, page int64, element int, named int64) {
 	})
 }
 
+// shouldFailNaming succeeds where a file is refused in one line of these words, and stays as it is.
+func shouldFailNaming(path string, accounts int, words string) {
+	before, err := os.ReadFile(path)
+	So(err, ShouldBeNil)
+	So(openingError(path, accounts), shouldBeOneLineNaming, path, words, "it was left as it is")
+	after, err := os.ReadFile(path)
+	So(err, ShouldBeNil)
+	So(bytes.Equal(after, before), ShouldBeTrue)
+}
+
 func TestPagesInACircle(t *testing.T) {
 	const twoLevels, threeLevels = damagedAccounts, 15_000
 	circles := []struct {
 		what   string
-		levels int // The number of accounts that makes for so many.
+		levels int  // The number of accounts that makes for so many.
+		first  bool // It shows at the start: in the list of buckets, or on the way to the first account.
 		do     func(t *testing.T, path string, tr tree) (named int64)
 	}{
-		{"the root names itself", twoLevels, func(t *testing.T, path string, tr tree) int64 {
+		{"the root names itself", twoLevels, false, func(t *testing.T, path string, tr tree) int64 {
 			naming(t, path, tr.root, 1, tr.root)
 			return tr.root
 		}},
-		{"the root names the list of buckets", twoLevels, func(t *testing.T, path string, tr tree) int64 {
+		{"the root names the list of buckets", twoLevels, true, func(t *testing.T, path string, tr tree) int64 {
 			naming(t, path, tr.root, 0, tr.list)
 			return tr.list
 		}},
-		{"a branch page names itself first", threeLevels, func(t *testing.T, path string, tr tree) int64 {
+		{"a branch page names itself first", threeLevels, true, func(t *testing.T, path string, tr tree) int64 {
 			naming(t, path, tr.branches[0], 0, tr.branches[0])
 			return tr.branches[0]
 		}},
-		{"a branch page names itself somewhere", threeLevels, func(t *testing.T, path string, tr tree) int64 {
+		{"a branch page names itself somewhere", threeLevels, false, func(t *testing.T, path string, tr tree) int64 {
 			naming(t, path, tr.branches[1], 7, tr.branches[1])
 			return tr.branches[1]
 		}},
-		{"a branch page names the root", threeLevels, func(t *testing.T, path string, tr tree) int64 {
+		{"a branch page names the root", threeLevels, false, func(t *testing.T, path string, tr tree) int64 {
 			naming(t, path, tr.branches[0], 9, tr.root)
 			return tr.root
 		}},
-		{"a branch page names the list of buckets", threeLevels, func(t *testing.T, path string, tr tree) int64 {
+		{"a branch page names the list of buckets", threeLevels, false, func(t *testing.T, path string, tr tree) int64 {
 			naming(t, path, tr.branches[0], 3, tr.list)
 			return tr.list
 		}},
-		{"two branch pages name each other", threeLevels, func(t *testing.T, path string, tr tree) int64 {
+		{"two branch pages name each other", threeLevels, false, func(t *testing.T, path string, tr tree) int64 {
 			naming(t, path, tr.branches[0], 3, tr.branches[1])
 			naming(t, path, tr.branches[1], 3, tr.branches[0])
 			return tr.branches[1]
 		}},
-		{"a leaf became a branch page that names itself", twoLevels, func(t *testing.T, path string, tr tree) int64 {
+		{"a leaf became a branch page that names itself", twoLevels, false, func(t *testing.T, path string, tr tree) int64 {
 			naming(t, path, tr.inner, 0, tr.inner)
 			return tr.inner
 		}},
-		{"the list of buckets became a branch page that names itself", twoLevels, func(t *testing.T, path string, tr tree) int64 {
+		{"the list of buckets became a branch page that names itself", twoLevels, true, func(t *testing.T, path string, tr tree) int64 {
 			naming(t, path, tr.list, 0, tr.list)
 			return tr.list
 		}},
-		{"the list of buckets says that it is the root of the accounts", twoLevels, func(t *testing.T, path string, tr tree) int64 {
+		{"the list of buckets says that it is the root of the accounts", twoLevels, true, func(t *testing.T, path string, tr tree) int64 {
 			rewrite(t, path, func(file []byte) []byte {
 				list := file[tr.list*pageSize:][:pageSize]
 				start := bytes.Index(list, []byte("accounts")) + len("accounts")
@@ -374,7 +385,7 @@ func TestPagesInACircle(t *testing.T) {
 			})
 			return tr.list
 		}},
-		{"all that the root names is one page", twoLevels, func(t *testing.T, path string, tr tree) int64 {
+		{"almost all that the root names is one page", twoLevels, false, func(t *testing.T, path string, tr tree) int64 {
 			for i := range 40 {
 				naming(t, path, tr.root, i, tr.first)
 			}
@@ -382,25 +393,44 @@ func TestPagesInACircle(t *testing.T) {
 		}},
 	}
 	for _, circle := range circles {
-		for kind, makeFile := range map[string]func(path string){
-			"complete":   func(path string) { seedCompletelyWith(path, circle.levels) },
-			"incomplete": func(path string) { seedWithoutMarker(path, fakes(circle.levels)) },
-		} {
-			Convey("Given a file that was "+kind+" until "+circle.what, t, func() {
-				path := newPath(t)
-				makeFile(path)
-				named := circle.do(t, path, treeOf(t, path))
-				before, err := os.ReadFile(path)
-				So(err, ShouldBeNil)
+		Convey("Given a file that is still to be completed, in which "+circle.what, t, func() {
+			path := newPath(t)
+			seedWithoutMarker(path, fakes(circle.levels))
+			named := circle.do(t, path, treeOf(t, path))
 
-				Convey("When it is opened, that fails soon, with one line that names the page, and nothing is touched", func() {
-					So(openingError(path, circle.levels), shouldBeOneLineNaming, path, fmt.Sprintf("page %d", named), "it was left as it is")
-					after, err := os.ReadFile(path)
-					So(err, ShouldBeNil)
-					So(bytes.Equal(after, before), ShouldBeTrue)
-				})
+			Convey("When it is opened, that fails soon, with one line that names the page, and nothing is touched", func() {
+				shouldFailNaming(path, circle.levels, fmt.Sprintf("page %d", named))
 			})
-		}
+		})
+
+		Convey("Given a complete file, in which "+circle.what, t, func() {
+			path := newPath(t)
+			seedCompletelyWith(path, circle.levels)
+			named := circle.do(t, path, treeOf(t, path))
+
+			if circle.first {
+				Convey("When it is opened, that fails soon, with one line, and nothing is touched", func() {
+					shouldFailNaming(path, circle.levels, "damaged")
+				})
+				return
+			}
+			Convey("When every account is asked for, each is read well or is a failure of the storage, which Ping tells from then on", func() {
+				store, _ := open(path, circle.levels)
+				failures := map[string]int{}
+				for _, a := range fakes(circle.levels) {
+					got, err := store.Account(a.ID)
+					if err != nil {
+						So(errors.Is(err, account.ErrNotFound), ShouldBeFalse)
+						failures[err.Error()]++
+					} else if string(got) != string(encode(a)) {
+						So(string(got), ShouldEqual, string(encode(a)))
+					}
+				}
+				So(len(failures), ShouldBeBetween, 0, 5)
+				So(store.Ping(), ShouldNotBeNil)
+				So(named, ShouldBeGreaterThan, 1)
+			})
+		})
 	}
 
 	Convey("Given a file of few accounts, which are inside the list of buckets, until their page became a branch page", t, func() {

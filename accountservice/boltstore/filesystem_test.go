@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -38,8 +39,14 @@ func mounted(t *testing.T, mount ...string) string {
 	}
 	runOrSkip(t, mount[0], append(mount[1:], dir)...)
 	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
+		var out []byte
+		if !eventually(func() (unmounted bool) {
+			runtime.GC() // A store that was closed lets go of its file when it is collected.
+			var err error
+			out, err = exec.Command("umount", dir).CombinedOutput()
+			return err == nil
+		}) {
+			t.Errorf("umount: %s", out)
 		}
 	})
 	return dir

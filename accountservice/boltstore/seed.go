@@ -9,11 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
-	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 
 	"goblog/accountservice/account"
 )
@@ -115,7 +115,7 @@ func truncate(path string) error {
 		return err
 	}
 	defer file.Close()
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		time.Sleep(lockRetry) // A lock cannot be waited for within a time: BoltDB looks again and again, too.
 		return bolterrors.ErrTimeout
 	}
@@ -139,7 +139,7 @@ func check(path string) error {
 			return db.View(check)
 		})
 	}
-	if err := open(false, func(tx *bolt.Tx) error { return readAll(tx, accountBucket) }); err != nil {
+	if err := open(false, func(tx *bolt.Tx) error { return readAll(tx) }); err != nil {
 		return err
 	}
 	// Check works in a goroutine of its own, where guard catches no fault: whatever
@@ -155,46 +155,29 @@ func check(path string) error {
 	})
 }
 
-// readAll reads all that is in use, and fails where anything in this bucket is not an
-// account, or is not found by its key.
-func readAll(tx *bolt.Tx, bucket string) error {
-	survey, err := newSurvey(tx, true)
+// readAll reads all that is in use.
+func readAll(tx *bolt.Tx) error {
+	m, err := mapFile(tx)
 	if err != nil {
 		return err
 	}
-	defer survey.close()
-	roots, err := survey.buckets()
+	defer m.unmap()
+	survey := newSurvey(m)
+	buckets, err := survey.buckets(tx)
 	if err != nil {
 		return err
 	}
-	for _, root := range roots {
-		if err := survey.tree(root, accountsOnly); err != nil {
-			return err
-		}
-	}
-	n, err := seeded(tx)
+	n, err := survey.seeded(buckets)
 	if err != nil {
 		return err
 	}
-	missing := n
-	if accounts := tx.Bucket([]byte(bucket)); accounts != nil {
-		err = accounts.ForEach(func(key, value []byte) error {
-			if !account.Holds(value, string(key)) {
-				return fmt.Errorf("%w: its bucket %q has what is not an account, at key %.20q", errForeign, bucket, key)
-			}
-			if found := accounts.Get(key); !bytes.Equal(found, value) {
-				return fmt.Errorf("%w: key %.20q is not where it should be", errDamaged, key)
-			}
-			if account.IsFake(string(key), n) {
-				missing--
-			}
-			return nil
-		})
+	accounts, ok := buckets[accountBucket]
+	if !ok && n > 0 {
+		return errMissing
+	} else if !ok {
+		return nil
 	}
-	if err == nil && missing > 0 {
-		err = errMissing
-	}
-	return err
+	return survey.accounts(accounts, n)
 }
 
 // startOf tells keys by their first bytes: where one ends may be part of the damage.
@@ -248,28 +231,16 @@ func (s *seeding) fill(db *bolt.DB) error {
 		if err != nil {
 			return err
 		}
-		before, err := seeded(tx) // A sibling that wants more may have been faster.
-		if err != nil {
-			return err
-		}
+		before := parseSeeded(meta.Get([]byte(seededKey))) // A sibling that wants more may have been faster.
 		return meta.Put([]byte(seededKey), strconv.AppendInt(nil, int64(max(s.n, before)), 10))
 	})
 }
 
-// seeded returns how many accounts are known to be there, -1 where none ever were.
-func seeded(tx *bolt.Tx) (int, error) {
-	meta, n := tx.Bucket([]byte(metaBucket)), -1
-	if meta == nil {
-		return n, nil
+// parseSeeded reads the value of seededKey, -1 where it is none.
+func parseSeeded(value []byte) int {
+	n, err := strconv.Atoi(string(value))
+	if err != nil {
+		return -1
 	}
-	err := meta.ForEach(func(key, value []byte) error {
-		if string(key) != seededKey {
-			return fmt.Errorf("%w: its bucket %q has a key %.40q", errForeign, metaBucket, key)
-		}
-		if number, err := strconv.Atoi(string(value)); err == nil {
-			n = number
-		}
-		return nil
-	})
-	return n, err
+	return n
 }

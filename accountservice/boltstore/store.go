@@ -2,7 +2,6 @@
 package boltstore
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,15 +32,14 @@ const (
 // Store is an open, complete database. It is safe for concurrent use, and any
 // number of processes may have the same file open.
 type Store struct {
-	db      *bolt.DB
-	readers readers
-	bucket  []byte // Of the accounts.
-	seeded  int    // The first so many fake accounts are there, or the file is damaged.
+	db       *bolt.DB // It holds the lock.
+	mapping  mapping
+	accounts bucket
+	seeded   int // The first so many fake accounts are there, or the file is damaged.
+	original bool
 	// failure is the first that was met: a file that is damaged once is so for good.
 	failure atomic.Pointer[error]
-	// broken is set once a transaction could not even begin. BoltDB may have left its
-	// locks held then, and nothing must wait for them.
-	broken atomic.Bool
+	closed  atomic.Bool
 }
 
 // Open returns a store with at least n fake accounts, creating and seeding the
@@ -95,57 +93,61 @@ func openComplete(path string, n int, wait time.Duration) (*Store, error) {
 		}
 		return s.db.View(func(tx *bolt.Tx) error { return s.examine(tx, n) })
 	})
-	if err != nil && s.db != nil {
-		return nil, errors.Join(err, s.db.Close())
+	if err != nil {
+		s.mapping.unmap()
+		if s.db != nil {
+			err = errors.Join(err, s.db.Close())
+		}
+		return nil, err
 	}
-	return s, err
+	// Not when it is closed: some may still read then.
+	runtime.AddCleanup(s, mapping.unmap, s.mapping)
+	return s, nil
 }
 
 // examine finds out what the file is, and fails unless it can be served as it is.
-func (s *Store) examine(tx *bolt.Tx, n int) error {
-	survey, err := newSurvey(tx, false)
+func (s *Store) examine(tx *bolt.Tx, n int) (err error) {
+	if s.mapping, err = mapFile(tx); err != nil {
+		return err
+	}
+	survey := newSurvey(s.mapping)
+	buckets, err := survey.buckets(tx)
 	if err != nil {
 		return err
 	}
-	defer survey.close()
-	buckets, err := survey.buckets()
-	if err != nil {
-		return err
+	if s.accounts, s.original = buckets[originalBucket]; s.original && len(buckets) == 1 {
+		return s.examineOriginal(survey)
 	}
-	if _, ok := buckets[originalBucket]; ok && len(buckets) == 1 {
-		return s.examineOriginal(tx)
-	}
-	for name, root := range buckets {
+	for name := range buckets {
 		if name != accountBucket && name != metaBucket {
 			return fmt.Errorf("%w: it has a bucket %.40q", errForeign, name)
 		}
-		if err := survey.tree(root, noLeaf); err != nil {
-			return err
-		}
 	}
-	s.bucket = []byte(accountBucket)
-	if s.seeded, err = seeded(tx); err != nil {
+	if s.seeded, err = survey.seeded(buckets); err != nil {
 		return err
 	}
 	if s.seeded < n {
 		return errIncomplete
 	}
-	accounts := tx.Bucket(s.bucket)
-	if accounts == nil {
+	var ok bool
+	if s.accounts, ok = buckets[accountBucket]; !ok {
 		return fmt.Errorf("%w: it has no bucket %q", errDamaged, accountBucket)
 	}
-	return s.readEnds(accounts.Cursor())
+	return s.readEnds()
 }
 
 // examineOriginal reads the whole file: nothing in it tells how many accounts there should
 // be. There are as many as were seeded until the last that is there, and 100 at most.
-func (s *Store) examineOriginal(tx *bolt.Tx) error {
-	s.bucket = []byte(originalBucket)
-	if err := readAll(tx, originalBucket); err != nil {
+func (s *Store) examineOriginal(survey survey) error {
+	if err := survey.accounts(s.accounts, 0); err != nil {
 		return err
 	}
 	for i := range 100 {
-		if tx.Bucket(s.bucket).Get([]byte(account.Fake(i).ID)) != nil {
+		found, err := s.mapping.find(s.accounts, []byte(account.Fake(i).ID))
+		if err != nil {
+			return err
+		}
+		if found != nil {
 			s.seeded = i + 1
 		}
 	}
@@ -153,40 +155,39 @@ func (s *Store) examineOriginal(tx *bolt.Tx) error {
 }
 
 // Original tells whether the file is one of the original service.
-func (s *Store) Original() bool { return string(s.bucket) == originalBucket }
+func (s *Store) Original() bool { return s.original }
 
 // readEnds reads the first and the last fake account, down either side of the tree.
-func (s *Store) readEnds(accounts *bolt.Cursor) error {
+func (s *Store) readEnds() error {
 	for _, i := range []int{0, s.seeded - 1} {
-		if _, err := s.find(accounts, account.Fake(i).ID); err != nil && s.seeded > 0 {
+		if _, err := s.find(account.Fake(i).ID); err != nil && !errors.Is(err, account.ErrNotFound) {
 			return err
 		}
 	}
 	return nil
 }
 
-// find returns the JSON of the account with this id. It is valid only inside its transaction.
-func (s *Store) find(accounts *bolt.Cursor, id string) ([]byte, error) {
-	wanted := []byte(id)
-	key, value := accounts.Seek(wanted) // The first key from wanted on.
+// find returns the JSON of the account with this id, as it is in the file.
+func (s *Store) find(id string) ([]byte, error) {
+	value, err := s.mapping.find(s.accounts, []byte(id))
 	switch {
-	case key != nil && bytes.Equal(key, wanted):
-		if !account.Holds(value, id) {
-			return nil, errNoAccount
-		}
-		return value, nil
-	case account.IsFake(id, s.seeded):
+	case err != nil:
+		return nil, err
+	case value == nil && account.IsFake(id, s.seeded):
 		return nil, errMissing
-	default:
+	case value == nil:
 		return nil, account.ErrNotFound
+	case !account.Holds(value, id):
+		return nil, errNoAccount
 	}
+	return value, nil
 }
 
 // Account returns the JSON of the account with this id, the caller's own copy,
 // or account.ErrNotFound. Any other error is a failure of the storage.
 func (s *Store) Account(id string) (json []byte, err error) {
-	err = s.view(func(accounts *bolt.Cursor) error {
-		value, err := s.find(accounts, id)
+	err = s.read(func() error {
+		value, err := s.find(id)
 		json = append(json, value...)
 		return err
 	})
@@ -198,66 +199,29 @@ func (s *Store) Ping() error {
 	if failure := s.failure.Load(); failure != nil {
 		return *failure
 	}
-	return s.view(s.readEnds)
+	return s.read(s.readEnds)
 }
 
-// Close waits for the reads under way and closes the file.
+// Close closes the file. Reads under way come to their end.
 func (s *Store) Close() error {
-	if s.broken.Load() {
-		return nil
-	}
-	s.readers.close()
+	s.closed.Store(true)
 	return s.db.Close()
 }
 
-// view calls read with a cursor that nobody else uses meanwhile.
-func (s *Store) view(read func(accounts *bolt.Cursor) error) error {
-	if s.broken.Load() {
-		return *s.failure.Load()
+// read calls access, which reads from the file.
+func (s *Store) read(access func() error) error {
+	if s.closed.Load() {
+		return bolterrors.ErrDatabaseNotOpen
 	}
-	r := s.readers.take()
-	if r == nil {
-		var err error
-		if r, err = s.begin(); err != nil {
-			return s.failed(err)
-		}
-	}
-	err := guard(func() error { return read(r.accounts) })
+	err := guard(access)
 	if errors.Is(err, errDamaged) {
-		r.end() // Whatever state the cursor is in, nobody meets it.
-		return s.failed(err)
+		s.remember(err)
 	}
-	s.readers.put(r)
+	runtime.KeepAlive(s) // The mapping goes with it.
 	return err
 }
 
-// failed remembers the first failure of the storage.
-func (s *Store) failed(err error) error {
-	s.failure.CompareAndSwap(nil, &err)
-	return err
-}
-
-// begin opens a transaction for reading.
-func (s *Store) begin() (*reader, error) {
-	var r *reader
-	err := guard(func() error {
-		tx, err := s.db.Begin(false)
-		if err != nil {
-			return err
-		}
-		r = &reader{tx: tx}
-		r.accounts = tx.Bucket(s.bucket).Cursor()
-		return nil
-	})
-	switch {
-	case r == nil:
-		_ = s.failed(err)
-		s.broken.Store(true)
-	case err != nil:
-		r.end()
-	}
-	return r, err
-}
+func (s *Store) remember(failure error) { s.failure.CompareAndSwap(nil, &failure) }
 
 var (
 	// errDamaged is the kind of every error that a damaged file shows up as.
@@ -286,8 +250,8 @@ func kindOf(mode fs.FileMode) string {
 	return "special file"
 }
 
-// guard turns what BoltDB does on damaged pages, a panic or a fault in the
-// memory-mapped file, into an error.
+// guard turns what damaged pages lead to, a panic or a fault in the memory-mapped
+// file, into an error.
 func guard(access func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
