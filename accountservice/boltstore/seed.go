@@ -115,9 +115,12 @@ func truncate(path string) error {
 		return err
 	}
 	defer file.Close()
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	switch err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+	case errors.Is(err, unix.EWOULDBLOCK):
 		time.Sleep(lockRetry) // A lock cannot be waited for within a time: BoltDB looks again and again, too.
 		return bolterrors.ErrTimeout
+	case err != nil:
+		return err
 	}
 	// A sibling that had the lock until now may have gone on.
 	if unused, err := isNew(file); err != nil || !unused {
@@ -139,7 +142,7 @@ func check(path string) error {
 			return db.View(check)
 		})
 	}
-	if err := open(false, func(tx *bolt.Tx) error { return readAll(tx) }); err != nil {
+	if err := open(false, readAll); err != nil {
 		return err
 	}
 	// Check works in a goroutine of its own, where guard catches no fault: whatever
