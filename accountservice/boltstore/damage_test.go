@@ -272,6 +272,25 @@ func TestFileCutWhileOpen(t *testing.T) {
 	}
 }
 
+// causesOfFailure asks for all accounts that were seeded. Each must be read well or be a
+// failure of the storage, of which it counts the causes.
+func causesOfFailure(store *boltstore.Store, accounts int) int {
+	causes, wrong := map[string]bool{}, ""
+	So(within(patience, func() {
+		for a := range account.Fakes(accounts) {
+			got, err := store.Account(a.ID)
+			switch {
+			case errors.Is(err, account.ErrNotFound), err == nil && string(got) != string(encode(a)):
+				wrong = fmt.Sprintf("%s reads as %q, %v", a.ID, got, err)
+			case err != nil:
+				causes[err.Error()] = true
+			}
+		}
+	}), ShouldBeTrue)
+	So(wrong, ShouldBeEmpty)
+	return len(causes)
+}
+
 // A tree tells where the pages of a file's accounts are.
 type tree struct {
 	list, root   int64   // The page that lists the buckets, and the root of the accounts.
@@ -416,17 +435,7 @@ func TestPagesInACircle(t *testing.T) {
 			}
 			Convey("When every account is asked for, each is read well or is a failure of the storage, which Ping tells from then on", func() {
 				store, _ := open(path, circle.levels)
-				failures := map[string]int{}
-				for _, a := range fakes(circle.levels) {
-					got, err := store.Account(a.ID)
-					if err != nil {
-						So(errors.Is(err, account.ErrNotFound), ShouldBeFalse)
-						failures[err.Error()]++
-					} else if string(got) != string(encode(a)) {
-						So(string(got), ShouldEqual, string(encode(a)))
-					}
-				}
-				So(len(failures), ShouldBeBetween, 0, 5)
+				So(causesOfFailure(store, circle.levels), ShouldBeBetween, 0, 5)
 				So(store.Ping(), ShouldNotBeNil)
 				So(named, ShouldBeGreaterThan, 1)
 			})
@@ -476,17 +485,7 @@ func TestMissingAccounts(t *testing.T) {
 			So(store.Ping(), ShouldBeNil)
 
 			Convey("When every account is asked for, each is read well, or it is a failure of the storage, which Ping tells from then on", func() {
-				failures := map[string]int{}
-				for _, a := range fakes(damagedAccounts) {
-					got, err := store.Account(a.ID)
-					if err != nil {
-						So(errors.Is(err, account.ErrNotFound), ShouldBeFalse)
-						failures[err.Error()]++
-					} else if string(got) != string(encode(a)) {
-						So(string(got), ShouldEqual, string(encode(a)))
-					}
-				}
-				So(len(failures), ShouldBeBetween, 0, 40) // Causes, not accounts.
+				So(causesOfFailure(store, damagedAccounts), ShouldBeBetween, 0, 40) // Causes, not accounts.
 				So(store.Ping(), ShouldNotBeNil)
 
 				Convey("And when more accounts are wanted, it is left as it is, as what was lost may have been changed since", func() {
