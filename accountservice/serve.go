@@ -35,7 +35,11 @@ func serve(ctx context.Context, cfg config, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log.Info(fmt.Sprintf("Seeded %d fake accounts...", cfg.accounts), "added", added, "took", time.Since(start))
+	if store.Original() {
+		log.Info("Serving a file of the original service as it is: nothing is seeded", "took", time.Since(start))
+	} else {
+		log.Info(fmt.Sprintf("Seeded %d fake accounts...", cfg.accounts), "added", added, "took", time.Since(start))
+	}
 
 	// Until here a signal ends the process as it always does: the next start goes on
 	// where this one was.
