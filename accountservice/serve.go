@@ -28,7 +28,8 @@ const (
 // last and closes first; the database closes after the last request.
 func serve(ctx context.Context, cfg config, stdout io.Writer) error {
 	tuneGC()
-	log := cfg.logger(stdout)
+	log, lines := cfg.startLog(stdout)
+	defer lines.close()
 	log.Info("Starting accountservice")
 	start := time.Now()
 	store, added, err := boltstore.Open(cfg.db, cfg.accounts, lockWait)
@@ -45,6 +46,7 @@ func serve(ctx context.Context, cfg config, stdout io.Writer) error {
 
 	this := thisBuild()
 	metrics := httpapi.NewMetrics(this.version, this.commit, this.goVersion)
+	metrics.Counter("log_lines_dropped_total", "Log lines that nobody read in time.", lines.Dropped)
 	api := httpapi.New(store, metrics, log)
 	err = serveAPI(ctx, cfg, api, log, signals)
 	log.Info("Stopped accountservice")
