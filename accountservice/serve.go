@@ -141,7 +141,14 @@ func port(listener net.Listener) string {
 // newServer returns a server with the limits that every listener has.
 func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler: handler,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			// A proxy in front may take the end of such a request for another one, where it
+			// has a length as well. Nothing may come after it. (RFC 9112, 6.1)
+			if r.TransferEncoding != nil {
+				w.Header().Set("Connection", "close")
+			}
+			handler.ServeHTTP(w, r)
+		}),
 		// OPTIONS * is for the handler to refuse, as any other method.
 		DisableGeneralOptionsHandler: true,
 
