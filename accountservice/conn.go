@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -183,6 +184,19 @@ func (c *lazyConn) ask(leave int32) {
 func (c *lazyConn) leaves() bool {
 	leave := c.leave.Load()
 	return leave == leaveNow || leave != 0 && c.idle()
+}
+
+// hasSpoken tells whether something that the client has sent waits to be read.
+func (c *lazyConn) hasSpoken() bool {
+	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return false // It is closed.
+	}
+	n := 0
+	_ = raw.Control(func(fd uintptr) {
+		n, _, _ = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	})
+	return n > 0
 }
 
 // waitsSince tells when the connection began to wait for its client, or to answer,

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"container/list"
 	"errors"
+	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -181,7 +181,7 @@ func (r *room) await(c *lazyConn) {
 		return
 	}
 	if r.served.Len() >= r.mostServed {
-		r.makeRoomToServe(leaveServer)
+		_ = r.makeRoomToServe(leaveServer) // All who are served may just go on: then there is one more.
 	}
 	c.read.want(time.Now().Add(headerTimeout)) // As net/http will: from now on it owes the rest.
 	r.put(c, &r.served)
@@ -213,19 +213,17 @@ func (l *onceListener) Addr() net.Addr { return nil }
 func (r *room) len() int { return r.mute.Len() + r.idle.Len() + r.served.Len() }
 
 // makeRoom closes a connection, so that there is room for another one: one that is mute
-// for long, else the one that is idle for longest, else any that is mute. Its callers
-// hold the lock.
+// for long, else the one that is idle for longest, else one that net/http has in vain,
+// else any that is mute. Its callers hold the lock.
 func (r *room) makeRoom() {
-	oldest := r.mute.Front()
-	patient := oldest != nil && int64(time.Since(epoch)) < oldest.Value.(*lazyConn).waitsSince()+int64(grace)
-	if oldest == nil || patient {
-		oldest = cmp.Or(r.idle.Front(), oldest)
+	c := silent(&r.mute)
+	if c == nil || c.waitsSince() > int64(time.Since(epoch)-grace) {
+		if idle := silent(&r.idle); idle != nil {
+			c = idle
+		} else if r.makeRoomToServe(leaveIdle) || c == nil {
+			return
+		}
 	}
-	if oldest == nil {
-		r.makeRoomToServe(leaveIdle)
-		return
-	}
-	c := oldest.Value.(*lazyConn)
 	r.put(c, nil)
 	r.closedForIt++
 	// What the client may be sending just now shall not make a failure of the end.
@@ -233,28 +231,41 @@ func (r *room) makeRoom() {
 	_ = c.Conn.SetReadDeadline(time.Now().Add(farewell))
 }
 
+// silent returns the first connection in a list whose client has not said anything that
+// waits to be read.
+func silent(waiting *list.List) *lazyConn {
+	for e := waiting.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*lazyConn); !c.hasSpoken() {
+			return c
+		}
+	}
+	return nil
+}
+
 // makeRoomToServe asks the connection that net/http has in vain for longest to leave: one
-// that is idle, else one whose client does not go on. Its callers hold the lock.
-func (r *room) makeRoomToServe(leave int32) {
+// whose client does not go on, else one that is idle. It reports whether there is one.
+// Its callers hold the lock.
+func (r *room) makeRoomToServe(leave int32) bool {
 	var idle, stuck *lazyConn
-	var idleSince, stuckSince int64
+	idleSince, stuckSince := int64(math.MaxInt64), int64(time.Since(epoch)-grace)
 	for e := r.served.Front(); e != nil; e = e.Next() {
 		c := e.Value.(*lazyConn)
 		since := c.waitsSince()
 		switch {
 		case c.leave.Load() != 0:
-		case c.idle() && (idle == nil || since < idleSince):
+		case c.idle() && since < idleSince:
 			idle, idleSince = c, since
-		case !c.idle() && (stuck == nil || since < stuckSince):
+		case !c.idle() && since < stuckSince:
 			stuck, stuckSince = c, since
 		}
 	}
 	switch {
-	case stuck != nil && stuckSince+int64(grace) < int64(time.Since(epoch)):
+	case stuck != nil:
 		stuck.ask(leaveNow)
 	case idle != nil:
 		idle.ask(leave)
 	}
+	return stuck != nil || idle != nil
 }
 
 // Open returns how many connections there are.
