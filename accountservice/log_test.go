@@ -153,27 +153,3 @@ func TestLogThatNobodyReads(t *testing.T) {
 		})
 	})
 }
-
-func TestFewDescriptorsAndAFullLog(t *testing.T) {
-	Convey("Given a service with 64 descriptors, whose log goes to a full pipe", t, func() {
-		_, writer := pipe()
-		fill(writer)
-		public := freeAddr()
-		p := startOn(writer, public, exec.Command("sh", "-c", `ulimit -n 64; exec "$0" "$@"`, binary, "-addr", public, "-db", newPath(t)))
-
-		Convey("When more clients come than it has descriptors, and go, it answers again", func() {
-			var clients []net.Conn
-			for range 100 {
-				clients = append(clients, dial(public))
-			}
-			time.Sleep(300 * time.Millisecond) // For it to run out of them.
-			for _, conn := range clients {
-				conn.Close()
-			}
-			got := mustGet("http://" + public + "/accounts/10000")
-			So(got.body, ShouldEqual, person0)
-			p.signal(syscall.SIGTERM)
-			So(p.exit(), ShouldEqual, 0)
-		})
-	})
-}
