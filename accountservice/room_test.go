@@ -2,10 +2,13 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -197,6 +200,38 @@ func TestFewDescriptors(t *testing.T) {
 			So(mustGet("http://"+public+"/accounts/10000").body, ShouldEqual, person0)
 			p.signal(syscall.SIGTERM)
 			So(p.exit(), ShouldEqual, 0)
+		})
+	})
+}
+
+func TestRoomThatCloses(t *testing.T) {
+	Convey("Given a server with a client that has asked and waits, and one that has said nothing", t, func() {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		So(err, ShouldBeNil)
+		server := newServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), slog.New(slog.DiscardHandler))
+		r := newRoom(2)
+		go func() { _ = r.serve(server, listener.(*net.TCPListener)) }()
+		Reset(func() { server.Close() })
+		asked, mute := dial(listener.Addr().String()), dial(listener.Addr().String())
+		answers := bufio.NewReader(asked)
+		client{asked, answers}.asks()
+		So(eventually(func() bool { return r.Idle() == 1 && r.Open() == 2 }), ShouldBeTrue)
+		r.mu.Lock()
+		r.makeRoomToServe(leaveServer) // The one that has asked goes back to wait.
+		r.mu.Unlock()
+		So(eventually(func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.idle.Len() == 1 }), ShouldBeTrue)
+
+		Convey("When it is shut down, both are closed at once", func() {
+			began := time.Now()
+			So(server.Shutdown(context.Background()), ShouldBeNil)
+			client{asked, answers}.isClosed()
+			client{mute, bufio.NewReader(mute)}.isClosed()
+			So(time.Since(began), ShouldBeLessThan, 2*time.Second)
+			So(eventually(func() bool { return r.Open() == 0 }), ShouldBeTrue)
+		})
+
+		Convey("When it asks again, it is answered", func() {
+			client{asked, answers}.asks()
 		})
 	})
 }
