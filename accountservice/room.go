@@ -40,6 +40,7 @@ type room struct {
 	mute        list.List // of *lazyConn that have said nothing yet, the longest first
 	idle        list.List // of *lazyConn between two requests, the longest first
 	served      list.List // of *lazyConn that net/http has
+	leaving     int       // of those served, which were asked to make room and have not yet
 	closedForIt int       // connections, so that there was room for others
 }
 
@@ -127,8 +128,16 @@ func (r *room) note(conn net.Conn, state http.ConnState) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.put(c, nil)
+	r.hasLeft(c)
 	if c.leave.Load() != 0 {
 		r.closedForIt++
+	}
+}
+
+// hasLeft notes that a connection does as it was asked, if it was. Its callers hold the lock.
+func (r *room) hasLeft(c *lazyConn) {
+	if c.leave.Load() >= leaveIdle {
+		r.leaving--
 	}
 }
 
@@ -148,6 +157,7 @@ func (r *room) put(c *lazyConn, list *list.List) {
 func (r *room) wait(c *lazyConn, list *list.List, long time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.hasLeft(c)
 	c.leave.Store(0)
 	c.read.want(time.Now().Add(long))
 	_ = c.arm(&c.read, c.Conn.SetReadDeadline) // It fails only where the connection is closed.
@@ -156,8 +166,11 @@ func (r *room) wait(c *lazyConn, list *list.List, long time.Duration) {
 		_ = c.Conn.Close()
 		return
 	}
-	if c.list == nil && r.len() >= r.most {
-		r.makeRoom()
+	if c.list == nil {
+		// There may be more than one too many: at times, none of them waits.
+		for tooMany := r.len() - r.leaving - r.most; tooMany >= 0; tooMany-- {
+			r.makeRoom()
+		}
 	}
 	r.put(c, list)
 	go r.await(c)
@@ -262,8 +275,12 @@ func (r *room) makeRoomToServe(leave int32) bool {
 	switch {
 	case stuck != nil:
 		stuck.ask(leaveNow)
+		r.leaving++
 	case idle != nil:
 		idle.ask(leave)
+		if leave >= leaveIdle {
+			r.leaving++
+		}
 	}
 	return stuck != nil || idle != nil
 }

@@ -48,10 +48,10 @@ func TestRoom(t *testing.T) {
 	Convey("Given a service for three clients, all of which have asked and are idle", t, func() {
 		p := serving("-db", newPath(t), "-admin-addr", "127.0.0.1:0", "-max-connections", "3")
 		clients := []client{p.client(), p.client(), p.client()}
-		for _, c := range clients {
+		for i, c := range clients {
 			c.asks()
+			So(eventually(func() bool { return p.metric("http_connections_idle") == i+1 }), ShouldBeTrue)
 		}
-		So(eventually(func() bool { return p.metric("http_connections_idle") == 3 }), ShouldBeTrue)
 		So(p.metric("http_connections_open"), ShouldEqual, 3)
 
 		Convey("When another one comes, the one that is idle for longest is closed, and the others are answered", func() {
