@@ -43,6 +43,18 @@ func NewMetrics(version, commit, goVersion string) *Metrics {
 	return m
 }
 
+// Counter adds a metric whose value, which only grows, is asked for at each scrape.
+func (m *Metrics) Counter(name, help string, value func() int) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
+		func() float64 { return float64(value()) }))
+}
+
+// Gauge adds a metric whose value is asked for at each scrape.
+func (m *Metrics) Gauge(name, help string, value func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+		func() float64 { return float64(value()) }))
+}
+
 // Handler serves the metrics in the format that the scraper asks for.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
