@@ -433,6 +433,9 @@ func (d *deployment) unchanged(ctx context.Context) error {
 	return nil
 }
 
+// startAgain is what to do where the engine does not answer.
+const startAgain = "start the engine again, or point DOCKER_HOST or the docker context to another manager of the swarm"
+
 // deploy brings a snapshot to the swarm by an action, from the entry in the history to the
 // proof. What fails is undone. Its error is an outcome.
 func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action plan.Action, goal prove.Goal) error {
@@ -464,7 +467,8 @@ func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action 
 	if err != nil {
 		err = d.undo(ctx, err)
 	} else if noted := d.end(context.WithoutCancel(ctx), journal.Done); noted != nil {
-		d.out.Warn(fmt.Sprintf("%s runs and answers, but its history does not know: %v", d.service.Name, noted))
+		d.left = true // The next deploy takes this one for cut off, so it must not be called a success.
+		err = failed(fmt.Sprintf("%s %s was proven, but that could not be stored in its history: %v; the next deploy or rollback restores what ran before", d.service.Name, after.Version, noted), startAgain)
 	}
 	d.trim(ctx)
 	d.saySilence(listening)

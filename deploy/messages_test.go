@@ -63,6 +63,10 @@ func textOf(e ast.Expr) string {
 		if nameOf(e.Fun) == "fmt.Sprintf" && len(e.Args) > 0 {
 			return textOf(e.Args[0])
 		}
+	case *ast.Ident:
+		if e.Obj != nil && e.Obj.Kind == ast.Con { // A constant of the same file.
+			return textOf(e.Obj.Decl.(*ast.ValueSpec).Values[0])
+		}
 	}
 	return "…"
 }

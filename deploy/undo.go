@@ -43,7 +43,7 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 	told := d.putBackOrLeave(within)
 	var lines []string
 	if d.left {
-		lines = []string{"start the engine again, or point DOCKER_HOST or the docker context to another manager of the swarm"}
+		lines = []string{startAgain}
 	}
 	if interrupted {
 		return &outcome{exit: exitInterrupted, problem: fmt.Sprintf("%s was interrupted; %s", what, told), lines: lines}

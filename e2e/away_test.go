@@ -1,7 +1,15 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,4 +41,49 @@ func TestEngineThatRestarts(t *testing.T) {
 			mustServe(t, url, next)
 		})
 	}
+}
+
+// loseAt stands between a deploy and the engine. From the first call whose body has these
+// words on, every call is cut off. It returns the engine's address for DOCKER_HOST.
+func loseAt(t *testing.T, words string) string {
+	var lost atomic.Bool
+	engine := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "engine" },
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", "/var/run/docker.sock")
+		}},
+		FlushInterval: -1,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/update") {
+			body, err := io.ReadAll(r.Body)
+			if err != nil || bytes.Contains(body, []byte(words)) {
+				lost.Store(true)
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		if lost.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		engine.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return "tcp://" + server.Listener.Addr().String()
+}
+
+func TestEngineThatIsLostAfterTheProof(t *testing.T) {
+	url := deployed(t, "VERSION=good")
+	Convey("Where it cannot be stored that a version was proven, the deploy has failed, and the next command restores what ran before, as was said", t, func() {
+		r := script("copyall.sh", "VERSION=new", "DOCKER_HOST="+loseAt(t, `"deploy.outcome":"done"`))
+		So(r.stdout, ShouldContainSubstring, " accountservice answers: http://")
+		So(r.stderr, ShouldContainSubstring, "error: accountservice new was proven, but that could not be stored in its history: ")
+		So(r.stderr, ShouldContainSubstring, "; the next deploy or rollback restores what ran before\n")
+		So(lastLine(r), ShouldContainSubstring, " start the engine again, or point DOCKER_HOST ")
+		So(r.exit, ShouldEqual, 1)
+		So(version(t), ShouldEqual, "new")
+		back := script("rollback.sh")
+		So(back.stdout, ShouldEndWith, "==> Restored accountservice: accountservice good serves at "+url+"\n")
+		So(back.exit, ShouldEqual, 0)
+		mustServe(t, url, "good")
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
@@ -279,20 +280,31 @@ func process(pid int) string {
 	if err != nil {
 		return ""
 	}
+	began, ended := start(pid)
+	if began == "" || ended {
+		return ""
+	}
+	return fmt.Sprintf("%s %s %d %s", strings.TrimSpace(string(boot)), space, pid, began)
+}
+
+// start tells when a process began, "" where this cannot be read, and whether it is a zombie:
+// it has ended, and nobody has asked for its exit code yet.
+func start(pid int) (began string, ended bool) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return ""
+		return "", false
 	}
 	// The command's name is in brackets and may have any character. The start time is field 22.
 	_, after, _ := strings.Cut(string(stat[strings.LastIndex(string(stat), ")"):]), " ")
 	fields := strings.Fields(after)
-	if len(fields) < 20 || fields[0] == "Z" { // A zombie has ended; nobody has asked for its exit code yet.
-		return ""
+	if len(fields) < 20 {
+		return "", false
 	}
-	return fmt.Sprintf("%s %s %d %s", strings.TrimSpace(string(boot)), space, pid, fields[19])
+	return fields[19], fields[0] == "Z"
 }
 
 // isGone tells whether a process was one of this very boot and pid namespace, and has ended.
+// A proc that hides the processes of other users tells nothing of them (hidepid); a signal does.
 func isGone(was string) bool {
 	self := strings.Fields(process(os.Getpid()))
 	fields := strings.Fields(was)
@@ -300,7 +312,14 @@ func isGone(was string) bool {
 		return false
 	}
 	pid, err := strconv.Atoi(fields[2])
-	return err == nil && process(pid) != was
+	if err != nil {
+		return false
+	}
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return true
+	}
+	began, ended := start(pid)
+	return ended || began != "" && began != fields[3]
 }
 
 // Holder names this process for other people.

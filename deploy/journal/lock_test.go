@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -243,6 +245,42 @@ func TestHolderThatMayBeDead(t *testing.T) {
 		self := process(os.Getpid())
 		So(isGone(self), ShouldBeFalse)
 		So(isGone(self+"0"), ShouldBeTrue)
+	})
+}
+
+// TestHiddenProcess runs itself as another user, where proc hides the processes of others.
+func TestHiddenProcess(t *testing.T) {
+	if was := os.Getenv("HIDDEN_PROCESS"); was != "" {
+		_, err := os.Stat("/proc/" + strings.Fields(was)[2])
+		fmt.Printf("hidden: %v, own: %v, gone: %v\n", err != nil, process(os.Getpid()) != "", isGone(was))
+		os.Exit(0)
+	}
+	if os.Getuid() != 0 {
+		t.Skip("only root can become another user")
+	}
+	ask := func(was string) string {
+		binary, err := os.Executable()
+		So(err, ShouldBeNil)
+		file, err := os.Open(binary) // The directory that it is in is closed to others.
+		So(err, ShouldBeNil)
+		defer file.Close()
+		other := exec.Command("unshare", "--mount", "sh", "-c", `
+			mount -t proc -o hidepid=2 proc /proc &&
+			exec setpriv --reuid=65534 --regid=65534 --clear-groups /proc/self/fd/3 -test.run='^TestHiddenProcess$'`)
+		other.Env = append(os.Environ(), "HIDDEN_PROCESS="+was)
+		other.ExtraFiles = []*os.File{file}
+		said, err := other.CombinedOutput()
+		So(string(said), ShouldStartWith, "hidden: ")
+		So(err, ShouldBeNil)
+		return string(said)
+	}
+	Convey("A process of another user that cannot be seen is not taken for one that has ended", t, func() {
+		So(ask(process(os.Getpid())), ShouldEqual, "hidden: true, own: true, gone: false\n")
+		ended := exec.Command("true")
+		So(ended.Run(), ShouldBeNil)
+		fields := strings.Fields(process(os.Getpid()))
+		fields[2] = strconv.Itoa(ended.Process.Pid)
+		So(ask(strings.Join(fields, " ")), ShouldEqual, "hidden: true, own: true, gone: true\n")
 	})
 }
 
