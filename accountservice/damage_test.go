@@ -60,6 +60,8 @@ func TestMissingAccounts(t *testing.T) {
 				So(got.body, ShouldEqual, `{"status":"DOWN"}`)
 			}
 			So(p.messages()[before:], ShouldHaveLength, 1)
+			So(mustGet(p.adminURL("/metrics")).body, ShouldContainSubstring,
+				fmt.Sprintf("\naccount_read_failures_total{cause=\"the file is damaged: accounts that were seeded are missing\"} %d\n", lost))
 
 			Convey("And an account that never was is still not found", func() {
 				So(mustGet(p.url("/accounts/13000")).StatusCode, ShouldEqual, http.StatusNotFound)

@@ -32,7 +32,7 @@ type API struct {
 	logged map[string]bool // The causes of failures that are in the log.
 }
 
-// maxCauses is how many causes are logged: a damage may show itself in ever other words.
+// maxCauses is how many causes are told apart: a damage may show itself in ever other words.
 const maxCauses = 100
 
 // New returns an API that reads from accounts, counts in metrics, and logs failures to log.
@@ -41,14 +41,19 @@ func New(accounts Accounts, metrics *Metrics, log *slog.Logger) *API {
 }
 
 // logFailure logs the first failure of each cause: what fails once fails for many, and
-// often. The metrics count them all.
-func (a *API) logFailure(message string, err error, about ...any) {
+// often. It returns the cause as the metrics name it, which count them all.
+func (a *API) logFailure(message string, err error, about ...any) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if cause := err.Error(); !a.logged[cause] && len(a.logged) < maxCauses {
+	cause := strings.ToValidUTF8(err.Error(), "?") // Metrics take nothing else.
+	if !a.logged[cause] {
+		if len(a.logged) == maxCauses {
+			return "one of many others"
+		}
 		a.logged[cause] = true
 		a.log.Error(message, append(about, "error", err)...)
 	}
+	return cause
 }
 
 // Drain makes /health answer 503 from now on, and every response the last of its
