@@ -63,7 +63,10 @@ CHAOS_ROUNDS ?= 20
 chaos: ## random faults in the middle of deploys, half a minute each; CHAOS_ROUNDS, CHAOS_SEED, CHAOS_NODES=5, E2E_ENGINE=modern
 	CHAOS_ROUNDS=$(CHAOS_ROUNDS) go test -count=1 -timeout 170m -v -run TestChaos ./e2e
 
+many: ## 20,000 clients of each kind at a service with 128 MiB, 2 minutes, as root; MANY_CLIENTS
+	MANY_CLIENTS=$(or $(MANY_CLIENTS),20000) go test -count=1 -v -run TestManyClients ./accountservice
+
 clean: ## remove what was built
 	rm -rf build gatling/target
 
-.PHONY: help run build image deploy lint lint-shell lint-go test loadtest bench pgo bench-build mesh chaos clean
+.PHONY: help run build image deploy lint lint-shell lint-go test loadtest bench pgo bench-build mesh chaos many clean

@@ -23,6 +23,8 @@ type config struct {
 	drain     time.Duration
 	logFormat string
 
+	maxConnections int
+
 	version bool
 }
 
@@ -39,6 +41,7 @@ func (c *config) flags() *flag.FlagSet {
 	fs.IntVar(&c.accounts, "accounts", 100, "`number` of fake accounts to seed")
 	fs.DurationVar(&c.drain, "drain", 0, "how `long` to go on serving after SIGTERM, as in 4s")
 	fs.StringVar(&c.logFormat, "log-format", "text", "`text or json`, the format of the log")
+	fs.IntVar(&c.maxConnections, "max-connections", 0, "`number` of clients at once; 0: as many as memory and descriptors allow")
 	fs.BoolVar(&c.version, "version", false, "print version, commit and Go version")
 	return fs
 }
@@ -98,6 +101,9 @@ func (c *config) validate() error {
 	if c.drain < 0 {
 		return invalid("drain", c.drain, "a duration from 0s on")
 	}
+	if c.maxConnections < 0 {
+		return invalid("max-connections", c.maxConnections, "a number from 0 on")
+	}
 	if c.logFormat != "text" && c.logFormat != "json" {
 		return invalid("log-format", c.logFormat, "text or json")
 	}
@@ -133,7 +139,7 @@ usage:
 A flag wins over its environment variable.
 
 `)
-	row := func(name, env, def, usage string) { fmt.Fprintf(w, "  %-12s %-26s %-12s %s\n", name, env, def, usage) }
+	row := func(name, env, def, usage string) { fmt.Fprintf(w, "  %-16s %-30s %-12s %s\n", name, env, def, usage) }
 	row("flag", "variable", "default", "meaning")
 	new(config).flags().VisitAll(func(f *flag.Flag) {
 		if f.Name == "version" {

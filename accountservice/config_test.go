@@ -20,6 +20,7 @@ var settings = []struct {
 	{"-db", "ACCOUNTSERVICE_DB", "accounts.db", "a.db", "b.db", func(c config) any { return c.db }},
 	{"-accounts", "ACCOUNTSERVICE_ACCOUNTS", "100", "5", "0", func(c config) any { return c.accounts }},
 	{"-drain", "ACCOUNTSERVICE_DRAIN", "0s", "7s", "8s", func(c config) any { return c.drain }},
+	{"-max-connections", "ACCOUNTSERVICE_MAX_CONNECTIONS", "0", "9", "10", func(c config) any { return c.maxConnections }},
 	{"-log-format", "ACCOUNTSERVICE_LOG_FORMAT", "text", "json", "text", func(c config) any { return c.logFormat }},
 }
 
@@ -108,6 +109,7 @@ func TestUsageErrors(t *testing.T) {
 		{args: "-accounts", words: []any{"-accounts", "-help"}},
 		{args: "-drain=4", words: []any{"-drain", "4", "-help"}},
 		{args: "-drain=-1s", words: []any{"-drain", "-1s", "from 0s"}},
+		{args: "-max-connections=-1", words: []any{"-max-connections", "-1", "from 0"}},
 		{args: "-log-format=xml", words: []any{"-log-format", "xml", "text or json"}},
 		{args: "-addr=6767", words: []any{"-addr", "6767", "host:port"}},
 		{args: "-addr=localhost", words: []any{"-addr", "localhost", "host:port"}},

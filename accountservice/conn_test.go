@@ -22,15 +22,16 @@ func lazyPair() (*lazyConn, net.Conn) {
 	So(err, ShouldBeNil)
 	defer tcp.Close()
 	client := dial(tcp.Addr().String())
-	conn, err := lazyListener{tcp.(*net.TCPListener)}.Accept()
+	accepted, err := tcp.Accept()
 	So(err, ShouldBeNil)
+	conn := &lazyConn{Conn: accepted}
 	// Whatever happens to the deadlines, no test waits for ever.
 	late := time.AfterFunc(patience, func() { conn.Close() })
 	Reset(func() {
 		late.Stop()
 		conn.Close()
 	})
-	return conn.(*lazyConn), client
+	return conn, client
 }
 
 func TestDeadlines(t *testing.T) {
@@ -109,7 +110,7 @@ func TestDeadlines(t *testing.T) {
 		Convey("When the deadline moves on while a long answer waits to be read, all of it arrives, once", func() {
 			text := strings.Repeat("0123456789", 2_000_000)
 			So(conn.SetWriteDeadline(time.Now().Add(soon)), ShouldBeNil)
-			conn.write.heed() // The runtime knows this one.
+			conn.heed(&conn.write, conn.Conn.SetWriteDeadline) // The runtime knows this one.
 			So(conn.SetWriteDeadline(time.Now().Add(patience)), ShouldBeNil)
 			written := make(chan error, 1)
 			go func() {
@@ -143,12 +144,12 @@ func TestReadingAhead(t *testing.T) {
 		})
 
 		Convey("When one byte is read while a request is handled, none comes, and it is there afterwards", func() {
-			noteState(conn, http.StateActive)
+			newRoom(1).note(conn, http.StateActive)
 			n, err := conn.Read(one)
 			So(err, ShouldBeNil)
 			So(n, ShouldEqual, 0)
 
-			noteState(conn, http.StateIdle)
+			newRoom(1).note(conn, http.StateIdle)
 			n, err = conn.Read(one)
 			So(err, ShouldBeNil)
 			So(string(one[:n]), ShouldEqual, "n")
@@ -196,7 +197,7 @@ func BenchmarkConn(b *testing.B) {
 			server := newServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), slog.Default())
 			server.WriteTimeout = 10 * time.Second
 			if kind == "lazy" {
-				go func() { _ = serveLazily(server, listener.(*net.TCPListener)) }()
+				go func() { _ = newRoom(0).serve(server, listener.(*net.TCPListener)) }()
 			} else {
 				go func() { _ = server.Serve(listener) }()
 			}

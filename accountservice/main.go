@@ -15,7 +15,10 @@ func main() {
 	if err == nil {
 		return
 	}
-	fmt.Fprintln(os.Stderr, "accountservice:", err)
+	// A full pipe must not keep the process from its end.
+	stderr := newLogWriter(os.Stderr, func(int) {})
+	fmt.Fprintln(stderr, "accountservice:", err)
+	stderr.close()
 	if errors.As(err, new(usageError)) {
 		os.Exit(2)
 	}

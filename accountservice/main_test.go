@@ -37,6 +37,10 @@ const (
 var binary string
 
 func TestMain(m *testing.M) {
+	if crowd := os.Getenv("CROWD"); crowd != "" {
+		beCrowd(crowd)
+		return
+	}
 	dir, err := os.MkdirTemp("", "accountservice")
 	if err != nil {
 		panic(err)
@@ -94,10 +98,13 @@ func command(env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// start runs the command until the end of the scenario at most.
+// start runs the command until the end of the scenario at most. It keeps the output that
+// the command has no other place for.
 func start(cmd *exec.Cmd) *process {
 	p := &process{cmd: cmd, ended: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &p.stdout, &p.stderr
+	if cmd.Stdout == nil {
+		cmd.Stdout, cmd.Stderr = &p.stdout, &p.stderr
+	}
 	So(cmd.Start(), ShouldBeNil)
 	go func() {
 		defer close(p.ended)

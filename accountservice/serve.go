@@ -22,20 +22,30 @@ const (
 	lockWait = 10 * time.Second
 	// inFlight is how long requests under way may take to finish at shutdown.
 	inFlight = 10 * time.Second
+
+	// What a client may take its time for.
+	headerTimeout = 5 * time.Second
+	writeTimeout  = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
 )
 
 // serve answers requests until a signal or a failure ends it. The listener opens
 // last and closes first; the database closes after the last request.
 func serve(ctx context.Context, cfg config, stdout io.Writer) error {
 	tuneGC()
-	log := cfg.logger(stdout)
+	log, lines := cfg.startLog(stdout)
+	defer lines.close()
 	log.Info("Starting accountservice")
 	start := time.Now()
 	store, added, err := boltstore.Open(cfg.db, cfg.accounts, lockWait)
 	if err != nil {
 		return err
 	}
-	log.Info(fmt.Sprintf("Seeded %d fake accounts...", cfg.accounts), "added", added, "took", time.Since(start))
+	if store.Original() {
+		log.Info("Serving a file of the original service as it is: nothing is seeded", "took", time.Since(start))
+	} else {
+		log.Info(fmt.Sprintf("Seeded %d fake accounts...", cfg.accounts), "added", added, "took", time.Since(start))
+	}
 
 	// Until here a signal ends the process as it always does: the next start goes on
 	// where this one was.
@@ -45,14 +55,19 @@ func serve(ctx context.Context, cfg config, stdout io.Writer) error {
 
 	this := thisBuild()
 	metrics := httpapi.NewMetrics(this.version, this.commit, this.goVersion)
+	metrics.Counter("log_lines_dropped_total", "Log lines that nobody read in time.", lines.Dropped)
+	room := newRoom(cfg.maxConnections)
+	metrics.Gauge("http_connections_open", "Connections of the public API.", room.Open)
+	metrics.Gauge("http_connections_idle", "Connections of the public API that are between two requests.", room.Idle)
+	metrics.Counter("http_connections_closed_for_room_total", "Connections closed to have room for others.", room.ClosedForRoom)
 	api := httpapi.New(store, metrics, log)
-	err = serveAPI(ctx, cfg, api, log, signals)
+	err = serveAPI(ctx, cfg, api, room, log, signals)
 	log.Info("Stopped accountservice")
 	return errors.Join(err, store.Close())
 }
 
 // serveAPI opens the listeners and serves on them until it is time to stop.
-func serveAPI(ctx context.Context, cfg config, api *httpapi.API, log *slog.Logger, signals <-chan os.Signal) error {
+func serveAPI(ctx context.Context, cfg config, api *httpapi.API, room *room, log *slog.Logger, signals <-chan os.Signal) error {
 	failed := make(chan error, 2)
 	if cfg.adminAddr != "" {
 		admin, err := listen("admin-addr", cfg.adminAddr)
@@ -69,10 +84,10 @@ func serveAPI(ctx context.Context, cfg config, api *httpapi.API, log *slog.Logge
 		return err
 	}
 	server := newServer(api.Handler(), log)
-	server.WriteTimeout = 10 * time.Second // The admin server streams profiles for longer.
+	server.WriteTimeout = writeTimeout // The admin server streams profiles for longer.
 	defer server.Close()
-	go func() { failed <- serveLazily(server, public) }()
-	log.Info("Starting HTTP service at " + port(public))
+	go func() { failed <- room.serve(server, public) }()
+	log.Info("Starting HTTP service at "+port(public), "max_connections", room.most)
 
 	drain := time.Duration(0)
 	select {
@@ -130,13 +145,20 @@ func port(listener net.Listener) string {
 // newServer returns a server with the limits that every listener has.
 func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler: handler,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			// A proxy in front may take the end of such a request for another one, where it
+			// has a length as well. Nothing may come after it. (RFC 9112, 6.1)
+			if r.TransferEncoding != nil {
+				w.Header().Set("Connection", "close")
+			}
+			handler.ServeHTTP(w, r)
+		}),
 		// OPTIONS * is for the handler to refuse, as any other method.
 		DisableGeneralOptionsHandler: true,
 
-		ReadHeaderTimeout: 5 * time.Second,
+		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}

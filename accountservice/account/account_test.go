@@ -64,3 +64,50 @@ func TestFakes(t *testing.T) {
 		}
 	})
 }
+
+func TestIsFake(t *testing.T) {
+	Convey("Given 100 fake accounts", t, func() {
+		Convey("Then just their ids are known as theirs", func() {
+			for _, id := range []string{"10000", "10042", "10099"} {
+				So(account.IsFake(id, 100), ShouldBeTrue)
+			}
+			for _, id := range []string{"", "9999", "10100", "010000", "+10000", "-10000", "10000 ", "zoe", "99999999999999999999"} {
+				So(account.IsFake(id, 100), ShouldBeFalse)
+			}
+			So(account.IsFake("10000", 0), ShouldBeFalse)
+		})
+	})
+}
+
+func TestHolds(t *testing.T) {
+	Convey("The JSON of an account is known by its id and its name", t, func() {
+		for _, text := range []string{
+			`{"id":"10000","name":"Person_0"}`,
+			`{"id":"10000","name":""}`,
+			`{ "id": "10000", "name": "Ada \"the first\" Löf" }`,
+			`{"id":"10000","name":"\\"}`,
+		} {
+			So(account.Holds([]byte(text), "10000"), ShouldBeTrue)
+		}
+	})
+
+	Convey("Anything else is not taken for it", t, func() {
+		for _, text := range []string{
+			`{"name":"Person_0","id":"10000"}`,
+			`{"id":"10000","name":"Person_0","name":"Ada"}`,
+			"", "null", "secret", "[]", `"10000"`, `{}`, `{"id":"10000"}`, `{"name":"Person_0"}`,
+			`{"id":"10001","name":"Person_1"}`,
+			`{"id":"100000","name":"Person_90000"}`,
+			`{"id":"10000","name":"Person_0","password":"x"}`,
+			`{"id":"10000","name":"Person_0"`,
+			`{"id":"10000","name":"Person_0"}}`,
+			`{"id":"10000","name":"Person_0"}10001{"id":"10001","name":"Person_1"}`,
+			`{"id":"10000","name":"Per"son_0"}`,
+			"{\"id\":\"10000\",\"name\":\"Per\x00son_0\"}",
+			`{"id":10000,"name":"Person_0"}`,
+			`{"id":"10000","name":null}`,
+		} {
+			So(account.Holds([]byte(text), "10000"), ShouldBeFalse)
+		}
+	})
+}

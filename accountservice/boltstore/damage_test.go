@@ -179,7 +179,7 @@ func TestDamagedFile(t *testing.T) {
 				So(err, ShouldBeNil)
 
 				Convey("When it is opened, that fails soon, with one line that names the file, and nothing is touched", func() {
-					So(openingError(path), shouldBeOneLineNaming, path)
+					So(openingError(path, damagedAccounts), shouldBeOneLineNaming, path, "it was left as it is")
 					after, err := os.ReadFile(path)
 					So(err, ShouldBeNil)
 					So(bytes.Equal(after, before), ShouldBeTrue)
@@ -190,19 +190,21 @@ func TestDamagedFile(t *testing.T) {
 	}
 }
 
-func seedCompletely(path string) {
-	store, _, err := boltstore.Open(path, damagedAccounts, patience)
+func seedCompletely(path string) { seedCompletelyWith(path, damagedAccounts) }
+
+func seedCompletelyWith(path string, n int) {
+	store, _, err := boltstore.Open(path, n, patience)
 	So(err, ShouldBeNil)
 	So(store.Close(), ShouldBeNil)
 }
 
 // openingError opens a file that cannot be opened in a process of its own, as a
 // crash or an endless loop would end this one, and returns what it prints.
-func openingError(path string) string {
+func openingError(path string, accounts int) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	var stderr strings.Builder
-	cmd := opener(ctx, path, damagedAccounts)
+	cmd := opener(ctx, path, accounts)
 	cmd.Stderr = &stderr
 	err := cmd.Run()
 	So(ctx.Err(), ShouldBeNil)
@@ -212,10 +214,12 @@ func openingError(path string) string {
 }
 
 func shouldBeOneLineNaming(actual any, expected ...any) string {
-	text, name := actual.(string), expected[0].(string)
+	text := actual.(string)
 	line, rest, _ := strings.Cut(text, "\n")
-	if rest != "" || !strings.Contains(line, name) || len(line) > 1000 {
-		return fmt.Sprintf("Expected one line that names %s, got %d lines, %d bytes: %.300s", name, strings.Count(text, "\n"), len(text), text)
+	for _, words := range expected {
+		if rest != "" || !strings.Contains(line, words.(string)) || len(line) > 1000 {
+			return fmt.Sprintf("Expected one line with %q, got %d lines, %d bytes: %.300s", words, strings.Count(text, "\n"), len(text), text)
+		}
 	}
 	return ""
 }
@@ -266,4 +270,262 @@ func TestFileCutWhileOpen(t *testing.T) {
 			})
 		})
 	}
+}
+
+// causesOfFailure asks for all accounts that were seeded. Each must be read well or be a
+// failure of the storage, of which it counts the causes.
+func causesOfFailure(store *boltstore.Store, accounts int) int {
+	causes, wrong := map[string]bool{}, ""
+	So(within(patience, func() {
+		for a := range account.Fakes(accounts) {
+			got, err := store.Account(a.ID)
+			switch {
+			case errors.Is(err, account.ErrNotFound), err == nil && string(got) != string(encode(a)):
+				wrong = fmt.Sprintf("%s reads as %q, %v", a.ID, got, err)
+			case err != nil:
+				causes[err.Error()] = true
+			}
+		}
+	}), ShouldBeTrue)
+	So(wrong, ShouldBeEmpty)
+	return len(causes)
+}
+
+// A tree tells where the pages of a file's accounts are.
+type tree struct {
+	list, root   int64   // The page that lists the buckets, and the root of the accounts.
+	branches     []int64 // Without the root.
+	first, inner int64   // A leaf that is the first of a branch page, and one that is not.
+}
+
+// treeOf reads where the pages are.
+func treeOf(t *testing.T, path string) tree {
+	t.Helper()
+	var tr tree
+	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.View(func(tx *bolt.Tx) error {
+		tr.list = int64(tx.Cursor().Bucket().Root())
+		tr.root = int64(tx.Bucket([]byte("accounts")).Root())
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pagesByType(t, path)["branch"] {
+		if page != tr.root {
+			tr.branches = append(tr.branches, page)
+		}
+	}
+	lowest := append([]int64{tr.root}, tr.branches...)
+	rewrite(t, path, func(file []byte) []byte {
+		page := file[lowest[len(lowest)-1]*pageSize:]
+		tr.first = int64(binary.LittleEndian.Uint64(page[headerSize+8:]))
+		tr.inner = int64(binary.LittleEndian.Uint64(page[headerSize+3*elementSize+8:]))
+		return file
+	})
+	return tr
+}
+
+// naming makes an element of a page, which becomes a branch page, name another page.
+func naming(t *testing.T, path string, page int64, element int, named int64) {
+	rewrite(t, path, func(file []byte) []byte {
+		start := file[page*pageSize:]
+		start[8] = 1 // A branch page.
+		binary.LittleEndian.PutUint64(start[headerSize+element*elementSize+8:], uint64(named))
+		return file
+	})
+}
+
+// shouldFailNaming succeeds where a file is refused in one line of these words, and stays as it is.
+func shouldFailNaming(path string, accounts int, words string) {
+	before, err := os.ReadFile(path)
+	So(err, ShouldBeNil)
+	So(openingError(path, accounts), shouldBeOneLineNaming, path, words, "it was left as it is")
+	after, err := os.ReadFile(path)
+	So(err, ShouldBeNil)
+	So(bytes.Equal(after, before), ShouldBeTrue)
+}
+
+func TestPagesInACircle(t *testing.T) {
+	const twoLevels, threeLevels = damagedAccounts, 15_000
+	circles := []struct {
+		what   string
+		levels int  // The number of accounts that makes for so many.
+		first  bool // It shows at the start: in the list of buckets, or on the way to the first account.
+		do     func(t *testing.T, path string, tr tree) (named int64)
+	}{
+		{"the root names itself", twoLevels, false, func(t *testing.T, path string, tr tree) int64 {
+			naming(t, path, tr.root, 1, tr.root)
+			return tr.root
+		}},
+		{"the root names the list of buckets", twoLevels, true, func(t *testing.T, path string, tr tree) int64 {
+			naming(t, path, tr.root, 0, tr.list)
+			return tr.list
+		}},
+		{"a branch page names itself first", threeLevels, true, func(t *testing.T, path string, tr tree) int64 {
+			naming(t, path, tr.branches[0], 0, tr.branches[0])
+			return tr.branches[0]
+		}},
+		{"a branch page names itself somewhere", threeLevels, false, func(t *testing.T, path string, tr tree) int64 {
+			naming(t, path, tr.branches[1], 7, tr.branches[1])
+			return tr.branches[1]
+		}},
+		{"a branch page names the root", threeLevels, false, func(t *testing.T, path string, tr tree) int64 {
+			naming(t, path, tr.branches[0], 9, tr.root)
+			return tr.root
+		}},
+		{"a branch page names the list of buckets", threeLevels, false, func(t *testing.T, path string, tr tree) int64 {
+			naming(t, path, tr.branches[0], 3, tr.list)
+			return tr.list
+		}},
+		{"two branch pages name each other", threeLevels, false, func(t *testing.T, path string, tr tree) int64 {
+			naming(t, path, tr.branches[0], 3, tr.branches[1])
+			naming(t, path, tr.branches[1], 3, tr.branches[0])
+			return tr.branches[1]
+		}},
+		{"a leaf became a branch page that names itself", twoLevels, false, func(t *testing.T, path string, tr tree) int64 {
+			naming(t, path, tr.inner, 0, tr.inner)
+			return tr.inner
+		}},
+		{"the list of buckets became a branch page that names itself", twoLevels, true, func(t *testing.T, path string, tr tree) int64 {
+			naming(t, path, tr.list, 0, tr.list)
+			return tr.list
+		}},
+		{"the list of buckets says that it is the root of the accounts", twoLevels, true, func(t *testing.T, path string, tr tree) int64 {
+			rewrite(t, path, func(file []byte) []byte {
+				list := file[tr.list*pageSize:][:pageSize]
+				start := bytes.Index(list, []byte("accounts")) + len("accounts")
+				binary.LittleEndian.PutUint64(list[start:], uint64(tr.list))
+				return file
+			})
+			return tr.list
+		}},
+		{"almost all that the root names is one page", twoLevels, false, func(t *testing.T, path string, tr tree) int64 {
+			for i := range 40 {
+				naming(t, path, tr.root, i, tr.first)
+			}
+			return tr.first
+		}},
+	}
+	for _, circle := range circles {
+		Convey("Given a file that is still to be completed, in which "+circle.what, t, func() {
+			path := newPath(t)
+			seedWithoutMarker(path, fakes(circle.levels))
+			named := circle.do(t, path, treeOf(t, path))
+
+			Convey("When it is opened, that fails soon, with one line that names the page, and nothing is touched", func() {
+				shouldFailNaming(path, circle.levels, fmt.Sprintf("page %d", named))
+			})
+		})
+
+		Convey("Given a complete file, in which "+circle.what, t, func() {
+			path := newPath(t)
+			seedCompletelyWith(path, circle.levels)
+			named := circle.do(t, path, treeOf(t, path))
+
+			if circle.first {
+				Convey("When it is opened, that fails soon, with one line, and nothing is touched", func() {
+					shouldFailNaming(path, circle.levels, "damaged")
+				})
+				return
+			}
+			Convey("When every account is asked for, each is read well or is a failure of the storage, which Ping tells from then on", func() {
+				store, _ := open(path, circle.levels)
+				So(causesOfFailure(store, circle.levels), ShouldBeBetween, 0, 5)
+				So(store.Ping(), ShouldNotBeNil)
+				So(named, ShouldBeGreaterThan, 1)
+			})
+		})
+	}
+
+	Convey("Given a file of few accounts, which are inside the list of buckets, until their page became a branch page", t, func() {
+		path := newPath(t)
+		seedCompletelyWith(path, 5)
+		tr := treeOf(t, path)
+		rewrite(t, path, func(file []byte) []byte {
+			list := file[tr.list*pageSize:][:pageSize]
+			inside := list[bytes.Index(list, []byte("accounts"))+len("accounts")+16:]
+			inside[8] = 1
+			binary.LittleEndian.PutUint64(inside[headerSize+8:], 0) // It names itself.
+			return file
+		})
+
+		Convey("When it is opened, that fails soon, with one line that names the page", func() {
+			So(openingError(path, 5), shouldBeOneLineNaming, path, fmt.Sprintf("page %d", tr.list))
+		})
+	})
+}
+
+func TestMissingAccounts(t *testing.T) {
+	losses := map[string]damage{
+		"leaf that ends too early":        onPage("leaf", func(page []byte) { binary.LittleEndian.PutUint16(page[elementCount:], 3) }),
+		"leaf that has nothing":           onPage("leaf", func(page []byte) { binary.LittleEndian.PutUint16(page[elementCount:], 0) }),
+		"leaf that goes on where none is": onPage("leaf", func(page []byte) { binary.LittleEndian.PutUint16(page[elementCount:], 0x7fff) }),
+		"leaf with the values of others": onPage("leaf", func(page []byte) {
+			for i := range 30 {
+				copy(page[headerSize+i*elementSize+leafValueSize:], page[headerSize+(i+1)*elementSize+leafValueSize:][:4])
+				page[headerSize+i*elementSize+leafValueSize]++
+			}
+		}),
+		"branch page whose keys are mixed up": onPage("branch", func(page []byte) {
+			copy(page[headerSize+9*elementSize:], page[headerSize+2*elementSize:][:4])
+		}),
+	}
+	for what, damage := range losses {
+		Convey("Given a complete file with a "+what, t, func() {
+			path := newPath(t)
+			seedCompletely(path)
+			damage(t, path)
+			store, added := open(path, damagedAccounts)
+			So(added, ShouldEqual, 0)
+			So(store.Ping(), ShouldBeNil)
+
+			Convey("When every account is asked for, each is read well, or it is a failure of the storage, which Ping tells from then on", func() {
+				So(causesOfFailure(store, damagedAccounts), ShouldBeBetween, 0, 40) // Causes, not accounts.
+				So(store.Ping(), ShouldNotBeNil)
+
+				Convey("And when more accounts are wanted, it is left as it is, as what was lost may have been changed since", func() {
+					before, err := os.ReadFile(path)
+					So(err, ShouldBeNil)
+					_, _, err = boltstore.Open(path, damagedAccounts+1000, time.Second)
+					So(err, ShouldNotBeNil)
+					So(err.Error(), ShouldContainSubstring, "it was left as it is")
+					after, err := os.ReadFile(path)
+					So(err, ShouldBeNil)
+					So(bytes.Equal(after, before), ShouldBeTrue)
+				})
+
+				Convey("And those who were never there are still not found", func() {
+					for _, id := range []string{"9999", "13000", "nobody"} {
+						_, err := store.Account(id)
+						So(errors.Is(err, account.ErrNotFound), ShouldBeTrue)
+					}
+				})
+			})
+		})
+	}
+}
+
+func TestFileCutWhileSeeding(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	defer cancel()
+
+	Convey("Given a process that seeds a file which somebody else cuts meanwhile", t, func() {
+		path := newPath(t)
+		h := startHolder(ctx, path, 2_000_000)
+		So(eventually(func() bool { return lastTransaction(path) >= 3 }), ShouldBeTrue)
+		So(os.Truncate(path, pageSize), ShouldBeNil)
+
+		Convey("Then it fails with one line, and does not say that the file is as it was", func() {
+			_ = h.cmd.Wait()
+			So(ctx.Err(), ShouldBeNil)
+			So(h.cmd.ProcessState.ExitCode(), ShouldEqual, 1)
+			So(h.stderr.String(), shouldBeOneLineNaming, path, "damaged", "move it away")
+			So(h.stderr.String(), ShouldNotContainSubstring, "left as it is")
+		})
+	})
 }

@@ -16,12 +16,12 @@ func TestMarker(t *testing.T) {
 		So(store.Close(), ShouldBeNil)
 
 		Convey("When a sibling that wants 100 seeds it late, it is still known to have 200", func() {
-			added, err := seed(path, 100, new(bool))
+			s := seeding{path: path, n: 100}
+			So(s.run(), ShouldBeNil)
+			So(s.added, ShouldEqual, 0)
+			store, err := openComplete(path, 200, time.Second)
 			So(err, ShouldBeNil)
-			So(added, ShouldEqual, 0)
-			db, err := openComplete(path, 200, time.Second)
-			So(err, ShouldBeNil)
-			So(db.Close(), ShouldBeNil)
+			So(store.Close(), ShouldBeNil)
 		})
 	})
 }

@@ -5,13 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 
 	"goblog/accountservice/account"
 )
@@ -20,118 +22,165 @@ import (
 // that syncing the disk costs little, small enough that memory stays bounded.
 const batchSize = 10_000
 
-// seed brings the file at path to n accounts and returns how many it wrote. Each
-// batch is one transaction and the count of seeded accounts belongs to the last,
-// so an interrupted seeding is seen as such, and repeated without a trace. A file that
-// is there already is checked unless checked says that it was, which seed sets.
-func seed(path string, n int, checked *bool) (added int, err error) {
-	if err := create(path, checked); err != nil {
-		return 0, err
+// A seeding brings the file at path to n accounts.
+type seeding struct {
+	path    string
+	n       int
+	checked bool // What was in the file is sound, and of this service.
+	written bool // The file was open for writing, so it may have changed.
+	added   int  // So many accounts were written.
+}
+
+// run seeds, or fails with bolterrors.ErrTimeout where another process holds the lock.
+// Each batch is one transaction and the count of seeded accounts belongs to the last,
+// so an interrupted seeding is seen as such, and repeated without a trace.
+//
+// The file is made in its place. One that is made beside it and then moved there would
+// be left over by who is killed, and it takes a link to move it without ever replacing
+// the file of a sibling that was faster, which some file systems do not have.
+func (s *seeding) run() error {
+	empty, err := isEmpty(s.path)
+	if err != nil {
+		return err
 	}
-	err = guard(func() error {
-		db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockRetry, NoStatistics: true})
+	if empty {
+		err = truncate(s.path)
+	} else if !s.checked {
+		err = check(s.path)
+		s.checked = err == nil
+	}
+	if err != nil {
+		return err
+	}
+	return guard(func() error {
+		db, err := bolt.Open(s.path, 0o600, &bolt.Options{Timeout: lockRetry, NoStatistics: true})
+		if errors.Is(err, bolterrors.ErrTimeout) {
+			return err
+		}
+		s.written = true
 		if err != nil {
 			return err
 		}
-		added, err = fill(db, n)
-		return errors.Join(err, db.Close())
+		return errors.Join(s.fill(db), db.Close())
 	})
-	return added, err
 }
 
-// create puts an empty database at path where there is none. It is written under
-// a name of its own first, as BoltDB could not open one that was half written.
-func create(path string, checked *bool) error {
+// isEmpty tells whether there is nothing to lose at path: no file, an empty one, or one that
+// BoltDB has not quite made, or made and not used yet. It fails where no file can be.
+func isEmpty(path string) (bool, error) {
 	info, err := os.Stat(path)
 	switch {
-	case err == nil && *checked:
+	case errors.Is(err, fs.ErrNotExist):
+		return true, nil
+	case err != nil:
+		return false, err
+	case !info.Mode().IsRegular():
+		return false, fmt.Errorf("%w: it is a %s", errNotAFile, kindOf(info.Mode()))
+	case info.Size() == 0:
+		return true, nil
+	case info.Size() > 4*int64(os.Getpagesize()): // So much BoltDB writes to make a file.
+		return false, nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	unused, err := isNew(file)
+	if err == nil && !unused && info.Size() < 2*int64(os.Getpagesize()) {
+		err = fmt.Errorf("%w: it has %d bytes, less than any BoltDB file", errDamaged, info.Size())
+	}
+	return unused, err
+}
+
+// isNew tells whether the first page is that of a file in which nothing was ever written:
+// the header of the first transaction there, number 0. (bbolt, internal/common/meta.go)
+func isNew(file io.ReaderAt) (bool, error) {
+	var head [72]byte
+	if _, err := file.ReadAt(head[:], 0); err == io.EOF {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	p, magic, transaction := page(head[:]), native.Uint32(head[16:]), native.Uint64(head[64:])
+	return p.id() == 0 && p.flags() == metaPage && magic == 0xED0CDAED && transaction == 0, nil
+}
+
+// truncate makes a file that is not quite made an empty one, which BoltDB can open.
+func truncate(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
-	case err == nil && info.Size() > 0:
-		err := check(path)
-		*checked = err == nil
-		return err
-	case err == nil:
-		return nil // BoltDB initialises an empty file.
-	case !errors.Is(err, fs.ErrNotExist):
+	} else if err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
-	if err != nil {
+	defer file.Close()
+	switch err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		time.Sleep(lockRetry) // A lock cannot be waited for within a time: BoltDB looks again and again, too.
+		return bolterrors.ErrTimeout
+	case err != nil:
 		return err
 	}
-	defer os.Remove(file.Name())
-	if err := file.Close(); err != nil {
+	// A sibling that had the lock until now may have gone on.
+	if unused, err := isNew(file); err != nil || !unused {
 		return err
 	}
-	db, err := bolt.Open(file.Name(), 0o600, nil)
-	if err != nil {
-		return err
-	}
-	if err := db.Close(); err != nil {
-		return err
-	}
-	// Unlike a rename, a link never replaces the file of a sibling that was faster.
-	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
+	return file.Truncate(0)
 }
 
-// check reads the whole file before anything is written to it, and fails where it is damaged.
+// check reads the whole file before anything is written to it, and fails where it is
+// damaged, or where anything but accounts is in it.
 func check(path string) error {
-	return guard(func() error {
-		// Check works in a goroutine of its own, where guard catches no fault: whatever
-		// could fault there is met here before, the list of free pages first.
-		db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: lockRetry, PreLoadFreelist: true})
-		if err != nil {
-			return err
-		}
-		defer db.Close()
-		return db.View(func(tx *bolt.Tx) error {
-			if err := checkSize(tx); err != nil {
+	open := func(freelist bool, check func(tx *bolt.Tx) error) error {
+		return guard(func() error {
+			db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: lockRetry, PreLoadFreelist: freelist})
+			if err != nil {
 				return err
 			}
-			if err := readAll(tx); err != nil {
-				return err
-			}
-			var err error
-			for found := range tx.Check(bolt.WithKVStringer(startOf{})) {
-				if err == nil { // One tells enough; the others must be taken all the same.
-					err = fmt.Errorf("%w: %.200q", errDamaged, found)
-				}
-			}
-			return err
+			defer db.Close()
+			return db.View(check)
 		})
+	}
+	if err := open(false, readAll); err != nil {
+		return err
+	}
+	// Check works in a goroutine of its own, where guard catches no fault: whatever
+	// could fault there was met before. The list of free pages is read first.
+	return open(true, func(tx *bolt.Tx) error {
+		var err error
+		for found := range tx.Check(bolt.WithKVStringer(startOf{})) {
+			if err == nil { // One tells enough; the others must be taken all the same.
+				err = fmt.Errorf("%w: %.200q", errDamaged, found)
+			}
+		}
+		return err
 	})
 }
 
-// readAll reads every byte in use: the headers of the pages, then the accounts, each
-// of which must also be found by its key.
+// readAll reads all that is in use.
 func readAll(tx *bolt.Tx) error {
-	pages := int(tx.Size()) / tx.DB().Info().PageSize
-	for id := 0; id < pages; id++ {
-		page, err := tx.Page(id)
-		if err != nil {
-			return err
-		}
-		if page.Type == "free" {
-			continue // What it holds means nothing any more.
-		}
-		if id+page.OverflowCount >= pages {
-			return fmt.Errorf("%w: page %d goes on for %d pages", errDamaged, id, page.OverflowCount)
-		}
-		id += page.OverflowCount
+	m, err := mapFile(tx)
+	if err != nil {
+		return err
 	}
-	return tx.ForEach(func(_ []byte, b *bolt.Bucket) error {
-		return b.ForEach(func(key, value []byte) error {
-			crc32.ChecksumIEEE(value) // A fault, if there is one, comes here.
-			crc32.ChecksumIEEE(key)
-			if found := b.Get(key); !bytes.Equal(found, value) {
-				return fmt.Errorf("%w: key %.20q is not where it should be", errDamaged, key)
-			}
-			return nil
-		})
-	})
+	defer m.unmap()
+	survey := newSurvey(m)
+	buckets, err := survey.buckets(tx)
+	if err != nil {
+		return err
+	}
+	n, err := survey.seeded(buckets)
+	if err != nil {
+		return err
+	}
+	accounts, ok := buckets[accountBucket]
+	if !ok && n > 0 {
+		return errMissing
+	} else if !ok {
+		return nil
+	}
+	return survey.accounts(accounts, n)
 }
 
 // startOf tells keys by their first bytes: where one ends may be part of the damage.
@@ -142,10 +191,10 @@ func (startOf) ValueToString(value []byte) string { return fmt.Sprintf("%.20q", 
 
 // fill writes the accounts that are missing, in the byte order of their keys, and
 // then their number.
-func fill(db *bolt.DB, n int) (added int, err error) {
-	batch := make([]account.Account, 0, min(n, batchSize))
+func (s *seeding) fill(db *bolt.DB) error {
+	batch := make([]account.Account, 0, min(s.n, batchSize))
 	write := func(tx *bolt.Tx) error {
-		b, err := tx.CreateBucketIfNotExists(accountBucket)
+		b, err := tx.CreateBucketIfNotExists([]byte(accountBucket))
 		if err != nil {
 			return err
 		}
@@ -164,39 +213,35 @@ func fill(db *bolt.DB, n int) (added int, err error) {
 			if err := b.Put(key, value); err != nil {
 				return err
 			}
-			added++
+			s.added++
 		}
 		return nil
 	}
-	for a := range account.Fakes(n) {
+	for a := range account.Fakes(s.n) {
 		if len(batch) == batchSize {
 			if err := db.Update(write); err != nil {
-				return added, err
+				return err
 			}
 			batch = batch[:0]
 		}
 		batch = append(batch, a)
 	}
-	return added, db.Update(func(tx *bolt.Tx) error {
+	return db.Update(func(tx *bolt.Tx) error {
 		if err := write(tx); err != nil {
 			return err
 		}
-		meta, err := tx.CreateBucketIfNotExists(metaBucket)
+		meta, err := tx.CreateBucketIfNotExists([]byte(metaBucket))
 		if err != nil {
 			return err
 		}
-		// A sibling that wants more may have been faster.
-		return meta.Put(seededKey, strconv.AppendInt(nil, int64(max(n, seeded(tx))), 10))
+		before := parseSeeded(meta.Get([]byte(seededKey))) // A sibling that wants more may have been faster.
+		return meta.Put([]byte(seededKey), strconv.AppendInt(nil, int64(max(s.n, before)), 10))
 	})
 }
 
-// seeded returns how many accounts are known to be there, -1 where none ever were.
-func seeded(tx *bolt.Tx) int {
-	meta := tx.Bucket(metaBucket)
-	if meta == nil {
-		return -1
-	}
-	n, err := strconv.Atoi(string(meta.Get(seededKey)))
+// parseSeeded reads the value of seededKey, -1 where it is none.
+func parseSeeded(value []byte) int {
+	n, err := strconv.Atoi(string(value))
 	if err != nil {
 		return -1
 	}

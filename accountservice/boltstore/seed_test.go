@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	. "github.com/smartystreets/goconvey/convey"
 	bolt "go.etcd.io/bbolt"
@@ -50,8 +52,71 @@ func TestSeeding(t *testing.T) {
 	})
 }
 
+func TestKilledWhileMakingTheFile(t *testing.T) {
+	// BoltDB makes a file of four pages in one write, of which a kill may leave the beginning.
+	made := newPath(t)
+	db, err := bolt.Open(made, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int64{100, pageSize, pageSize + 1, 2 * pageSize, 3 * pageSize, 4 * pageSize} {
+		Convey(fmt.Sprintf("Given the first %d bytes of a file that BoltDB makes", size), t, func() {
+			file, err := os.ReadFile(made)
+			So(err, ShouldBeNil)
+			path := newPath(t)
+			So(os.WriteFile(path, file[:size], 0o600), ShouldBeNil)
+
+			Convey("When it is opened, it is made anew and seeded", func() {
+				_, added := open(path, 100)
+				So(added, ShouldEqual, 100)
+				So(path, shouldHoldFakes, 100)
+				So(fileNames(path), ShouldResemble, []string{"accounts.db"})
+			})
+
+			Convey("When a process that is making it has it locked, it is waited for", func() {
+				maker, err := os.OpenFile(path, os.O_RDWR, 0)
+				So(err, ShouldBeNil)
+				defer maker.Close()
+				So(syscall.Flock(int(maker.Fd()), syscall.LOCK_EX), ShouldBeNil)
+				_, _, err = boltstore.Open(path, 100, 200*time.Millisecond)
+				So(err, ShouldNotBeNil)
+				So(err.Error(), ShouldContainSubstring, "another process holds the lock")
+				after, err := os.ReadFile(path)
+				So(err, ShouldBeNil)
+				So(bytes.Equal(after, file[:size]), ShouldBeTrue)
+			})
+		})
+	}
+}
+
+func TestStoppedAtItsStart(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	defer cancel()
+
+	Convey("Given a path at which processes were stopped again and again in the first milliseconds of their lives", t, func() {
+		path := newPath(t)
+		for i := range 40 {
+			cmd := opener(ctx, path, 100)
+			So(cmd.Start(), ShouldBeNil)
+			time.Sleep(time.Duration(i) * 300 * time.Microsecond) // Time is what this is about.
+			_ = cmd.Process.Signal([]os.Signal{syscall.SIGTERM, syscall.SIGKILL}[i%2])
+			_ = cmd.Wait()
+		}
+
+		Convey("When the file is opened, it is complete, and nothing is beside it", func() {
+			open(path, 100)
+			So(path, shouldHoldFakes, 100)
+			So(fileNames(path), ShouldResemble, []string{"accounts.db"})
+		})
+	})
+}
+
 func TestSeedingAgain(t *testing.T) {
 	const ada = `{"id":"10005","name":"Ada"}`
+	const zoe = `{"id":"zoe","name":"Zoe"}`
 
 	Convey("Given a file seeded with 100 accounts", t, func() {
 		path := newPath(t)
@@ -79,7 +144,7 @@ func TestSeedingAgain(t *testing.T) {
 
 		Convey("When an account was changed since, and another one made, growing leaves both alone", func() {
 			edit(path, func(accounts, _ *bolt.Bucket) error {
-				if err := accounts.Put([]byte("zoe"), []byte(`{}`)); err != nil {
+				if err := accounts.Put([]byte("zoe"), []byte(zoe)); err != nil {
 					return err
 				}
 				return accounts.Put([]byte("10005"), []byte(ada))
@@ -89,7 +154,7 @@ func TestSeedingAgain(t *testing.T) {
 			accounts, _ := contents(path)
 			So(accounts, ShouldHaveLength, 201)
 			So(accounts["10005"], ShouldEqual, ada)
-			So(accounts["zoe"], ShouldEqual, `{}`)
+			So(accounts["zoe"], ShouldEqual, zoe)
 		})
 	})
 
@@ -101,7 +166,7 @@ func TestSeedingAgain(t *testing.T) {
 		large := bytes.Repeat([]byte("x"), 100_000)
 		edit(path, func(accounts, _ *bolt.Bucket) error { return accounts.Put([]byte("zoe"), large) })
 		for range 4 {
-			edit(path, func(accounts, _ *bolt.Bucket) error { return accounts.Put([]byte("zoe"), []byte(`{}`)) })
+			edit(path, func(accounts, _ *bolt.Bucket) error { return accounts.Put([]byte("zoe"), []byte(zoe)) })
 		}
 
 		Convey("When it is opened for 200, the missing ones are added as ever", func() {

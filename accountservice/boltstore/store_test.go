@@ -3,9 +3,11 @@ package boltstore_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -156,21 +158,33 @@ func shouldFailOnLock(path string, n int, wait time.Duration) {
 
 func TestImpossiblePath(t *testing.T) {
 	dir := t.TempDir()
-	file := filepath.Join(dir, "file")
+	file, fifo, socket := filepath.Join(dir, "file"), filepath.Join(dir, "fifo"), filepath.Join(dir, "socket")
 	if err := os.WriteFile(file, []byte("a file, not a directory"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, path := range map[string]string{
-		"in a directory that is missing": filepath.Join(dir, "missing", "accounts.db"),
-		"in what is a file":              filepath.Join(file, "accounts.db"),
-		"that is a directory":            dir,
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	for path, what := range map[string]string{
+		filepath.Join(dir, "missing", "accounts.db"): "no such file or directory",
+		filepath.Join(file, "accounts.db"):           "not a directory",
+		dir:                                          "it is a directory",
+		fifo:                                         "it is a named pipe (FIFO)",
+		socket:                                       "it is a socket",
+		"/dev/null":                                  "it is a device",
+		"/dev/full":                                  "it is a device",
 	} {
-		Convey("Given a path "+name+", opening fails, names the path and leaves nothing behind", t, func() {
-			_, _, err := boltstore.Open(path, 100, time.Second)
+		Convey("Given the path "+path+", opening fails at once, says what it is and leaves nothing behind", t, func() {
+			var err error
+			So(within(patience, func() { _, _, err = boltstore.Open(path, 100, time.Second) }), ShouldBeTrue)
 			So(err, ShouldNotBeNil)
-			So(err.Error(), ShouldContainSubstring, path)
-			So(err.Error(), ShouldNotContainSubstring, "\n")
-			So(fileNames(file), ShouldResemble, []string{"file"})
+			So(err.Error(), shouldBeOneLineNaming, path+": ", what, "-db")
+			So(fileNames(file), ShouldResemble, []string{"fifo", "file", "socket"})
 		})
 	}
 }

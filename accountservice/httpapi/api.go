@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,11 +27,33 @@ type API struct {
 	metrics  *Metrics
 	log      *slog.Logger
 	draining atomic.Bool
+
+	mu     sync.Mutex
+	logged map[string]bool // The causes of failures that are in the log.
 }
+
+// maxCauses is how many causes are told apart: a damage may show itself in ever other words.
+const maxCauses = 100
 
 // New returns an API that reads from accounts, counts in metrics, and logs failures to log.
 func New(accounts Accounts, metrics *Metrics, log *slog.Logger) *API {
-	return &API{accounts: accounts, metrics: metrics, log: log}
+	return &API{accounts: accounts, metrics: metrics, log: log, logged: map[string]bool{}}
+}
+
+// logFailure logs the first failure of each cause: what fails once fails for many, and
+// often. It returns the cause as the metrics name it, which count them all.
+func (a *API) logFailure(message string, err error, about ...any) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	cause := strings.ToValidUTF8(err.Error(), "?") // Metrics take nothing else.
+	if !a.logged[cause] {
+		if len(a.logged) == maxCauses {
+			return "one of many others"
+		}
+		a.logged[cause] = true
+		a.log.Error(message, append(about, "error", err)...)
+	}
+	return cause
 }
 
 // Drain makes /health answer 503 from now on, and every response the last of its
@@ -135,7 +158,7 @@ func (a *API) health(w http.ResponseWriter, r *http.Request) int {
 		return write(w, http.StatusServiceUnavailable, typeJSON, []byte(`{"status":"DOWN"}`))
 	}
 	if err := a.accounts.Ping(); err != nil {
-		a.log.Error("The database cannot be read", "error", err)
+		a.logFailure("The database cannot be read", err)
 		return write(w, http.StatusServiceUnavailable, typeJSON, []byte(`{"status":"DOWN"}`))
 	}
 	return write(w, http.StatusOK, typeJSON, []byte(`{"status":"UP"}`))

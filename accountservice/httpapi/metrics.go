@@ -15,6 +15,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	failures *prometheus.CounterVec
 }
 
 // NewMetrics returns the metrics of this process, whose build is told by version and commit.
@@ -31,6 +32,10 @@ func NewMetrics(version, commit, goVersion string) *Metrics {
 			Help:    "Time from the request's header to the end of its handler, in seconds.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1},
 		}, labels),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "account_read_failures_total",
+			Help: "Requests for an account that could not be read, by cause.",
+		}, []string{"cause"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "accountservice_build_info",
@@ -38,9 +43,21 @@ func NewMetrics(version, commit, goVersion string) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "goversion": goVersion},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.duration, build,
+	m.registry.MustRegister(m.requests, m.duration, m.failures, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// Counter adds a metric whose value, which only grows, is asked for at each scrape.
+func (m *Metrics) Counter(name, help string, value func() int) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
+		func() float64 { return float64(value()) }))
+}
+
+// Gauge adds a metric whose value is asked for at each scrape.
+func (m *Metrics) Gauge(name, help string, value func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+		func() float64 { return float64(value()) }))
 }
 
 // Handler serves the metrics in the format that the scraper asks for.

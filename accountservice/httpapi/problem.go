@@ -36,7 +36,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) int {
 		w.Header().Set("Allow", "GET, HEAD")
 		status, detail = http.StatusMethodNotAllowed, "This path answers GET and HEAD only."
 	default:
-		a.log.Error("Request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		a.metrics.failures.WithLabelValues(a.logFailure("Request failed", err, "method", r.Method, "path", r.URL.Path)).Inc()
 		status, detail = http.StatusInternalServerError, "The account could not be read."
 	}
 	body, err := json.Marshal(problem{http.StatusText(status), status, detail})

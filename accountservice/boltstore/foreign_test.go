@@ -1,0 +1,143 @@
+package boltstore_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	. "github.com/smartystreets/goconvey/convey"
+	bolt "go.etcd.io/bbolt"
+
+	"goblog/accountservice/account"
+	"goblog/accountservice/boltstore"
+)
+
+// contentOf makes a BoltDB file of buckets, each with keys and values. A value that
+// begins with a bracket stands for a bucket in the bucket.
+func contentOf(path string, buckets map[string]map[string]string) {
+	db, err := bolt.Open(path, 0o600, nil)
+	So(err, ShouldBeNil)
+	So(db.Update(func(tx *bolt.Tx) error {
+		for name, content := range buckets {
+			b, err := tx.CreateBucketIfNotExists([]byte(name))
+			for key, value := range content {
+				if value == "[]" {
+					_, e := b.CreateBucket([]byte(key))
+					err = errors.Join(err, e)
+				} else {
+					err = errors.Join(err, b.Put([]byte(key), []byte(value)))
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}), ShouldBeNil)
+	So(db.Close(), ShouldBeNil)
+}
+
+// seededValues are what seeding puts into the bucket of the accounts.
+func seededValues(n int) map[string]string {
+	values := map[string]string{}
+	for a := range account.Fakes(n) {
+		values[a.ID] = string(encode(a))
+	}
+	return values
+}
+
+func changed(values map[string]string, key, value string) map[string]string {
+	values[key] = value
+	return values
+}
+
+func TestForeignFile(t *testing.T) {
+	type buckets = map[string]map[string]string
+	marked := map[string]string{"seeded": "100"}
+	for what, content := range map[string]buckets{
+		"a bucket of somebody else":                             {"users": {"10000": "secret"}},
+		"no account in the bucket of the accounts":              {"accounts": {"alice": "secret"}},
+		"JSON that is no account there":                         {"accounts": {"10000": `{"id":"10000","owner":"Bob","balance":12}`}},
+		"accounts of other ids there":                           {"accounts": {"10000": `{"id":"4711","name":"Bob"}`}},
+		"one value among the accounts that is none":             {"accounts": changed(seededValues(100), "10050x", "secret")},
+		"a bucket among the accounts":                           {"accounts": changed(seededValues(100), "10050x", "[]")},
+		"another bucket beside the accounts":                    {"accounts": seededValues(100), "meta": marked, "users": {"a": "b"}},
+		"the accounts of the original beside ours":              {"accounts": seededValues(100), "meta": marked, "AccountBucket": seededValues(100)},
+		"more than the number of accounts where that is":        {"accounts": seededValues(100), "meta": {"seeded": "100", "owner": "Bob"}},
+		"a number of accounts, but something else in its place": {"accounts": {"alice": "secret"}, "meta": marked},
+		"a bucket where the number of accounts should be":       {"accounts": seededValues(100), "meta": {"seeded": "[]"}},
+		"a number of accounts, but not the accounts":            {"meta": marked},
+		"the original's bucket with something else in it":       {"AccountBucket": {"10000": "secret"}},
+		"the original's bucket, and one that it does not have":  {"AccountBucket": seededValues(100), "users": {"a": "b"}},
+	} {
+		for _, n := range []int{0, 100, 200} {
+			Convey("Given a file with "+what, t, func() {
+				path := newPath(t)
+				contentOf(path, content)
+				before, err := os.ReadFile(path)
+				So(err, ShouldBeNil)
+
+				Convey("When it is opened, that fails and says so, and nothing is touched", func() {
+					_, _, err := boltstore.Open(path, n, time.Second)
+					So(err, ShouldNotBeNil)
+					So(err.Error(), shouldBeOneLineNaming, path, "it was left as it is: move it away")
+					So(err.Error(), ShouldNotContainSubstring, "secret")
+					after, err := os.ReadFile(path)
+					So(err, ShouldBeNil)
+					So(string(after) == string(before), ShouldBeTrue)
+				})
+			})
+		}
+	}
+}
+
+func TestFileOfTheOriginal(t *testing.T) {
+	Convey("Given a file of the original service, with a name that was changed since", t, func() {
+		path := newPath(t)
+		contentOf(path, map[string]map[string]string{
+			"AccountBucket": changed(seededValues(100), "10042", `{"id":"10042","name":"Ada"}`),
+		})
+		before, err := os.ReadFile(path)
+		So(err, ShouldBeNil)
+
+		for _, n := range []int{0, 100, 200} {
+			Convey(fmt.Sprintf("When it is opened for %d accounts, it is served as it is", n), func() {
+				store, added := open(path, n)
+				So(added, ShouldEqual, 0)
+				So(store.Original(), ShouldBeTrue)
+				So(store.Ping(), ShouldBeNil)
+				for id, want := range map[string]string{
+					"10000": `{"id":"10000","name":"Person_0"}`,
+					"10042": `{"id":"10042","name":"Ada"}`,
+					"10099": `{"id":"10099","name":"Person_99"}`,
+				} {
+					got, err := store.Account(id)
+					So(err, ShouldBeNil)
+					So(string(got), ShouldEqual, want)
+				}
+				_, err := store.Account("10100")
+				So(errors.Is(err, account.ErrNotFound), ShouldBeTrue)
+				after, err := os.ReadFile(path)
+				So(err, ShouldBeNil)
+				So(string(after) == string(before), ShouldBeTrue)
+			})
+		}
+	})
+
+	Convey("Given a file of the original service that was killed after 37 accounts, the others are not found", t, func() {
+		path := newPath(t)
+		contentOf(path, map[string]map[string]string{"AccountBucket": seededValues(37)})
+		store, _ := open(path, 100)
+		_, err := store.Account("10036")
+		So(err, ShouldBeNil)
+		_, err = store.Account("10037")
+		So(errors.Is(err, account.ErrNotFound), ShouldBeTrue)
+	})
+
+	Convey("Given a file of this service, it is not taken for one of the original", t, func() {
+		store, _ := open(newPath(t), 100)
+		So(store.Original(), ShouldBeFalse)
+	})
+}

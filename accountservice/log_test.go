@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	. "github.com/smartystreets/goconvey/convey"
+)
+
+// pipe returns both ends of a pipe, which are closed with the scenario.
+func pipe() (reader, writer *os.File) {
+	reader, writer, err := os.Pipe()
+	So(err, ShouldBeNil)
+	Reset(func() {
+		reader.Close()
+		writer.Close()
+	})
+	return reader, writer
+}
+
+// fill writes to a pipe until it holds no more.
+func fill(pipe *os.File) {
+	for _, size := range []int{1000, 1} { // Many at once, then as many more as there is room for.
+		var err error
+		for err == nil {
+			_ = pipe.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+			_, err = pipe.Write(bytes.Repeat([]byte("\n"), size))
+		}
+		So(os.IsTimeout(err), ShouldBeTrue)
+	}
+}
+
+// startOn runs a command of the service whose output, errors included, goes to a pipe,
+// and waits until it answers.
+func startOn(pipe *os.File, public string, cmd *exec.Cmd) *process {
+	cmd.Stdout, cmd.Stderr = pipe, pipe
+	p := start(cmd)
+	So(eventually(func() bool { _, err := get("http://" + public + "/health"); return err == nil || p.hasEnded() }), ShouldBeTrue)
+	So(p.hasEnded(), ShouldBeFalse)
+	return p
+}
+
+// freeAddr returns an address on which nothing listens.
+func freeAddr() string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	So(err, ShouldBeNil)
+	So(listener.Close(), ShouldBeNil)
+	return listener.Addr().String()
+}
+
+// metric returns the value of a metric without labels.
+func metric(admin, name string) int {
+	for line := range strings.Lines(mustGet("http://" + admin + "/metrics").body) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			n := 0.0
+			_, err := fmt.Sscan(value, &n)
+			So(err, ShouldBeNil)
+			return int(n)
+		}
+	}
+	So(name, ShouldEqual, "a metric")
+	return 0
+}
+
+// damage fills the pages of accounts with nonsense, under the eyes of who reads them.
+func damage(path string) {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	So(err, ShouldBeNil)
+	defer file.Close()
+	info, err := file.Stat()
+	So(err, ShouldBeNil)
+	start := 2 * int64(os.Getpagesize()) // Two pages tell where the others are.
+	_, err = file.WriteAt(bytes.Repeat([]byte{0x5a}, int(info.Size()-start)), start)
+	So(err, ShouldBeNil)
+}
+
+func TestLogThatNobodyReads(t *testing.T) {
+	Convey("Given a service whose log goes to a pipe that is full from the start", t, func() {
+		reader, writer := pipe()
+		fill(writer)
+		path := newPath(t)
+		public, admin := freeAddr(), freeAddr()
+		p := startOn(writer, public, command(nil, "-addr", public, "-admin-addr", admin, "-db", path, "-drain", "300ms"))
+		damage(path)
+
+		Convey("When requests fail and are logged, each has its answer at once, and the lines are counted", func() {
+			for range 20 {
+				began := time.Now()
+				So(mustGet("http://"+public+"/accounts/10000").StatusCode, ShouldEqual, http.StatusInternalServerError)
+				So(mustGet("http://"+public+"/health").StatusCode, ShouldEqual, http.StatusServiceUnavailable)
+				So(time.Since(began), ShouldBeLessThan, 2*time.Second)
+			}
+			// All but the first, which is being written: of the start three, and one cause.
+			So(eventually(func() bool { return metric(admin, "log_lines_dropped_total") == 4 }), ShouldBeTrue)
+
+			Convey("And when the pipe is read again, one line says how many were dropped, and the log goes on", func() {
+				lines := bufio.NewScanner(reader)
+				So(reader.SetReadDeadline(time.Now().Add(patience)), ShouldBeNil)
+				said := 0
+				for said == 0 && lines.Scan() {
+					if strings.Contains(lines.Text(), "Log lines were dropped") {
+						_, err := fmt.Sscanf(lines.Text()[strings.Index(lines.Text(), "since_start="):], "since_start=%d", &said)
+						So(err, ShouldBeNil)
+					}
+				}
+				So(said, ShouldEqual, 4)
+				p.signal(syscall.SIGTERM)
+				rest := ""
+				for !strings.Contains(rest, "Stopped") && lines.Scan() {
+					rest += lines.Text() + "\n"
+				}
+				So(rest, ShouldContainSubstring, "Stopping accountservice")
+				So(rest, ShouldNotContainSubstring, "Log lines were dropped")
+				So(p.exit(), ShouldEqual, 0)
+			})
+		})
+
+		Convey("When SIGTERM comes, it drains and ends all the same", func() {
+			began := time.Now()
+			p.signal(syscall.SIGTERM)
+			So(p.exit(), ShouldEqual, 0)
+			So(time.Since(began), ShouldBeBetween, 300*time.Millisecond, 3*time.Second)
+		})
+
+		Convey("When it fails, so that the reason cannot be written either, it ends all the same", func() {
+			p.signal(syscall.SIGTERM)
+			_ = p.cmd.Process.Signal(syscall.SIGTERM)
+			So(p.endsWithin(3*time.Second), ShouldBeTrue)
+		})
+	})
+
+	Convey("Given a service whose log nobody reads any more", t, func() {
+		reader, writer := pipe()
+		public, admin := freeAddr(), freeAddr()
+		p := startOn(writer, public, command(nil, "-addr", public, "-admin-addr", admin, "-db", newPath(t), "-drain", "300ms"))
+		So(reader.Close(), ShouldBeNil)
+
+		Convey("When SIGTERM comes, it goes on answering while it drains, then ends without a failure", func() {
+			began := time.Now()
+			p.signal(syscall.SIGTERM)
+			So(eventually(func() bool { return mustGet("http://"+public+"/health").StatusCode == http.StatusServiceUnavailable }), ShouldBeTrue)
+			So(metric(admin, "log_lines_dropped_total"), ShouldEqual, 1)
+			So(p.exit(), ShouldEqual, 0)
+			So(time.Since(began), ShouldBeBetween, 300*time.Millisecond, 3*time.Second)
+		})
+	})
+}

@@ -1,0 +1,297 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	. "github.com/smartystreets/goconvey/convey"
+)
+
+// crowd is many clients of one kind, in a process of their own.
+type crowd struct {
+	From    string // the address that they come from
+	Addr    string
+	Says    string        // what each says as soon as it is connected
+	Asks    time.Duration // how often each asks for an account; 0: never
+	Clients int
+	Rate    int // of them that come a second
+}
+
+// outcome is what became of a crowd.
+type outcome struct {
+	Connected, Answered atomic.Int64
+	Closed              atomic.Int64 // by the service, between two answers
+	Broken              atomic.Int64 // in any other way
+}
+
+const askForAccount = "GET /accounts/10000 HTTP/1.1\r\nHost: test\r\n\r\n"
+
+// half is most of a request with a header of 15 KiB.
+var half = "GET /accounts/10000 HTTP/1.1\r\nHost: test\r\nX-Large: " + strings.Repeat("x", 15<<10)
+
+var kinds = map[string]crowd{
+	"ask, and then keep their connection": {Says: askForAccount, Asks: time.Minute},
+	"say nothing":                         {},
+	"send half of a large header":         {Says: half},
+	"send half of a body":                 {Says: "GET /accounts/10000 HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nhalf"},
+}
+
+// beCrowd is the main function of a crowd. It reports when its input ends.
+func beCrowd(description string) {
+	var c crowd
+	if err := json.Unmarshal([]byte(description), &c); err != nil {
+		panic(err)
+	}
+	var got outcome
+	go func() {
+		for i := range c.Clients {
+			go c.client(&got)
+			if i%20 == 19 {
+				time.Sleep(20 * time.Second / time.Duration(c.Rate))
+			}
+		}
+	}()
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	fmt.Printf("%d %d %d %d\n", got.Connected.Load(), got.Answered.Load(), got.Closed.Load(), got.Broken.Load())
+}
+
+// client lives on one connection until the service closes it. One that asks comes again.
+func (c crowd) client(got *outcome) {
+	for again := true; again; again = c.Asks > 0 {
+		// A port of this address, of which there are 28,000 for each.
+		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(c.From)}}).Dial("tcp", c.Addr)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "A client cannot connect:", err)
+			got.Broken.Add(1)
+			return
+		}
+		got.Connected.Add(1)
+		if err := c.talk(conn, got); errors.Is(err, io.EOF) {
+			got.Closed.Add(1)
+		} else {
+			fmt.Fprintln(os.Stderr, "A client was cut off:", err)
+			got.Broken.Add(1)
+		}
+		conn.Close()
+	}
+}
+
+func (c crowd) talk(conn net.Conn, got *outcome) error {
+	// What is written to a connection that was closed in order may fail. What counts is
+	// what can be read.
+	_, _ = io.WriteString(conn, c.Says)
+	if c.Asks == 0 {
+		// Some are told why they are sent away.
+		_, err := io.Copy(io.Discard, struct{ io.Reader }{conn})
+		return cmp.Or(err, io.EOF)
+	}
+	answers := bufio.NewReaderSize(conn, 512)
+	for {
+		if _, err := answers.Peek(1); err != nil {
+			return err
+		}
+		response, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			return fmt.Errorf("half of an answer: %v", err)
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil || response.StatusCode != http.StatusOK {
+			return fmt.Errorf("half of an answer, with status %d: %v", response.StatusCode, err)
+		}
+		got.Answered.Add(1)
+		time.Sleep(c.Asks)
+		_, _ = io.WriteString(conn, c.Says)
+	}
+}
+
+// come lets a crowd come, from two processes. What is returned ends it, and tells what
+// became of it.
+func (c crowd) come(addr string) (end func() (connected, answered, closed, broken int)) {
+	var outs [2]output
+	var inputs [2]io.Closer
+	var cmds [2]*exec.Cmd
+	for i := range cmds {
+		half := crowd{fmt.Sprintf("127.0.0.%d", 2+i), addr, c.Says, c.Asks, c.Clients / 2, c.Rate / 2}
+		if runtime.GOOS != "linux" {
+			half.From = "127.0.0.1"
+		}
+		description, err := json.Marshal(half)
+		So(err, ShouldBeNil)
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "CROWD="+string(description))
+		cmd.Stdout, cmd.Stderr = &outs[i], os.Stderr
+		stdin, err := cmd.StdinPipe()
+		So(err, ShouldBeNil)
+		So(cmd.Start(), ShouldBeNil)
+		Reset(func() { _ = cmd.Process.Kill() })
+		cmds[i], inputs[i] = cmd, stdin
+	}
+	return func() (connected, answered, closed, broken int) {
+		for i, cmd := range cmds {
+			inputs[i].Close()
+			So(cmd.Wait(), ShouldBeNil)
+			var a, b, c, d int
+			_, err := fmt.Sscan(outs[i].String(), &a, &b, &c, &d)
+			So(err, ShouldBeNil)
+			connected, answered, closed, broken = connected+a, answered+b, closed+c, broken+d
+		}
+		return
+	}
+}
+
+// patrol asks for an account and for the health, each on a new connection and on one that
+// it keeps, until stop is closed. It returns the longest that an answer took, and what failed.
+func patrol(addr string, stop <-chan struct{}) (asked int, longest time.Duration, failure error) {
+	kept := &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: patience}}
+	defer kept.CloseIdleConnections()
+	for {
+		for _, path := range []string{"/accounts/10000", "/health"} {
+			for _, ask := range []func(string) (int, error){
+				func(url string) (int, error) {
+					got, err := get(url)
+					if err != nil {
+						return 0, err
+					}
+					return got.StatusCode, nil
+				},
+				func(url string) (int, error) {
+					response, err := kept.Get(url)
+					if err != nil {
+						return 0, err
+					}
+					defer response.Body.Close()
+					_, err = io.Copy(io.Discard, response.Body)
+					return response.StatusCode, err
+				},
+			} {
+				began := time.Now()
+				status, err := ask("http://" + addr + path)
+				longest = max(longest, time.Since(began))
+				asked++
+				if err != nil || status != http.StatusOK {
+					return asked, longest, fmt.Errorf("GET %s: status %d, %v", path, status, err)
+				}
+			}
+		}
+		select {
+		case <-stop:
+			return asked, longest, nil
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// shouldBear expects that a service bears a crowd, and answers everybody else in time.
+func (p *process) shouldBear(c crowd, most int, watch time.Duration) {
+	addr := "127.0.0.1:" + p.port(publicPort)
+	stop := make(chan struct{})
+	var asked int
+	var longest time.Duration
+	var failure error
+	var patrols sync.WaitGroup
+	patrols.Go(func() { asked, longest, failure = patrol(addr, stop) })
+	end := c.come(addr)
+	most64 := 0
+	open := 0
+	for began := time.Now(); time.Since(began) < watch && !p.hasEnded(); time.Sleep(50 * time.Millisecond) {
+		open = p.metric("http_connections_open")
+		most64 = max(most64, open)
+	}
+	close(stop)
+	patrols.Wait()
+	So(p.hasEnded(), ShouldBeFalse)
+	idle, closedForRoom, resident := p.metric("http_connections_idle"), p.metric("http_connections_closed_for_room_total"), p.metric("process_resident_memory_bytes")
+	connected, answered, closed, broken := end()
+	fmt.Printf("\n%d connected, %d answered, %d closed, %d broken; open %d, at most %d, idle %d, closed for room %d; %d MiB; %d asked, in %v at most\n",
+		connected, answered, closed, broken, open, most64, idle, closedForRoom, resident>>20, asked, longest)
+	So(failure, ShouldBeNil)
+	So(longest, ShouldBeLessThan, time.Second)
+	So(connected, ShouldBeGreaterThanOrEqualTo, c.Clients)
+	So(broken, ShouldEqual, 0)
+	So(most64, ShouldBeLessThanOrEqualTo, most)
+	So(closedForRoom, ShouldBeGreaterThan, 0)
+	if c.Asks > 0 {
+		So(answered, ShouldBeGreaterThanOrEqualTo, c.Clients)
+	}
+}
+
+func (p *process) metric(name string) int { return metric("127.0.0.1:"+p.port(adminPort), name) }
+
+func TestCrowd(t *testing.T) {
+	for name, kind := range kinds {
+		Convey("Given a service for 200 clients", t, func() {
+			p := serving("-db", newPath(t), "-admin-addr", "127.0.0.1:0", "-max-connections", "200")
+
+			Convey("When 600 come that "+name+", some are closed for room, and everybody else is answered", func() {
+				// A newcomer has half a second until 200 others have come. A busy machine needs that.
+				kind.Clients, kind.Rate = 600, 400
+				if kind.Asks > 0 {
+					kind.Asks = 500 * time.Millisecond
+				}
+				p.shouldBear(kind, 200+50, 3*time.Second)
+			})
+		})
+	}
+}
+
+// TestManyClients takes minutes: make many.
+func TestManyClients(t *testing.T) {
+	clients, _ := strconv.Atoi(os.Getenv("MANY_CLIENTS"))
+	if clients == 0 {
+		t.Skip("20,000 clients take a while: make many")
+	}
+	lean := filepath.Join(t.TempDir(), "accountservice")
+	if err := goBuild(lean); err != nil { // Without the race detector, which takes memory of its own.
+		t.Fatal(err)
+	}
+	for name, kind := range kinds {
+		Convey("Given a service with 128 MiB", t, func() {
+			cmd := exec.Command(lean, "-addr", "127.0.0.1:0", "-admin-addr", "127.0.0.1:0", "-db", newPath(t))
+			p := start(limitMemory(t, 128<<20, cmd))
+			p.awaitListening()
+
+			Convey(fmt.Sprintf("When %d come that %s, it lives on, and answers everybody else", clients, name), func() {
+				fmt.Printf("\n%s: ", name)
+				kind.Clients, kind.Rate = clients, 4000
+				p.shouldBear(kind, 8192+500, time.Duration(clients)*time.Second/4000+20*time.Second)
+			})
+		})
+	}
+}
+
+// limitMemory returns the command in a cgroup of its own.
+func limitMemory(t *testing.T, bytes int, cmd *exec.Cmd) *exec.Cmd {
+	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+		t.Skip("only root on Linux can make a cgroup")
+	}
+	root, limit := "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
+	if _, err := os.Stat(root); err != nil {
+		root, limit = "/sys/fs/cgroup", "memory.max"
+	}
+	dir, err := os.MkdirTemp(root, "accountservice-test-")
+	if err != nil {
+		t.Skip("this machine lets nobody make a cgroup: ", err)
+	}
+	t.Cleanup(func() { _ = syscall.Rmdir(dir) })
+	if err := os.WriteFile(filepath.Join(dir, limit), []byte(strconv.Itoa(bytes)), 0o644); err != nil {
+		t.Skip("this machine lets nobody limit a cgroup: ", err)
+	}
+	args := append([]string{"-c", `echo $$ > "$0"/cgroup.procs; exec "$@"`, dir}, cmd.Args...)
+	return exec.Command("sh", args...)
+}
