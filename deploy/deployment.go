@@ -40,6 +40,7 @@ type deployment struct {
 	back    bool           // it goes back to a version of the history
 	fence   bool           // it goes back for another deploy, which may not be dead
 	all     []string       // the services that are deployed with it, itself included
+	sent    bool           // it may have changed something
 	left    bool           // the engine did not answer, so going back is left to the next deploy
 
 	returned *swarm.ServiceSpec // what the engine made of the Spec that was sent
@@ -263,7 +264,8 @@ func (d *deployment) read(ctx context.Context) error {
 // that it can be undone.
 func (d *deployment) makePlan(ctx context.Context, here plan.Situation) error {
 	var err error
-	if d.planned, err = plan.Make(d.wanted, d.current, here, plan.Options{Rolling: d.rolling, Force: d.force}); err != nil {
+	leaves := d.leaves()
+	if d.planned, err = plan.Make(d.wanted, d.current, here, plan.Options{Rolling: d.rolling && !leaves, Force: d.force || leaves}); err != nil {
 		return err
 	}
 	d.sayPlan()
@@ -363,6 +365,9 @@ func (d *deployment) endTrial(ctx context.Context, name string) error {
 	}
 	if left.Spec.Labels[plan.LabelTrial] == "" {
 		return failed(fmt.Sprintf("a service %s runs, whose name is that of the trial", name), "rename it, or set x-deploy.trial to 0s")
+	}
+	if err := d.mine(ctx); err != nil { // It may be the trial of who took this deploy for dead.
+		return err
 	}
 	return d.removeAtOnce(ctx, left.ID, true)
 }
@@ -541,6 +546,7 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 	if err := d.mine(ctx); err != nil {
 		return err
 	}
+	d.sent = true
 	switch action {
 	case plan.Update:
 		known, err := d.tasksNow(ctx, d.running.ID)

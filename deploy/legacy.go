@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,15 +23,22 @@ const (
 
 // foundEntry is the entry for a service that the scripts deployed, with what it replaced;
 // nil for a service that somebody else made, unless it is to be adopted. How it is verified
-// was never stored, so its health has to do.
+// was never stored, so its health has to do. One that a deploy made, and whose entry is gone,
+// is taken as it is, too: somebody removed its history, or its creation arrived after that.
 func foundEntry(current *journal.Snapshot, n int, adopt bool) *journal.Entry {
 	labels := current.Spec.Labels
 	by := "scripts of an older version"
-	if labels[journal.LabelScripts] == "" {
-		by = "somebody else"
-		if !adopt || current.Image() == "" {
-			return nil
+	switch {
+	case labels[journal.LabelScripts] != "":
+	case labels[journal.LabelDeploy] != "" && current.Image() != "":
+		by = "a deploy whose entry is gone"
+		if own, err := strconv.Atoi(labels[journal.LabelEntry]); err == nil {
+			n = max(n, own)
 		}
+	case adopt && current.Image() != "":
+		by = "somebody else"
+	default:
+		return nil
 	}
 	entry := &journal.Entry{N: n, Outcome: journal.Found, By: by, At: time.Now(), After: *current}
 	image, _, _ := strings.Cut(current.Image(), "@")

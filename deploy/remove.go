@@ -96,23 +96,17 @@ func (s *session) removeService(ctx context.Context, service stack.Service) erro
 		s.out.Step("There is no service %s", service.Name)
 	} else {
 		s.out.Step("Removing %s", service.Name)
-		if err := d.mine(ctx); err != nil {
+		if err := d.mark(ctx, d.running); err != nil {
 			return err
 		}
 		if err := s.removeWhole(ctx, d.running.ID, killable(d.running.Spec)); err != nil {
 			return err
 		}
 	}
-	if err := d.mine(ctx); err != nil {
-		return err
-	}
 	if err := d.endTrial(ctx, plan.TrialOf(service.Name)); err != nil {
 		return err
 	}
-	if err := d.mine(ctx); err != nil {
-		return err
-	}
-	return journal.Forget(ctx, s.engine, d.history)
+	return journal.Forget(ctx, s.engine, d.history, d.mine)
 }
 
 // removeWhole removes a service, and waits until its tasks, and its containers on this

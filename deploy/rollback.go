@@ -158,6 +158,9 @@ func (d *deployment) planRollback(spec *swarm.ServiceSpec, version *journal.Snap
 	plan.KeepReplicas(spec, version, d.current)
 	d.out.Step("Plan: roll %s back from %s to %s", d.service.Name, d.current.Version, version.Version)
 	d.planned.Action, d.planned.Lines = plan.Update, plan.Changes(version, d.current)
+	if d.leaves() {
+		d.planned.Action = plan.Replace
+	}
 	if (spec.Mode.Global == nil) != (d.current.Spec.Mode.Global == nil) {
 		d.planned.Action = plan.Replace
 		d.out.Detail("A service that changes its mode cannot be updated, so it is removed and created anew: expect an outage")

@@ -29,6 +29,9 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 	within, cancel := context.WithTimeout(firm, d.timeToGoBack())
 	defer cancel()
 	if errors.Is(cause, journal.ErrLost) || errors.Is(context.Cause(ctx), journal.ErrLost) || errors.Is(d.mine(within), journal.ErrLost) {
+		if !d.sent { // So there is nothing to restore, and nobody need think so.
+			_ = journal.End(firm, d.engine, d.entry, journal.Failed, nil)
+		}
 		return failed(what+" was stopped: "+journal.ErrLost.Error(), d.serves(firm, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
 	}
 	d.say("going back")
@@ -301,13 +304,21 @@ func (d *deployment) restart(ctx context.Context, spec swarm.ServiceSpec) error 
 // updates tells whether a service can go back by an update: it is the one that ran before,
 // and of the same mode.
 func (d *deployment) updates(now *swarm.Service, spec swarm.ServiceSpec) bool {
-	return d.running != nil && now.ID == d.running.ID && now.Spec.Labels[journal.LabelLeaves] == "" && (now.Spec.Mode.Global == nil) == (spec.Mode.Global == nil)
+	return d.running != nil && now.ID == d.running.ID && !leaves(now) && (now.Spec.Mode.Global == nil) == (spec.Mode.Global == nil)
 }
 
 // removeMine removes a service of which nobody else may have made something since it was read.
-// A removal carries no version, so an update that does marks it first: whoever takes this deploy
-// for dead in between creates the service anew, under another id.
 func (d *deployment) removeMine(ctx context.Context, service *swarm.Service) error {
+	if err := d.mark(ctx, service); err != nil {
+		return err
+	}
+	return d.removeAtOnce(ctx, service.ID, killable(service.Spec))
+}
+
+// mark marks a service that this deploy is about to remove. A removal carries no version, so an
+// update that does comes first: whoever takes this deploy for dead in between creates the
+// service anew, under another id.
+func (d *deployment) mark(ctx context.Context, service *swarm.Service) error {
 	marked := service.Spec
 	marked.Labels = maps.Clone(marked.Labels)
 	if marked.Labels == nil {
@@ -320,11 +331,16 @@ func (d *deployment) removeMine(ctx context.Context, service *swarm.Service) err
 	if err := d.engine.Update(ctx, service, marked, journal.LabelLeaves, false, d.mine); err != nil {
 		return err
 	}
-	if err := d.mine(ctx); err != nil {
-		return err
-	}
-	return d.removeAtOnce(ctx, service.ID, killable(service.Spec))
+	return d.mine(ctx)
 }
+
+// leaves tells whether somebody was about to remove a service.
+func leaves(service *swarm.Service) bool {
+	return service.Spec.Labels[journal.LabelLeaves] != ""
+}
+
+// leaves tells whether somebody was about to remove what runs: the removal may still arrive.
+func (d *deployment) leaves() bool { return d.running != nil && leaves(d.running) }
 
 // killable tells whether tasks can be killed without a grace period: none of their data
 // outlives them.

@@ -39,7 +39,7 @@ const (
 	LabelDeploy  = "deploy.id"      // of the deploy that made the Spec
 	LabelEntry   = "deploy.entry"   // number of the history's entry
 	LabelVersion = "deploy.version" // for people
-	LabelLeaves  = "deploy.leaves"  // by whom it is about to be removed
+	LabelLeaves  = "deploy.leaves"  // of the deploy that is about to remove it
 	LabelAgain   = "deploy.again"   // for a moment, where an update that is stuck is begun anew
 	// LabelScripts is on services that shell scripts deployed before there was this program.
 	LabelScripts = "copyall.arguments"

@@ -138,9 +138,13 @@ func Trim(ctx context.Context, engine Engine, history History, current *Snapshot
 	return nil
 }
 
-// Forget removes the whole history.
-func Forget(ctx context.Context, engine Engine, history History) error {
-	for _, entry := range history {
+// Forget removes the whole history, the youngest entry first: where it is cut off, what is left
+// is a past that ended well, and nothing to restore. mine is asked before each removal.
+func Forget(ctx context.Context, engine Engine, history History, mine func(context.Context) error) error {
+	for _, entry := range slices.Backward(history) {
+		if err := mine(ctx); err != nil {
+			return err
+		}
 		if err := engine.RemoveConfig(ctx, entry.config); err != nil {
 			return err
 		}

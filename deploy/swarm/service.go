@@ -50,7 +50,7 @@ func (e *Engine) Create(ctx context.Context, spec swarm.ServiceSpec, own string,
 		}
 		there, failure := e.Service(ctx, spec.Name)
 		switch {
-		case failure != nil || there != nil && there.Spec.Labels[own] == spec.Labels[own]:
+		case failure != nil || there != nil && there.Spec.Labels[own] == spec.Labels[own] && spec.Labels[own] != "":
 			return idOf(there), failure
 		case taken:
 			return "", wrap(err, "create service %s", spec.Name)
