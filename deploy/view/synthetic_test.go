@@ -116,7 +116,7 @@ func (s *Swarm) service(name, version string, replicas int, networks []string, p
 	s.Services = append(s.Services, one)
 	slices.SortFunc(s.Services, func(a, b swarm.Service) int { return cmpNames(a, b) })
 	for i := range replicas {
-		s.task(one, i+1, s.Nodes[(i+len(s.Tasks))%len(s.Nodes)].ID, swarm.TaskStateRunning)
+		s.task(one, i+1, s.Nodes[len(s.Tasks)%len(s.Nodes)].ID, swarm.TaskStateRunning)
 	}
 	return &one
 }
