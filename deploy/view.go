@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net"
+	"os"
 
 	"goblog/deploy/progress"
 	"goblog/deploy/view"
@@ -36,7 +37,8 @@ func viewPage(ctx context.Context, o *options, out *progress.Printer) error {
 	if !address.IP.IsLoopback() {
 		server.Token = rand.Text()
 		if address.IP.IsUnspecified() {
-			host = ownAddress()
+			host, _ = os.Hostname()
+			server.Host = host
 		}
 		url = fmt.Sprintf("http://%s/?token=%s", net.JoinHostPort(host, fmt.Sprint(address.Port)), server.Token)
 		out.Warn("who has this URL sees the whole swarm, and who listens on the network has it: better is --listen 127.0.0.1:PORT, and ssh -L")
@@ -44,15 +46,4 @@ func viewPage(ctx context.Context, o *options, out *progress.Printer) error {
 	out.Step("The swarm is at %s", url)
 	out.Detail("Ctrl-C ends it; the swarm is not changed")
 	return server.Serve(ctx, listener)
-}
-
-// ownAddress is an address at which others reach this machine.
-func ownAddress() string {
-	addresses, _ := net.InterfaceAddrs()
-	for _, one := range addresses {
-		if network, is := one.(*net.IPNet); is && network.IP.IsGlobalUnicast() {
-			return network.IP.String()
-		}
-	}
-	return "127.0.0.1"
 }

@@ -171,7 +171,7 @@ func TestView(t *testing.T) {
 			b.phases()
 			pictured := make(chan bool, 1)
 			r, _ := during("==> Updating", "copyall.sh --rolling", func() result {
-				pictured <- b.shows(`document.querySelector("#deploys .changes") && document.querySelector(".tile.busy")`)
+				pictured <- b.shows(`document.querySelector("#deploys .changes") && !document.querySelector(".homeless") && document.querySelector(".tile.busy .state")?.textContent.startsWith("starting")`)
 				b.picture("light")
 				b.picture("dark")
 				return result{}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
@@ -14,11 +15,10 @@ import (
 
 // A Page is all that the browser is told.
 type Page struct {
-	Engine   string    `json:"engine"`
-	Nodes    []Node    `json:"nodes"`
-	Services []Service `json:"services"`
-	Tasks    []Task    `json:"tasks"`
-	Networks []string  `json:"networks"` // those that services are on
+	Engine   string   `json:"engine"`
+	Nodes    []Node   `json:"nodes"`
+	Services []Status `json:"services"`
+	Tasks    []Task   `json:"tasks"`
 }
 
 // A Node is one node of the swarm.
@@ -32,23 +32,6 @@ type Node struct {
 	Engine       string `json:"engine"`
 	Memory       int64  `json:"memory"` // bytes
 	CPUs         int64  `json:"cpus"`   // billionths
-}
-
-// A Service is one service, its history included.
-type Service struct {
-	Status
-	Image    string   `json:"image,omitempty"`
-	Networks []string `json:"networks,omitempty"`
-	Update   string   `json:"update,omitempty"` // how the swarm's own update of it stands
-	Deploy   *Deploy  `json:"deploy,omitempty"`
-}
-
-// A Deploy is one that runs now.
-type Deploy struct {
-	Holder  string `json:"holder"`
-	Since   string `json:"since"`
-	Phase   string `json:"phase,omitempty"`
-	Outlook string `json:"outlook"` // what the next deploy will do about it
 }
 
 // A Task is a task that lives, or the last one of a place where none does.
@@ -67,7 +50,12 @@ type Task struct {
 
 // Page is what the browser is told of the swarm.
 func (s *Swarm) Page() Page {
-	page := Page{Engine: s.Host, Nodes: []Node{}, Services: []Service{}, Tasks: []Task{}, Networks: []string{}}
+	page := Page{Engine: s.Host, Nodes: []Node{}, Tasks: []Task{}}
+	// Whether a version can be put back would be asked of registries; status.sh does.
+	page.Services = append([]Status{}, s.Statuses(func(*journal.Snapshot) error { return nil })...)
+	for i := range page.Services {
+		page.Services[i].Deploying = "" // It tells an age, which changes all the time.
+	}
 	down := map[string]bool{}
 	for _, node := range s.Nodes {
 		one := Node{
@@ -81,40 +69,9 @@ func (s *Swarm) Page() Page {
 		down[node.ID] = node.Status.State != swarm.NodeStateReady
 		page.Nodes = append(page.Nodes, one)
 	}
-	names := s.NetworkNames()
-	byName := map[string]swarm.Service{}
 	for _, service := range s.Services {
-		byName[service.Spec.Name] = service
+		page.Tasks = append(page.Tasks, s.tasks(service, down)...)
 	}
-	for _, status := range s.Statuses(func(*journal.Snapshot) error { return nil }) {
-		service, record := byName[status.Name], s.Records[status.Name]
-		one := Service{Status: status}
-		one.Deploying = "" // In Deploy, without the age that changes all the time.
-		if held := record.Held; held != nil {
-			one.Deploy = &Deploy{Holder: held.Holder, Since: held.Since, Phase: held.Phase}
-			if now, err := time.Parse(time.RFC3339Nano, s.Info.SystemTime); err == nil {
-				one.Deploy.Outlook = held.Outlook(now.Sub(held.Beat))
-			}
-		}
-		if container := service.Spec.TaskTemplate.ContainerSpec; container != nil {
-			one.Image = plan.ShortID(container.Image)
-		}
-		if service.UpdateStatus != nil && service.UpdateStatus.State != swarm.UpdateStateCompleted {
-			one.Update = string(service.UpdateStatus.State)
-		}
-		for _, network := range service.Spec.TaskTemplate.Networks {
-			name := cmp.Or(names[network.Target], network.Target)
-			one.Networks = append(one.Networks, name)
-			if !slices.Contains(page.Networks, name) {
-				page.Networks = append(page.Networks, name)
-			}
-		}
-		page.Services = append(page.Services, one)
-		if !one.Gone {
-			page.Tasks = append(page.Tasks, s.tasks(service, record.History, down)...)
-		}
-	}
-	slices.Sort(page.Networks)
 	return page
 }
 
@@ -122,34 +79,26 @@ func (s *Swarm) Page() Page {
 var ended = []swarm.TaskState{swarm.TaskStateComplete, swarm.TaskStateShutdown, swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateRemove, swarm.TaskStateOrphaned}
 
 // tasks are those of a service that are worth a look.
-func (s *Swarm) tasks(service swarm.Service, history journal.History, down map[string]bool) []Task {
-	type place struct {
-		slot int
-		node string
-	}
+func (s *Swarm) tasks(service swarm.Service, down map[string]bool) []Task {
 	var shown []Task
-	places := map[place][]swarm.Task{} // the youngest first
-	var order []place
+	places := map[string][]swarm.Task{} // the youngest first
 	for _, task := range s.TasksOf(service.ID) {
-		at := place{slot: task.Slot}
+		at := strconv.Itoa(task.Slot)
 		if task.Slot == 0 { // One of a global service.
-			at.node = task.NodeID
-		}
-		if places[at] == nil {
-			order = append(order, at)
+			at = task.NodeID
 		}
 		places[at] = append(places[at], task.Task)
 	}
-	for _, at := range order {
-		living := func(task swarm.Task) bool { return !slices.Contains(ended, task.Status.State) }
-		for i, task := range places[at] {
+	living := func(task swarm.Task) bool { return !slices.Contains(ended, task.Status.State) }
+	for _, tasks := range places {
+		for i, task := range tasks {
 			wanted := task.DesiredState == swarm.TaskStateRunning || task.DesiredState == swarm.TaskStateReady
-			if !living(task) && (i > 0 || !wanted || slices.ContainsFunc(places[at], living)) {
+			if !living(task) && (i > 0 || !wanted || slices.ContainsFunc(tasks, living)) {
 				continue
 			}
-			one := Task{ID: task.ID, Service: service.Spec.Name, Slot: task.Slot, Node: task.NodeID, Version: version(task, service, history), Since: task.Status.Timestamp}
+			one := Task{ID: task.ID, Service: service.Spec.Name, Slot: task.Slot, Node: task.NodeID, Version: version(task, service, s.Records[service.Spec.Name].History), Since: task.Status.Timestamp}
 			one.State, one.Kind = stateOf(task, down[task.NodeID])
-			for _, before := range places[at][i:] {
+			for _, before := range tasks[i:] {
 				one.Error = cmp.Or(one.Error, before.Status.Err)
 				if before.ID != task.ID && (before.Status.State == swarm.TaskStateFailed || before.Status.State == swarm.TaskStateRejected) {
 					one.Restarts++
@@ -183,36 +132,27 @@ func stateOf(task swarm.Task, lost bool) (state, kind string) {
 	return "running", "good"
 }
 
-// version is that of a task: of the Spec that it was made from, as far as one is known.
+// version is that of the Spec that a task was made from, as far as one is known: the very same
+// where there is one, else one of the same image.
 func version(task swarm.Task, service swarm.Service, history journal.History) string {
-	specs := []swarm.ServiceSpec{service.Spec}
-	if service.PreviousSpec != nil {
-		specs = append(specs, *service.PreviousSpec)
-	}
-	for _, entry := range slices.Backward(history) {
-		for _, one := range []*journal.Snapshot{&entry.After, entry.Before} {
-			if one != nil {
-				specs = append(specs, one.Spec)
-			}
-		}
-	}
 	own := task.Spec.ContainerSpec
 	if own == nil {
 		return ""
 	}
-	for _, same := range []func(a, b swarm.TaskSpec) bool{
-		func(a, b swarm.TaskSpec) bool {
-			return a.ForceUpdate == b.ForceUpdate && reflect.DeepEqual(a.ContainerSpec, b.ContainerSpec)
-		},
-		func(a, b swarm.TaskSpec) bool { return a.ContainerSpec.Image == b.ContainerSpec.Image },
-	} {
-		for _, spec := range specs {
-			if spec.TaskTemplate.ContainerSpec != nil && same(task.Spec, spec.TaskTemplate) {
-				if name := cmp.Or(spec.Labels[journal.LabelVersion], spec.Labels[journal.LabelScriptsVersion]); name != "" {
-					return name
-				}
-			}
-		}
+	specs := []*swarm.ServiceSpec{&service.Spec, service.PreviousSpec}
+	for _, entry := range slices.Backward(history) {
+		specs = append(specs, &entry.After.Spec)
 	}
-	return plan.ShortID(own.Image)
+	found := plan.ShortID(own.Image)
+	for _, spec := range slices.Backward(specs) {
+		if spec == nil || spec.TaskTemplate.ContainerSpec == nil || spec.TaskTemplate.ContainerSpec.Image != own.Image {
+			continue
+		}
+		name := cmp.Or(spec.Labels[journal.LabelVersion], spec.Labels[journal.LabelScriptsVersion], found)
+		if spec.TaskTemplate.ForceUpdate == task.Spec.ForceUpdate && reflect.DeepEqual(spec.TaskTemplate.ContainerSpec, own) {
+			return name
+		}
+		found = name
+	}
+	return found
 }

@@ -64,6 +64,7 @@ setInterval(() => document.querySelectorAll("time").forEach((one) => set(one, ag
 
 const bytes = (n) => (n >= 2 ** 30 ? (n / 2 ** 30).toFixed(1).replace(".0", "") + " GiB" : Math.round(n / 2 ** 20) + " MiB");
 const count = (n, of) => n + " " + of + (n === 1 ? "" : "s");
+const short = (text) => text.replace(/(sha256:[0-9a-f]{12})[0-9a-f]+/g, "$1");
 const nameOf = (task) => task.service + (task.slot ? "." + task.slot : "");
 
 // paint gives each service a colour by its name, so that it keeps it.
@@ -120,7 +121,8 @@ function fillNode(child, { node, tasks }) {
   child.className = "card node" + (node.state !== "ready" ? " down" : off ? " off" : "") + (node.id ? "" : " homeless");
   head.replaceChildren(el("span", "name", node.name), el("span", "badge " + node.role, node.role), off ? el("span", "badge alarm", off) : "");
   head.firstChild.title = node.name;
-  set(facts, node.message || [node.engine && "engine " + node.engine, node.cpus && count(node.cpus / 1e9, "CPU"), node.memory && bytes(node.memory)].filter(Boolean).join(" · "));
+  facts.title = node.engine;
+  set(facts, node.message || [node.engine && "engine " + node.engine.split("+")[0], node.cpus && count(node.cpus / 1e9, "CPU"), node.memory && bytes(node.memory)].filter(Boolean).join(" · "));
   keyed(list, tasks, (one) => one.id, () => el("li", "", el("button")), fillTile);
 }
 
@@ -136,7 +138,7 @@ function fillTile(child, task) {
 }
 
 function renderServices() {
-  const nets = page.networks;
+  const nets = [...new Set(page.services.flatMap((one) => one.networks ?? []))].sort();
   const lanes = [{ name: "outside" }, ...nets.map((name) => ({ name })), { name: "", label: "Service" }, { name: "", label: "Tasks" }, { name: "", label: "Ports" }];
   keyed($("lanes"), lanes, (one) => one.name + "\n" + (one.label ?? ""), () => el("th"), (child, one) => {
     child.className = one.label ? "" : "lane";
@@ -186,7 +188,7 @@ function fillService(child, row) {
   const bad = !full && row.last_error ? el("p", "error", row.last_error) : "";
   const focused = document.activeElement && child.contains(document.activeElement);
   child.replaceChildren(...lanes,
-    el("th", "service " + row.colour, el("i", "swatch"), pick, " ", el("span", "version", row.version ?? ""), el("p", "image", row.image ?? ""), bad),
+    el("th", "service " + row.colour, el("i", "swatch"), pick, " ", el("span", "version", row.version ?? ""), el("p", "image", short(row.image ?? "")), bad),
     el("td", "", el("span", "pill " + (full ? "good" : "bad"), wanted === null ? row.running + " on all" : `${row.running} of ${wanted}`), row.update ? el("p", "note", "update: " + row.update) : ""),
     el("td", "ports", ...links));
   child.querySelector("th").scope = "row";
@@ -237,7 +239,7 @@ function fillDeploy(child, { name, deploy, entry, end }) {
 }
 
 function changes(lines) {
-  return lines?.length ? el("ul", "changes", ...lines.map((one) => el("li", "", one))) : "";
+  return lines?.length ? el("ul", "changes", ...lines.map((one) => el("li", "", short(one)))) : "";
 }
 
 function renderHistory() {

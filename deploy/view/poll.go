@@ -85,7 +85,15 @@ func (p *poller) run(ctx context.Context) {
 	var read time.Time // when all of it was read
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := p.refresh(ctx, &now, &read)
+		within, cancel := context.WithTimeout(ctx, readTimeout)
+		var err error
+		if now == nil || began.Sub(read) > readInterval {
+			read = began
+			now, err = p.source.Read(within)
+		} else {
+			now.Tasks, err = p.source.AllTasks(within)
+		}
+		cancel()
 		if err != nil {
 			now = nil
 			p.tell(ctx, "lost", err.Error())
@@ -102,29 +110,16 @@ func (p *poller) run(ctx context.Context) {
 	}
 }
 
-// refresh reads all of the swarm where that is due, else its tasks.
-func (p *poller) refresh(ctx context.Context, now **Swarm, read *time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	var err error
-	if *now == nil || time.Since(*read) > readInterval {
-		*read = time.Now()
-		*now, err = p.source.Read(ctx)
-		return err
-	}
-	(*now).Tasks, err = p.source.AllTasks(ctx)
-	return err
-}
-
 // follow tells of events. What happens while the engine does not tell any is found by reading.
 func (p *poller) follow(ctx context.Context, changed chan<- struct{}) {
+	signal := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
 	for ctx.Err() == nil {
-		p.source.Changes(ctx, func() {
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
-		})
+		p.source.Changes(ctx, signal)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):

@@ -3,7 +3,7 @@ package view
 import (
 	"context"
 	"crypto/subtle"
-	_ "embed"
+	"embed"
 	"net"
 	"net/http"
 	"net/netip"
@@ -20,16 +20,11 @@ const (
 	maxHeader     = 16 << 10
 )
 
-var (
-	//go:embed page.html
-	pageHTML string
-	//go:embed page.css
-	pageCSS string
-	//go:embed page.js
-	pageJS string
-	//go:embed token.html
-	tokenHTML string
-)
+//go:embed page.html page.css page.js
+var files embed.FS
+
+//go:embed token.html
+var tokenPage []byte
 
 // policy lets the page load nothing but these files, from here.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -71,24 +66,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Header.Get("Origin") != "" && r.Header.Get("Origin") != "http://"+r.Host:
 		http.Error(w, "this page answers no other page", http.StatusForbidden)
 	case !s.admits(w, r):
-	default:
-		s.answer(w, r)
-	}
-}
-
-func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
-	serve := func(kind, text string) {
-		w.Header().Set("Content-Type", kind+"; charset=utf-8")
-		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(text))
-	}
-	switch r.URL.Path {
-	case "/":
-		serve("text/html", pageHTML)
-	case "/page.css":
-		serve("text/css", pageCSS)
-	case "/page.js":
-		serve("text/javascript", pageJS)
-	case "/events":
+	case r.URL.Path == "/":
+		http.ServeFileFS(w, r, files, "page.html")
+	case r.URL.Path == "/page.css", r.URL.Path == "/page.js":
+		http.ServeFileFS(w, r, files, r.URL.Path[1:])
+	case r.URL.Path == "/events":
 		s.events(w, r)
 	default:
 		http.NotFound(w, r)
@@ -132,7 +114,7 @@ func (s *Server) admits(w http.ResponseWriter, r *http.Request) bool {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(http.StatusUnauthorized)
 	if r.Method == http.MethodGet {
-		w.Write([]byte(tokenHTML))
+		w.Write(tokenPage)
 	}
 	return false
 }

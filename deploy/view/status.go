@@ -12,6 +12,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	"goblog/deploy/journal"
+	"goblog/deploy/plan"
 	"goblog/deploy/prove"
 	engine "goblog/deploy/swarm"
 )
@@ -27,8 +28,20 @@ type Status struct {
 	Since     *time.Time `json:"since,omitempty"` // when the youngest task began to run
 	URLs      []string   `json:"urls,omitempty"`
 	LastError string     `json:"last_error,omitempty"`
-	Deploying string     `json:"deploying,omitempty"` // who does so now
+	Image     string     `json:"image,omitempty"`
+	Networks  []string   `json:"networks,omitempty"`
+	Update    string     `json:"update,omitempty"`    // how the swarm's own update stands, until it is completed
+	Deploying string     `json:"deploying,omitempty"` // who does so now, in words
+	Deploy    *Deploy    `json:"deploy,omitempty"`    // the same
 	History   []Entry    `json:"history,omitempty"`   // the youngest first
+}
+
+// A Deploy is one that runs now.
+type Deploy struct {
+	Holder  string `json:"holder"`
+	Since   string `json:"since"`
+	Phase   string `json:"phase,omitempty"`
+	Outlook string `json:"outlook,omitempty"` // what the next deploy will do about it
 }
 
 // An Entry is a line of a service's history.
@@ -49,6 +62,9 @@ func (s *Swarm) Statuses(missing func(*journal.Snapshot) error) []Status {
 	records, names, hosts := maps.Clone(s.Records), s.NetworkNames(), s.Hosts()
 	for _, service := range s.Services {
 		one := StatusOf(service, s.TasksOf(service.ID), hosts, s.Addresses)
+		for _, network := range service.Spec.TaskTemplate.Networks {
+			one.Networks = append(one.Networks, cmp.Or(names[network.Target], network.Target))
+		}
 		record := records[one.Name]
 		delete(records, one.Name)
 		one.record(record, record.History.Current(&service, names), s.Info.SystemTime, missing)
@@ -68,6 +84,12 @@ func StatusOf(service swarm.Service, tasks []engine.Task, hosts map[string]strin
 	one := Status{Name: service.Spec.Name, Version: cmp.Or(labels[journal.LabelVersion], labels[journal.LabelScriptsVersion]), URLs: prove.Published(service.Spec, tasks, at)}
 	if replicas, replicated := engine.Replicas(service.Spec); replicated {
 		one.Wanted = &replicas
+	}
+	if container := service.Spec.TaskTemplate.ContainerSpec; container != nil {
+		one.Image = plan.ShortID(container.Image)
+	}
+	if service.UpdateStatus != nil && service.UpdateStatus.State != swarm.UpdateStateCompleted {
+		one.Update = string(service.UpdateStatus.State)
 	}
 	for _, task := range tasks {
 		one.LastError = cmp.Or(one.LastError, task.Status.Err)
@@ -89,11 +111,12 @@ func StatusOf(service swarm.Service, tasks []engine.Task, hosts map[string]strin
 // record adds what the swarm keeps of a service: who deploys it now, and its history. now is
 // the swarm's own time. current is nil where the service does not run.
 func (one *Status) record(record journal.Record, current *journal.Snapshot, now string, missing func(*journal.Snapshot) error) {
-	if record.Held != nil {
-		one.Deploying = record.Held.Error()
+	if held := record.Held; held != nil {
+		one.Deploying, one.Deploy = held.Error(), &Deploy{Holder: held.Holder, Since: held.Since, Phase: held.Phase}
 		if now, err := time.Parse(time.RFC3339Nano, now); err == nil { // Both times are the engine's.
-			age := now.Sub(record.Held.Beat)
-			one.Deploying += fmt.Sprintf("; its last sign of life is %d s old; %s", int(age.Seconds()), record.Held.Outlook(age))
+			age := now.Sub(held.Beat)
+			one.Deploy.Outlook = held.Outlook(age)
+			one.Deploying += fmt.Sprintf("; its last sign of life is %d s old; %s", int(age.Seconds()), one.Deploy.Outlook)
 		}
 	}
 	can := map[int]bool{}
