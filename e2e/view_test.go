@@ -68,7 +68,7 @@ func open(t *testing.T, url string) tab {
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
 	b := tab{ctx, t}
-	if err := chromedp.Do(b, chromedp.EmulateViewport(1440, 900, chromedp.EmulateScale(2)), chromedp.Navigate(url)); err != nil {
+	if err := chromedp.Do(b, chromedp.EmulateViewport(1440, 770, chromedp.EmulateScale(2)), chromedp.Navigate(url)); err != nil {
 		t.Fatal(err)
 	}
 	if !b.shows(`document.querySelector("#live.good")`) {

@@ -143,16 +143,16 @@ func version(task swarm.Task, service swarm.Service, history journal.History) st
 	for _, entry := range slices.Backward(history) {
 		specs = append(specs, &entry.After.Spec)
 	}
-	found := plan.ShortID(own.Image)
-	for _, spec := range slices.Backward(specs) {
+	found := ""
+	for _, spec := range specs {
 		if spec == nil || spec.TaskTemplate.ContainerSpec == nil || spec.TaskTemplate.ContainerSpec.Image != own.Image {
 			continue
 		}
-		name := cmp.Or(spec.Labels[journal.LabelVersion], spec.Labels[journal.LabelScriptsVersion], found)
-		if spec.TaskTemplate.ForceUpdate == task.Spec.ForceUpdate && reflect.DeepEqual(spec.TaskTemplate.ContainerSpec, own) {
+		name := cmp.Or(spec.Labels[journal.LabelVersion], spec.Labels[journal.LabelScriptsVersion])
+		if name != "" && spec.TaskTemplate.ForceUpdate == task.Spec.ForceUpdate && reflect.DeepEqual(spec.TaskTemplate.ContainerSpec, own) {
 			return name
 		}
-		found = name
+		found = cmp.Or(found, name)
 	}
-	return found
+	return cmp.Or(found, plan.ShortID(own.Image))
 }

@@ -164,6 +164,14 @@ func TestTilesOfTasks(t *testing.T) {
 		}
 		So(got, ShouldResemble, []string{"v1", "v2", "v1"})
 	})
+	Convey("A task has its service's version, though the history tells of the same Spec without one", t, func() {
+		So(find(t, shop().Page().Tasks, func(one Task) bool { return one.Service == "orders" }).Version, ShouldEqual, "v12")
+	})
+	Convey("A task of nobody's version has its image's name", t, func() {
+		now := shop()
+		now.Services[0].Spec.Labels, now.Records = nil, nil
+		So(now.Page().Tasks[0].Version, ShouldEqual, "example/accountservice:v2.4.1")
+	})
 }
 
 func TestNoValuesOnThePage(t *testing.T) {
