@@ -49,7 +49,7 @@ func TestEnginesThatCannotBeUsed(t *testing.T) {
 		"locked":                  {"1.41", in(swarm.LocalNodeStateLocked, false), "this engine's part in its swarm is locked", "docker swarm unlock"},
 		"in trouble with a swarm": {"1.41", in(swarm.LocalNodeStateError, false), "this engine's part in its swarm is error", "docker info"},
 	} {
-		for _, command := range []string{"up", "up --plan", "rollback web", "status", "remove"} {
+		for _, command := range []string{"up", "up --plan", "rollback web", "status", "view", "remove"} {
 			Convey("With an engine that is "+what+", deploy "+command+" ends with exit code 1, the reason and what to do, and changes nothing", t, func() {
 				stage(t)
 				standIn(t, one.version, one.info)

@@ -16,7 +16,7 @@ import (
 
 // More labels of services that shell scripts deployed; see journal.LabelScripts.
 const (
-	labelOldVersion         = "copyall.version"
+	labelOldVersion         = journal.LabelScriptsVersion
 	labelOldPreviousImage   = "copyall.previous-image"
 	labelOldPreviousVersion = "copyall.previous-version"
 )

@@ -44,6 +44,7 @@ var commands = []command{
 	{"build", "[SERVICE...]", "compile, and build the images", buildOnly},
 	{"rollback", "[SERVICE] [N]", "go back to what the last deploy replaced, or to entry N of the history", rollback},
 	{"status", "", "show what runs where, the history, and who deploys now", status},
+	{"view", "", "show the swarm, and deploys as they happen, in the browser", viewPage},
 	{"remove", "[SERVICE...]", "remove services, then networks that nobody else uses", remove},
 }
 
@@ -61,6 +62,7 @@ type options struct {
 	adopt      bool
 	wait       bool
 	volumes    bool
+	listen     string
 	envFiles   []string
 
 	root string            // the top of the checkout that the first stack file is in
@@ -125,7 +127,7 @@ func run(ctx context.Context, arguments []string, out *progress.Printer) (exit i
 
 func dispatch(ctx context.Context, arguments []string, out *progress.Printer) error {
 	if len(arguments) == 0 {
-		return usage("say what to do: up, build, rollback, status or remove")
+		return usage("say what to do: up, build, rollback, status, view or remove")
 	}
 	if arguments[0] == "-h" || arguments[0] == "--help" || arguments[0] == "help" {
 		help(out.Out, nil, environment(".", nil))
@@ -145,7 +147,7 @@ func dispatch(ctx context.Context, arguments []string, out *progress.Printer) er
 		}
 		return one.run(ctx, o, out)
 	}
-	return usage("unknown command '%s': want up, build, rollback, status or remove", arguments[0])
+	return usage("unknown command '%s': want up, build, rollback, status, view or remove", arguments[0])
 }
 
 // flags are those that a command takes.
@@ -175,6 +177,8 @@ func (c command) flags(o *options) *flag.FlagSet {
 		flags.BoolVar(&o.showValues, "show-values", false, "show the values of environment variables in the plan")
 	case "build":
 		flags.BoolVar(&o.binary, "binary", false, "only compile")
+	case "view":
+		flags.StringVar(&o.listen, "listen", viewAddress, "`HOST:PORT` to serve the page on; a token is asked for where others reach it")
 	case "remove":
 		flags.BoolVar(&o.keepGoing, "keep-going", false, "where one service cannot be removed, go on with the others")
 		flags.BoolVar(&o.volumes, "volumes", false, "remove the named volumes of the file as well, with all data in them")
@@ -293,11 +297,11 @@ func help(out io.Writer, of *command, env map[string]string) {
 		fmt.Fprintf(out, "usage: deploy %s [-f FILE]... [FLAGS] %s\n\n%s\n\n", of.name, of.arguments, of.help)
 		of.flags(&options{}).VisitAll(func(one *flag.Flag) {
 			name := "--" + one.Name
-			if value, text := flag.UnquoteUsage(one); value == "FILE" {
-				fmt.Fprintf(table, "  %s FILE\t%s\n", strings.Replace(name, "--f", "-f", 1), text)
-			} else {
-				fmt.Fprintf(table, "  %s\t%s\n", name, text)
+			if name == "--f" {
+				name = "-f"
 			}
+			value, text := flag.UnquoteUsage(one)
+			fmt.Fprintf(table, "  %s\t%s\n", strings.TrimSpace(name+" "+value), text)
 		})
 		table.Flush()
 	}

@@ -23,12 +23,13 @@ import (
 	"goblog/deploy/prove"
 	"goblog/deploy/stack"
 	engine "goblog/deploy/swarm"
+	"goblog/deploy/view"
 )
 
 func TestUsageErrors(t *testing.T) {
 	for arguments, want := range map[string]string{
-		"":                    "say what to do: up, build, rollback, status or remove",
-		"deploy":              "unknown command 'deploy': want up, build, rollback, status or remove",
+		"":                    "say what to do: up, build, rollback, status, view or remove",
+		"deploy":              "unknown command 'deploy': want up, build, rollback, status, view or remove",
 		"--rolling":           "unknown command '--rolling'",
 		"up --nonsense":       "-nonsense",
 		"up web --nonsense":   "-nonsense",
@@ -43,6 +44,8 @@ func TestUsageErrors(t *testing.T) {
 		"build nobody":        `there is no service "nobody"`,
 		"remove nobody":       `there is no service "nobody"`,
 		"status web":          "web",
+		"view web":            "view takes no argument, so not 'web' either",
+		"view --listen 6790":  "'6790' is not HOST:PORT",
 		"rollback":            "say which service to roll back: shop, web",
 		"rollback 3":          "say which service to roll back: shop, web",
 		"rollback web shop":   "want one service and one number at most, not 'web shop'",
@@ -171,7 +174,7 @@ func TestArguments(t *testing.T) {
 }
 
 func TestExitCodes(t *testing.T) {
-	for _, line := range []string{"up", "up --rolling web", "up --plan", "rollback web", "rollback web 3", "status", "remove", "remove web --keep-going"} {
+	for _, line := range []string{"up", "up --rolling web", "up --plan", "rollback web", "rollback web 3", "status", "view", "remove", "remove web --keep-going"} {
 		Convey("'deploy "+line+"' without an engine fails with exit code 1, and names its address", t, func() {
 			stage(t)
 			r := deploy(context.Background(), strings.Fields(line)...)
@@ -198,7 +201,7 @@ func TestExitCodes(t *testing.T) {
 		So(r.exit, ShouldEqual, exitFailed)
 		So(r.stderr, ShouldContainSubstring, "docker context elsewhere")
 	})
-	for _, line := range []string{"up", "up --keep-going", "rollback web", "status", "remove"} {
+	for _, line := range []string{"up", "up --keep-going", "rollback web", "status", "view", "remove"} {
 		Convey("'deploy "+line+"' that is interrupted while the engine does not answer ends with exit code 130, and has changed nothing", t, func() {
 			dir := stage(t)
 			listener, err := net.Listen("unix", filepath.Join(dir, "s"))
@@ -442,19 +445,19 @@ func TestStatusTable(t *testing.T) {
 		Mode: swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &three}}, EndpointSpec: &swarm.EndpointSpec{Ports: []swarm.PortConfig{{PublishedPort: 80, PublishMode: "ingress"}}}}}
 	Convey("A service's row has what is wanted and what runs, and where", t, func() {
 		tasks := []engine.Task{task("b", "running", "running"), task("a", "running", "running"), task("a", "running", "running"), task("c", "shutdown", "running"), task("d", "running", "starting")}
-		one := statusOf(service, tasks, map[string]string{"a": "node1", "b": "node2", "c": "node3"}, at)
-		So(table([]serviceStatus{one}), ShouldEqual, "SERVICE  VERSION  WANTED  RUNNING  NODES        AGE      URL\nweb      v1       3       3        node1,node2  3 hours  http://192.0.2.1:80\n")
+		one := view.StatusOf(service, tasks, map[string]string{"a": "node1", "b": "node2", "c": "node3"}, at)
+		So(table([]view.Status{one}), ShouldEqual, "SERVICE  VERSION  WANTED  RUNNING  NODES        AGE      URL\nweb      v1       3       3        node1,node2  3 hours  http://192.0.2.1:80\n")
 	})
 	Convey("A service of somebody else, of which nothing runs, has a row, too", t, func() {
-		one := statusOf(swarm.Service{Spec: swarm.ServiceSpec{Annotations: swarm.Annotations{Name: "db"}, Mode: swarm.ServiceMode{Global: &swarm.GlobalService{}}}}, nil, nil, at)
-		So(table([]serviceStatus{one}), ShouldEndWith, "\ndb       -        all     0        -      -    -\n")
+		one := view.StatusOf(swarm.Service{Spec: swarm.ServiceSpec{Annotations: swarm.Annotations{Name: "db"}, Mode: swarm.ServiceMode{Global: &swarm.GlobalService{}}}}, nil, nil, at)
+		So(table([]view.Status{one}), ShouldEndWith, "\ndb       -        all     0        -      -    -\n")
 	})
 	Convey("Below the table stand errors, who deploys, and the history, also of a service that is gone", t, func() {
 		at, err := time.ParseInLocation(time.DateTime, "2026-11-26 07:30:00", time.Local)
 		So(err, ShouldBeNil)
-		said := table([]serviceStatus{
-			{Name: "web", LastError: "task: non-zero exit (3)", Deploying: "web is being deployed already, by me", History: []entryStatus{{N: 12, Outcome: "done", Version: "v2", At: at, By: "me on host", Mark: "runs now"}, {N: 11, Outcome: "failed", Version: "v1", At: at, By: "me on host"}}},
-			{Name: "old", Gone: true, History: []entryStatus{{N: 1, Outcome: "done", Version: "v1", At: at, By: "me on host", Mark: "can be gone back to"}}},
+		said := table([]view.Status{
+			{Name: "web", LastError: "task: non-zero exit (3)", Deploying: "web is being deployed already, by me", History: []view.Entry{{N: 12, Outcome: "done", Version: "v2", At: at, By: "me on host", Mark: "runs now"}, {N: 11, Outcome: "failed", Version: "v1", At: at, By: "me on host"}}},
+			{Name: "old", Gone: true, History: []view.Entry{{N: 1, Outcome: "done", Version: "v1", At: at, By: "me on host", Mark: "can be gone back to"}}},
 		})
 		_, below, _ := strings.Cut(said, "\nweb ")
 		_, below, _ = strings.Cut(below, "\n")
@@ -473,6 +476,6 @@ History of old:
 	})
 	Convey("A service of older scripts shows their version", t, func() {
 		service.Spec.Labels = map[string]string{"copyall.version": "v0"}
-		So(statusOf(service, nil, nil, at).Version, ShouldEqual, "v0")
+		So(view.StatusOf(service, nil, nil, at).Version, ShouldEqual, "v0")
 	})
 }

@@ -35,7 +35,7 @@ func variables(t *testing.T) map[string]string {
 func TestHelp(t *testing.T) {
 	inFiles := variables(t)
 	for _, arguments := range [][]string{
-		{"-h"}, {"--help"}, {"help"}, {"up", "--help"}, {"up", "-h"}, {"build", "--help"}, {"rollback", "--help"}, {"status", "--help"}, {"remove", "--help"}, {"up", "web", "--help"},
+		{"-h"}, {"--help"}, {"help"}, {"up", "--help"}, {"up", "-h"}, {"build", "--help"}, {"rollback", "--help"}, {"status", "--help"}, {"view", "--help"}, {"remove", "--help"}, {"up", "web", "--help"},
 	} {
 		Convey(strings.Join(arguments, " ")+" says what there is, lists each setting as it is, and needs no engine", t, func() {
 			stage(t)

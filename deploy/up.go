@@ -179,6 +179,7 @@ func waits(d *deployment, all []*deployment) bool {
 // build makes or finds the image of each service.
 func (s *session) build(ctx context.Context, all []*deployment) error {
 	for _, d := range all {
+		d.say("building the image")
 		if err := d.findImage(ctx); err != nil {
 			return err
 		}
@@ -254,6 +255,7 @@ func (s *session) planAll(ctx context.Context, all []*deployment) error {
 		return err
 	}
 	for _, d := range all {
+		d.say("planning")
 		if err := d.read(ctx); err != nil {
 			return err
 		}

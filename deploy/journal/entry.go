@@ -43,7 +43,8 @@ const (
 	LabelLeaves  = "deploy.leaves"  // of the deploy that is about to remove it
 	LabelAgain   = "deploy.again"   // for a moment, where an update that is stuck is begun anew
 	// LabelScripts is on services that shell scripts deployed before there was this program.
-	LabelScripts = "copyall.arguments"
+	LabelScripts        = "copyall.arguments"
+	LabelScriptsVersion = "copyall.version"
 )
 
 // A Snapshot is one version of a service, with all that it takes to put it back and to

@@ -53,14 +53,14 @@ func (m *memory) CreateConfig(_ context.Context, name string, labels map[string]
 }
 
 func (m *memory) LabelConfig(_ context.Context, id string, labels map[string]string, only func(map[string]string) bool) error {
-	for _, config := range m.configs {
+	for i, config := range m.configs {
 		if config.ID == id {
 			if only != nil && !only(config.Spec.Labels) {
 				return nil
 			}
-			for name, value := range labels {
-				config.Spec.Labels[name] = value
-			}
+			changed := maps.Clone(config.Spec.Labels) // Somebody may be reading.
+			maps.Copy(changed, labels)
+			m.configs[i].Spec.Labels = changed
 			return m.broken
 		}
 	}

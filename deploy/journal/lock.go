@@ -67,6 +67,8 @@ type Lock struct {
 	Dead *HeldError
 
 	phase atomic.Pointer[string]
+	told  *string // the phase that the last beat told
+	wake  atomic.Pointer[context.CancelFunc]
 	lost  context.Context // ends when somebody else has taken the lock
 	lose  context.CancelFunc
 	stop  context.CancelFunc
@@ -249,7 +251,7 @@ func (l *Lock) beat(clock Clock) {
 	l.stop = stop
 	l.lost, l.lose = context.WithCancel(context.Background())
 	l.beats.Go(func() {
-		for n, next := 1, beatInterval; clock.Sleep(ctx, next) == nil; n++ {
+		for n, next := 1, beatInterval; l.pause(ctx, clock, next) == nil; n++ {
 			next = beatInterval
 			if err := l.move(ctx, n); errors.Is(err, ErrLost) {
 				return
@@ -260,14 +262,29 @@ func (l *Lock) beat(clock Clock) {
 	})
 }
 
+// pause waits for the next beat. What the holder has to say is not waited with.
+func (l *Lock) pause(ctx context.Context, clock Clock, next time.Duration) error {
+	within, wake := context.WithCancel(ctx)
+	defer wake()
+	l.wake.Store(&wake)
+	if l.phase.Load() != l.told {
+		return ctx.Err()
+	}
+	err := clock.Sleep(within, next)
+	if within.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
 // move moves the beat once, or finds out that the lock is lost. A network that is lost tells
 // nobody, so it gives up in time for the next try.
 func (l *Lock) move(ctx context.Context, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	labels := map[string]string{labelBeat: strconv.Itoa(n)}
-	if phase := l.phase.Load(); phase != nil {
-		labels[labelPhase] = *phase
+	if l.told = l.phase.Load(); l.told != nil {
+		labels[labelPhase] = *l.told
 	}
 	taken := false
 	err := l.engine.LabelConfig(ctx, l.id, labels, func(now map[string]string) bool {
@@ -314,8 +331,13 @@ func (l *Lock) While(parent context.Context) (context.Context, context.CancelFun
 	}
 }
 
-// Say tells others, with the next beat, what the holder does now.
-func (l *Lock) Say(phase string) { l.phase.Store(&phase) }
+// Say tells others what the holder does now, by a beat that comes at once.
+func (l *Lock) Say(phase string) {
+	l.phase.Store(&phase)
+	if wake := l.wake.Load(); wake != nil {
+		(*wake)()
+	}
+}
 
 // Held returns who holds the lock of a service, or nil.
 func Held(ctx context.Context, engine Engine, service string) (*HeldError, error) {

@@ -316,6 +316,23 @@ func TestBeat(t *testing.T) {
 			So(beat(), ShouldNotEqual, first)
 			So(lock.Free(ctx), ShouldBeNil)
 		})
+		Convey("what it does is told at once, not with the beat of the next interval", func() {
+			quiet := &locked{memory: &memory{}}
+			other, err := take(ctx, quiet, "web", taken, false, nobody, still{})
+			So(err, ShouldBeNil)
+			for _, phase := range []string{"building", "planning", "trying"} {
+				other.Say(phase)
+				told := func() bool {
+					held, err := Held(ctx, quiet, "web")
+					return err == nil && held.Phase == phase
+				}
+				for deadline := time.Now().Add(5 * time.Second); !told() && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+				}
+				So(told(), ShouldBeTrue)
+			}
+			So(other.Free(ctx), ShouldBeNil)
+			So(lock.Free(ctx), ShouldBeNil)
+		})
 		Convey("a beat that the swarm did not take is followed by the next one after a second, not after five", func() {
 			intervals := make(chan time.Duration)
 			broken := &locked{memory: &memory{}}

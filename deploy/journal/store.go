@@ -53,7 +53,9 @@ type Record struct {
 }
 
 // All returns the records of all services that have a history or a lock, by name.
-func All(ctx context.Context, engine Engine) (map[string]Record, error) {
+func All(ctx context.Context, engine interface {
+	Configs(ctx context.Context, prefix string) ([]swarm.Config, error)
+}) (map[string]Record, error) {
 	configs, err := engine.Configs(ctx, "")
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/api/types/system"
 
@@ -62,12 +63,17 @@ func URLs(spec swarm.ServiceSpec, tasks []engine.Task, verify *stack.Verify, at 
 	return addresses(spec, tasks, verify.Port, verify.Path, at)
 }
 
-// Published are the addresses of a service's ports, for people.
+// Published are the addresses of a service's ports, for people. What is not TCP speaks no HTTP.
 func Published(spec swarm.ServiceSpec, tasks []engine.Task, at Addresses) []string {
 	var urls []string
 	if spec.EndpointSpec != nil {
 		for _, port := range spec.EndpointSpec.Ports {
-			urls = append(urls, addresses(spec, tasks, port.PublishedPort, "", at)...)
+			for _, one := range addresses(spec, tasks, port.PublishedPort, "", at) {
+				if port.Protocol != "" && port.Protocol != network.TCP {
+					one = strings.Replace(one, "http", string(port.Protocol), 1)
+				}
+				urls = append(urls, one)
+			}
 		}
 	}
 	return urls

@@ -1,0 +1,89 @@
+// Package view reads the swarm for people: for the status command, and for a page in the
+// browser that follows it. It changes nothing, and it shows no value of a secret, a config
+// or an environment variable.
+package view
+
+import (
+	"context"
+	"slices"
+
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/api/types/system"
+
+	"goblog/deploy/journal"
+	"goblog/deploy/prove"
+	engine "goblog/deploy/swarm"
+)
+
+// A Swarm is what the engine and the journal tell at one moment.
+type Swarm struct {
+	Host      string // where the engine listens
+	Info      system.Info
+	Addresses prove.Addresses
+	Nodes     []swarm.Node
+	Services  []swarm.Service // by name
+	Tasks     []swarm.Task    // those that have ended included
+	Networks  map[string]network.Summary
+	Records   map[string]journal.Record // by service
+}
+
+// A Reader reads the swarm of an engine.
+type Reader struct {
+	*engine.Engine
+	Manager string // see prove.Find
+}
+
+// Read reads all of it.
+func (r Reader) Read(ctx context.Context) (*Swarm, error) {
+	now := &Swarm{Host: r.Host}
+	var err error
+	if now.Info, err = r.Info(ctx); err != nil {
+		return nil, err
+	}
+	if now.Nodes, err = r.Nodes(ctx); err != nil {
+		return nil, err
+	}
+	if now.Services, err = r.Services(ctx); err != nil {
+		return nil, err
+	}
+	if now.Networks, err = r.Networks(ctx); err != nil {
+		return nil, err
+	}
+	if now.Records, err = journal.All(ctx, r.Engine); err != nil {
+		return nil, err
+	}
+	now.Addresses = prove.Find(r.Manager, r.RemoteHost(), now.Info, now.Nodes)
+	now.Tasks, err = r.AllTasks(ctx)
+	return now, err
+}
+
+// TasksOf are the tasks of a service, the youngest first.
+func (s *Swarm) TasksOf(service string) []engine.Task {
+	var tasks []engine.Task
+	for _, task := range s.Tasks {
+		if task.ServiceID == service {
+			tasks = append(tasks, engine.Task{Task: task})
+		}
+	}
+	slices.SortFunc(tasks, func(a, b engine.Task) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return tasks
+}
+
+// Hosts are the names of the nodes, by id.
+func (s *Swarm) Hosts() map[string]string {
+	hosts := map[string]string{}
+	for _, node := range s.Nodes {
+		hosts[node.ID] = node.Description.Hostname
+	}
+	return hosts
+}
+
+// NetworkNames are the names of the networks, by id.
+func (s *Swarm) NetworkNames() map[string]string {
+	names := map[string]string{}
+	for id, network := range s.Networks {
+		names[id] = network.Name
+	}
+	return names
+}

@@ -1,0 +1,159 @@
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/swarm"
+
+	"goblog/deploy/journal"
+	"goblog/deploy/plan"
+	"goblog/deploy/prove"
+	engine "goblog/deploy/swarm"
+)
+
+// A Status is all that is told of one service.
+type Status struct {
+	Name      string     `json:"name"`
+	Gone      bool       `json:"gone,omitempty"` // there is no such service, but a history or a lock
+	Version   string     `json:"version,omitempty"`
+	Wanted    *uint64    `json:"wanted,omitempty"` // replicas; none for a global service
+	Running   int        `json:"running"`
+	Nodes     []string   `json:"nodes,omitempty"`
+	Since     *time.Time `json:"since,omitempty"` // when the youngest task began to run
+	URLs      []string   `json:"urls,omitempty"`
+	LastError string     `json:"last_error,omitempty"`
+	Image     string     `json:"image,omitempty"`
+	Networks  []string   `json:"networks,omitempty"`
+	Update    string     `json:"update,omitempty"`    // how the swarm's own update stands, until it is completed
+	Deploying string     `json:"deploying,omitempty"` // who does so now, in words
+	Deploy    *Deploy    `json:"deploy,omitempty"`    // the same
+	History   []Entry    `json:"history,omitempty"`   // the youngest first
+}
+
+// A Deploy is one that runs now.
+type Deploy struct {
+	Holder  string `json:"holder"`
+	Since   string `json:"since"`
+	Phase   string `json:"phase,omitempty"`
+	Outlook string `json:"outlook,omitempty"` // what the next deploy will do about it
+}
+
+// An Entry is a line of a service's history.
+type Entry struct {
+	N       int       `json:"entry"`
+	Outcome string    `json:"outcome"`
+	Version string    `json:"version"`
+	At      time.Time `json:"at"`
+	By      string    `json:"by"`
+	Mark    string    `json:"mark,omitempty"`  // runs now, can be gone back to, or why it cannot
+	Lines   []string  `json:"lines,omitempty"` // what it changed
+}
+
+// Statuses are those of all services, and of those that are gone and have a history or a lock.
+// missing says why a version could not be put back.
+func (s *Swarm) Statuses(missing func(*journal.Snapshot) error) []Status {
+	var all []Status
+	records, names, hosts := maps.Clone(s.Records), s.NetworkNames(), s.Hosts()
+	for _, service := range s.Services {
+		one := StatusOf(service, s.TasksOf(service.ID), hosts, s.Addresses)
+		for _, network := range service.Spec.TaskTemplate.Networks {
+			one.Networks = append(one.Networks, cmp.Or(names[network.Target], network.Target))
+		}
+		record := records[one.Name]
+		delete(records, one.Name)
+		one.record(record, record.History.Current(&service, names), s.Info.SystemTime, missing)
+		all = append(all, one)
+	}
+	for _, name := range slices.Sorted(maps.Keys(records)) { // Somebody deploys or has deployed them, and they are not there.
+		one := Status{Name: name, Gone: true}
+		one.record(records[name], nil, s.Info.SystemTime, missing)
+		all = append(all, one)
+	}
+	return all
+}
+
+// StatusOf is what the swarm's tasks say of a service. They come the youngest first.
+func StatusOf(service swarm.Service, tasks []engine.Task, hosts map[string]string, at prove.Addresses) Status {
+	labels := service.Spec.Labels
+	one := Status{Name: service.Spec.Name, Version: cmp.Or(labels[journal.LabelVersion], labels[journal.LabelScriptsVersion]), URLs: prove.Published(service.Spec, tasks, at)}
+	if replicas, replicated := engine.Replicas(service.Spec); replicated {
+		one.Wanted = &replicas
+	}
+	if container := service.Spec.TaskTemplate.ContainerSpec; container != nil {
+		one.Image = plan.ShortID(container.Image)
+	}
+	if service.UpdateStatus != nil && service.UpdateStatus.State != swarm.UpdateStateCompleted {
+		one.Update = string(service.UpdateStatus.State)
+	}
+	for _, task := range tasks {
+		one.LastError = cmp.Or(one.LastError, task.Status.Err)
+		if task.DesiredState != swarm.TaskStateRunning || task.Status.State != swarm.TaskStateRunning {
+			continue
+		}
+		one.Running++
+		if one.Since == nil {
+			one.Since = &task.Status.Timestamp
+		}
+		if host := hosts[task.NodeID]; !slices.Contains(one.Nodes, host) {
+			one.Nodes = append(one.Nodes, host)
+		}
+	}
+	slices.Sort(one.Nodes)
+	return one
+}
+
+// record adds what the swarm keeps of a service: who deploys it now, and its history. now is
+// the swarm's own time. current is nil where the service does not run.
+func (one *Status) record(record journal.Record, current *journal.Snapshot, now string, missing func(*journal.Snapshot) error) {
+	if held := record.Held; held != nil {
+		one.Deploying, one.Deploy = held.Error(), &Deploy{Holder: held.Holder, Since: held.Since, Phase: held.Phase}
+		if now, err := time.Parse(time.RFC3339Nano, now); err == nil { // Both times are the engine's.
+			age := now.Sub(held.Beat)
+			one.Deploy.Outlook = held.Outlook(age)
+			one.Deploying += fmt.Sprintf("; its last sign of life is %d s old; %s", int(age.Seconds()), one.Deploy.Outlook)
+		}
+	}
+	can := map[int]bool{}
+	running, keep := 0, journal.Length
+	if current != nil {
+		running, keep = current.Entry, current.Keep
+	}
+	for _, version := range record.History.Reachable(current, keep) {
+		can[version.Entry] = true
+	}
+	for _, entry := range slices.Backward(record.History) {
+		line := Entry{N: entry.N, Outcome: entry.Outcome, Version: entry.After.Version, At: entry.At, By: entry.By}
+		for _, text := range entry.Lines {
+			line.Lines = append(line.Lines, withoutValue(text))
+		}
+		switch {
+		case entry.Outcome == journal.Running && record.Held == nil:
+			line.Mark = "was cut off: the next deploy or rollback restores what ran before"
+		case entry.N == running:
+			line.Mark = "runs now"
+		case can[entry.N]:
+			line.Mark = "can be gone back to"
+			if err := missing(record.History.Version(entry.N)); err != nil {
+				line.Mark = "cannot be gone back to: " + err.Error()
+			}
+		}
+		one.History = append(one.History, line)
+	}
+}
+
+// valueless are the plan's words for a variable of which it does not tell the value.
+var valueless = regexp.MustCompile(`^(added|changed|removed)(, which overwrites a change made by hand)?$`)
+
+// withoutValue keeps a variable's value off the page, whoever has written the entry.
+func withoutValue(line string) string {
+	if key, said, found := strings.Cut(line, ": "); found && strings.HasPrefix(line, "environment.") && !valueless.MatchString(said) {
+		return key + ": changed"
+	}
+	return line
+}
