@@ -44,11 +44,11 @@ func TestSettings(t *testing.T) {
 				So(parse(nil, variable), ShouldEqual, s.inVariable)
 			})
 			Convey("When both are there, the flag wins", func() {
-				So(parse([]string{s.flag, s.inFlag}, variable), ShouldEqual, s.inFlag)
+				So(parse([]string{s.flag + "=" + s.inFlag}, variable), ShouldEqual, s.inFlag)
 				So(parse([]string{"-" + s.flag + "=" + s.inFlag}, variable), ShouldEqual, s.inFlag)
 			})
 			Convey("When the flag repeats the default, it still wins", func() {
-				So(parse([]string{s.flag, s.byDefault}, variable), ShouldEqual, s.byDefault)
+				So(parse([]string{s.flag + "=" + s.byDefault}, variable), ShouldEqual, s.byDefault)
 			})
 		})
 	}
@@ -88,11 +88,16 @@ func TestVersion(t *testing.T) {
 		So(got, ShouldResemble, result{stdout: "accountservice v1.2.3, commit abcdef, " + runtime.Version() + "\n", took: got.took})
 	})
 
+	Convey("When a running service is asked for it, it names the same", t, func() {
+		p := serving("-db", newPath(t))
+		So(mustGet(p.url("/version")).body, ShouldEqual, `{"version":"v1.2.3","commit":"abcdef","goVersion":"`+runtime.Version()+`"}`)
+	})
+
 	Convey("When a service that was built plainly is asked, it names them as well", t, func() {
 		this := thisBuild()
-		So(this.version, ShouldNotBeEmpty)
-		So(this.commit, ShouldNotBeEmpty)
-		So(this.goVersion, ShouldEqual, runtime.Version())
+		So(this.Version, ShouldNotBeEmpty)
+		So(this.Commit, ShouldNotBeEmpty)
+		So(this.GoVersion, ShouldEqual, runtime.Version())
 	})
 }
 

@@ -54,13 +54,13 @@ func serve(ctx context.Context, cfg config, stdout io.Writer) error {
 	defer signal.Stop(signals)
 
 	this := thisBuild()
-	metrics := httpapi.NewMetrics(this.version, this.commit, this.goVersion)
+	metrics := httpapi.NewMetrics(this)
 	metrics.Counter("log_lines_dropped_total", "Log lines that nobody read in time.", lines.Dropped)
 	room := newRoom(cfg.maxConnections)
 	metrics.Gauge("http_connections_open", "Connections of the public API.", room.Open)
 	metrics.Gauge("http_connections_idle", "Connections of the public API that are between two requests.", room.Idle)
 	metrics.Counter("http_connections_closed_for_room_total", "Connections closed to have room for others.", room.ClosedForRoom)
-	api := httpapi.New(store, metrics, log)
+	api := httpapi.New(store, this, metrics, log)
 	err = serveAPI(ctx, cfg, api, room, log, signals)
 	log.Info("Stopped accountservice")
 	return errors.Join(err, store.Close())
@@ -153,7 +153,7 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 			}
 			handler.ServeHTTP(w, r)
 		}),
-		// OPTIONS * is for the handler to refuse, as any other method.
+		// OPTIONS * is for the handler to answer and to count, as any other request.
 		DisableGeneralOptionsHandler: true,
 
 		ReadHeaderTimeout: headerTimeout,
