@@ -22,6 +22,7 @@ var settings = []struct {
 	{"-drain", "ACCOUNTSERVICE_DRAIN", "0s", "7s", "8s", func(c config) any { return c.drain }},
 	{"-max-connections", "ACCOUNTSERVICE_MAX_CONNECTIONS", "0", "9", "10", func(c config) any { return c.maxConnections }},
 	{"-log-format", "ACCOUNTSERVICE_LOG_FORMAT", "text", "json", "text", func(c config) any { return c.logFormat }},
+	{"-access-log", "ACCOUNTSERVICE_ACCESS_LOG", "false", "true", "false", func(c config) any { return c.accessLog }},
 }
 
 func TestSettings(t *testing.T) {
@@ -132,6 +133,7 @@ func TestUsageErrors(t *testing.T) {
 		{env: "ACCOUNTSERVICE_ACCOUNTS=-1", words: []any{"ACCOUNTSERVICE_ACCOUNTS", "-1", "from 0"}},
 		{env: "ACCOUNTSERVICE_DRAIN=soon", words: []any{"ACCOUNTSERVICE_DRAIN", "soon", "-help"}},
 		{env: "ACCOUNTSERVICE_LOG_FORMAT=xml", words: []any{"ACCOUNTSERVICE_LOG_FORMAT", "xml", "text or json"}},
+		{env: "ACCOUNTSERVICE_ACCESS_LOG=perhaps", words: []any{"ACCOUNTSERVICE_ACCESS_LOG", "perhaps", "-help"}},
 		{env: "ACCOUNTSERVICE_ADDR=6767", words: []any{"ACCOUNTSERVICE_ADDR", "6767", "host:port"}},
 		{env: "ACCOUNTSERVICE_ADMIN_ADDR=6768", words: []any{"ACCOUNTSERVICE_ADMIN_ADDR", "6768", "host:port"}},
 	} {

@@ -61,6 +61,7 @@ func serve(ctx context.Context, cfg config, stdout io.Writer) error {
 	metrics.Gauge("http_connections_idle", "Connections of the public API that are between two requests.", room.Idle)
 	metrics.Counter("http_connections_closed_for_room_total", "Connections closed to have room for others.", room.ClosedForRoom)
 	api := httpapi.New(store, this, metrics, log)
+	api.AccessLog = cfg.accessLog
 	err = serveAPI(ctx, cfg, api, room, log, signals)
 	log.Info("Stopped accountservice")
 	return errors.Join(err, store.Close())

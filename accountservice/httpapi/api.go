@@ -24,6 +24,8 @@ type Accounts interface {
 
 // API answers requests for accounts, for its own health, and for what it is.
 type API struct {
+	AccessLog bool // Whether each request is logged. It is to be set before the handlers are asked for.
+
 	accounts Accounts
 	version  []byte // as JSON
 	metrics  *Metrics
@@ -120,6 +122,9 @@ func matcher(template string) mux.MatcherFunc {
 // handle makes an http.Handler of an endpoint, counted under its route's template.
 func (a *API) handle(template string, answer endpoint) http.Handler {
 	observe := a.metrics.route(template)
+	if a.AccessLog {
+		answer = a.withLog(template, answer)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		w.Header()["X-Content-Type-Options"] = nosniff
@@ -143,6 +148,33 @@ func (a *API) readOnly(answer endpoint) endpoint {
 			return http.StatusNoContent
 		}
 		return a.fail(w, r, errMethodNotAllowed)
+	}
+}
+
+// countedWriter counts the bytes of a response's body.
+type countedWriter struct {
+	http.ResponseWriter
+	bytes int
+}
+
+func (w *countedWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += n
+	return n, err
+}
+
+// withLog logs each answer of an endpoint, with its route, as a path tells whose account it is.
+func (a *API) withLog(template string, answer endpoint) endpoint {
+	return func(w http.ResponseWriter, r *http.Request) int {
+		start := time.Now()
+		counted := &countedWriter{ResponseWriter: w}
+		status := answer(counted, r)
+		if r.Method == http.MethodHead {
+			counted.bytes = 0 // net/http took them, and sends none.
+		}
+		a.log.Info("Answered", "method", r.Method, "route", template, "status", status,
+			"bytes", counted.bytes, "ms", float64(time.Since(start).Microseconds())/1000)
+		return status
 	}
 }
 
