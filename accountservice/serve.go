@@ -148,8 +148,9 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			// A proxy in front may take the end of such a request for another one, where it
-			// has a length as well. Nothing may come after it. (RFC 9112, 6.1)
-			if r.TransferEncoding != nil {
+			// has a length as well. Nothing may come after it. (RFC 9112, 6.1) With HTTP/1.0
+			// net/http overlooks the encoding, and does not tell.
+			if r.TransferEncoding != nil || r.ProtoMinor == 0 {
 				w.Header().Set("Connection", "close")
 			}
 			handler.ServeHTTP(w, r)
