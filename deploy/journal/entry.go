@@ -17,7 +17,8 @@
 // without undoing anything. The one call that it had decided on may still arrive, and finds
 // nothing that it could change: an update carries the version that was read, which a recovery
 // moves on; before a removal such an update marks the service, and a recovery creates a marked
-// one anew, under another id; a creation fails where there is a service.
+// one anew, under another id; a creation fails where there is a service. Where the next command
+// was a removal, it creates one: the deploy after that takes it over as it is.
 package journal
 
 import (
