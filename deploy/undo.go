@@ -180,7 +180,9 @@ func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swa
 	goal.Stuck = stuck
 	_, err := d.await(ctx, goal, d.current.Verify)
 	var failure *prove.Failure
-	if errors.As(err, &failure) && failure.Down && !failure.Late {
+	replicas, _ := engine.Replicas(spec)
+	for again := max(1, replicas); again > 0 && errors.As(err, &failure) && failure.Down && !failure.Late; again-- {
+		// Each time one task at least gets further: another may take the place that it left.
 		d.out.Step("The update waits for a node that is down: sending it again, for the other nodes")
 		if err = d.restart(ctx, spec); err == nil {
 			_, err = d.await(ctx, goal, d.current.Verify)
