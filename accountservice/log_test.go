@@ -61,16 +61,22 @@ func freeAddr() string {
 
 // metric returns the value of a metric without labels.
 func metric(admin, name string) int {
+	value, found := metrics(admin)[name]
+	So(found, ShouldBeTrue)
+	return value
+}
+
+// metrics returns the metrics without labels.
+func metrics(admin string) map[string]int {
+	values := map[string]int{}
 	for line := range strings.Lines(mustGet("http://" + admin + "/metrics").body) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			n := 0.0
-			_, err := fmt.Sscan(value, &n)
-			So(err, ShouldBeNil)
-			return int(n)
+		var name string
+		var value float64
+		if n, _ := fmt.Sscan(line, &name, &value); n == 2 {
+			values[name] = int(value)
 		}
 	}
-	So(name, ShouldEqual, "a metric")
-	return 0
+	return values
 }
 
 // damage fills the pages of accounts with nonsense, under the eyes of who reads them.
