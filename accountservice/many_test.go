@@ -67,7 +67,7 @@ func beCrowd(description string) {
 	addr.Store(c.Addr)
 	go func() {
 		for i := range c.Clients {
-			go c.client(&addr, &got)
+			go c.client(i, &addr, &got)
 			if i%20 == 19 {
 				time.Sleep(20 * time.Second / time.Duration(c.Rate))
 			}
@@ -84,10 +84,13 @@ var errGone = errors.New("gone")
 
 // client lives on one connection until the service closes it, or it goes. One that asks, or
 // goes, comes again.
-func (c crowd) client(addr *atomic.Value, got *outcome) {
+func (c crowd) client(i int, addr *atomic.Value, got *outcome) {
+	from := net.ParseIP(c.From).To4()
+	if runtime.GOOS == "linux" {
+		from[2] = byte(i % 50) // Each address has 28,000 ports, and a port rests for a minute after its use.
+	}
 	for again := true; again; again = c.Asks > 0 || c.Goes > 0 {
-		// A port of this address, of which there are 28,000 for each.
-		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(c.From)}}).Dial("tcp", addr.Load().(string))
+		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}).Dial("tcp", addr.Load().(string))
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "A client cannot connect:", err)
 			got.Broken.Add(1)

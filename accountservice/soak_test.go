@@ -148,11 +148,14 @@ func (l *life) watch(long time.Duration, since time.Time, asks *steady, samples 
 // shouldBeFlat expects that memory did not grow.
 func (l *life) shouldBeFlat(long time.Duration) {
 	mean, growth := slope(l.minutes, l.mib)
-	growth *= 10 / mean // of the mean, in 10 minutes
-	fmt.Printf("\nmemory after warming up: %.1f MiB, growing by %+.2f %% in 10 minutes\n", mean, 100*growth)
-	if long*2/3 >= shortestSlope {
-		So(growth, ShouldBeLessThanOrEqualTo, steadiest)
+	fmt.Printf("\nmemory after warming up: %.1f MiB", mean)
+	if long*2/3 < shortestSlope {
+		fmt.Println(", for too short a time to tell whether it grows")
+		return
 	}
+	growth *= 10 / mean // of the mean, in 10 minutes
+	fmt.Printf(", growing by %+.2f %% in 10 minutes\n", 100*growth)
+	So(growth, ShouldBeLessThanOrEqualTo, steadiest)
 }
 
 // slope fits a line by least squares: the mean of y, and how much y grows with x.
@@ -206,7 +209,7 @@ func TestSoak(t *testing.T) {
 			fmt.Printf("\n%d requests in %v, the slowest %v; %d clients came, %d were answered, %d closed\n",
 				asks.answered.Load(), long, time.Duration(asks.longest.Load()), connected, answered, closed)
 
-			Convey("Then no request fails, memory stays flat, and of descriptors and goroutines none is left over", func() {
+			Convey("Then no request fails, memory stays flat (in a long run), and of descriptors and goroutines none is left over", func() {
 				So(asks.wrong.Load(), ShouldEqual, 0)
 				So(asks.answered.Load(), ShouldBeGreaterThan, int64(0.99*soakRate*long.Seconds()))
 				So(broken, ShouldEqual, 0)
