@@ -66,7 +66,11 @@ chaos: ## random faults in the middle of deploys, half a minute each; CHAOS_ROUN
 many: ## 20,000 clients of each kind at a service with 128 MiB, 2 minutes, as root; MANY_CLIENTS
 	MANY_CLIENTS=$(or $(MANY_CLIENTS),20000) go test -count=1 -v -run TestManyClients ./accountservice
 
+soak: ## half an hour of 1,000 requests/s and 10,000 clients that come and go: memory stays flat; SOAK=1m
+	SOAK=$(or $(SOAK),30m) go test -count=1 -timeout 90m -v -run TestSoak ./accountservice
+	if command -v gnuplot >/dev/null; then gnuplot bench/soak.gnuplot; fi
+
 clean: ## remove what was built
 	rm -rf build gatling/target
 
-.PHONY: help run build image deploy lint lint-shell lint-go test loadtest bench pgo bench-build mesh chaos many clean
+.PHONY: help run build image deploy lint lint-shell lint-go test loadtest bench pgo bench-build mesh chaos many soak clean

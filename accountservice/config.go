@@ -22,6 +22,7 @@ type config struct {
 	accounts  int
 	drain     time.Duration
 	logFormat string
+	accessLog bool
 
 	maxConnections int
 
@@ -41,6 +42,7 @@ func (c *config) flags() *flag.FlagSet {
 	fs.IntVar(&c.accounts, "accounts", 100, "`number` of fake accounts to seed")
 	fs.DurationVar(&c.drain, "drain", 0, "how `long` to go on serving after SIGTERM, as in 4s")
 	fs.StringVar(&c.logFormat, "log-format", "text", "`text or json`, the format of the log")
+	fs.BoolVar(&c.accessLog, "access-log", false, "log each request: method, route, status, bytes and ms")
 	fs.IntVar(&c.maxConnections, "max-connections", 0, "`number` of clients at once; 0: as many as memory and descriptors allow")
 	fs.BoolVar(&c.version, "version", false, "print version, commit and Go version")
 	return fs

@@ -22,6 +22,7 @@ var settings = []struct {
 	{"-drain", "ACCOUNTSERVICE_DRAIN", "0s", "7s", "8s", func(c config) any { return c.drain }},
 	{"-max-connections", "ACCOUNTSERVICE_MAX_CONNECTIONS", "0", "9", "10", func(c config) any { return c.maxConnections }},
 	{"-log-format", "ACCOUNTSERVICE_LOG_FORMAT", "text", "json", "text", func(c config) any { return c.logFormat }},
+	{"-access-log", "ACCOUNTSERVICE_ACCESS_LOG", "false", "true", "false", func(c config) any { return c.accessLog }},
 }
 
 func TestSettings(t *testing.T) {
@@ -44,11 +45,11 @@ func TestSettings(t *testing.T) {
 				So(parse(nil, variable), ShouldEqual, s.inVariable)
 			})
 			Convey("When both are there, the flag wins", func() {
-				So(parse([]string{s.flag, s.inFlag}, variable), ShouldEqual, s.inFlag)
+				So(parse([]string{s.flag + "=" + s.inFlag}, variable), ShouldEqual, s.inFlag)
 				So(parse([]string{"-" + s.flag + "=" + s.inFlag}, variable), ShouldEqual, s.inFlag)
 			})
 			Convey("When the flag repeats the default, it still wins", func() {
-				So(parse([]string{s.flag, s.byDefault}, variable), ShouldEqual, s.byDefault)
+				So(parse([]string{s.flag + "=" + s.byDefault}, variable), ShouldEqual, s.byDefault)
 			})
 		})
 	}
@@ -88,11 +89,16 @@ func TestVersion(t *testing.T) {
 		So(got, ShouldResemble, result{stdout: "accountservice v1.2.3, commit abcdef, " + runtime.Version() + "\n", took: got.took})
 	})
 
+	Convey("When a running service is asked for it, it names the same", t, func() {
+		p := serving("-db", newPath(t))
+		So(mustGet(p.url("/version")).body, ShouldEqual, `{"version":"v1.2.3","commit":"abcdef","goVersion":"`+runtime.Version()+`"}`)
+	})
+
 	Convey("When a service that was built plainly is asked, it names them as well", t, func() {
 		this := thisBuild()
-		So(this.version, ShouldNotBeEmpty)
-		So(this.commit, ShouldNotBeEmpty)
-		So(this.goVersion, ShouldEqual, runtime.Version())
+		So(this.Version, ShouldNotBeEmpty)
+		So(this.Commit, ShouldNotBeEmpty)
+		So(this.GoVersion, ShouldEqual, runtime.Version())
 	})
 }
 
@@ -127,6 +133,7 @@ func TestUsageErrors(t *testing.T) {
 		{env: "ACCOUNTSERVICE_ACCOUNTS=-1", words: []any{"ACCOUNTSERVICE_ACCOUNTS", "-1", "from 0"}},
 		{env: "ACCOUNTSERVICE_DRAIN=soon", words: []any{"ACCOUNTSERVICE_DRAIN", "soon", "-help"}},
 		{env: "ACCOUNTSERVICE_LOG_FORMAT=xml", words: []any{"ACCOUNTSERVICE_LOG_FORMAT", "xml", "text or json"}},
+		{env: "ACCOUNTSERVICE_ACCESS_LOG=perhaps", words: []any{"ACCOUNTSERVICE_ACCESS_LOG", "perhaps", "-help"}},
 		{env: "ACCOUNTSERVICE_ADDR=6767", words: []any{"ACCOUNTSERVICE_ADDR", "6767", "host:port"}},
 		{env: "ACCOUNTSERVICE_ADMIN_ADDR=6768", words: []any{"ACCOUNTSERVICE_ADMIN_ADDR", "6768", "host:port"}},
 	} {

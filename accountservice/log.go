@@ -13,8 +13,8 @@ import (
 const (
 	// logPatience is how long a line of the log may wait while another is being written.
 	logPatience = 100 * time.Millisecond
-	// maxLogLines bounds the memory that waiting lines take: a line has 20 KiB at most.
-	maxLogLines = 100
+	// maxLogSize bounds the memory that waiting lines take, in bytes.
+	maxLogSize = 2 << 20
 )
 
 // A logWriter writes lines to where they are perhaps read late or never, as a full pipe.
@@ -27,6 +27,7 @@ type logWriter struct {
 	mu      sync.Mutex
 	changed sync.Cond // of waiting and closed
 	waiting []logLine
+	size    int       // of the lines that wait
 	writing time.Time // when the write under way began; zero: there is none
 	closed  bool
 	dropped int
@@ -66,11 +67,12 @@ func (l *logWriter) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.dropLate()
-	if l.closed || len(l.waiting) == maxLogLines {
+	if l.closed || l.size+len(line) > maxLogSize {
 		l.dropped++
 		return len(line), nil
 	}
 	l.waiting = append(l.waiting, logLine{bytes.Clone(line), time.Now()})
+	l.size += len(line)
 	l.changed.Signal()
 	return len(line), nil
 }
@@ -101,9 +103,17 @@ func (l *logWriter) dropLate() {
 		return // They may wait for a processor, which is nobody's fault.
 	}
 	for len(l.waiting) > 0 && time.Since(l.waiting[0].since) > logPatience {
-		l.waiting = l.waiting[1:]
+		l.take()
 		l.dropped++
 	}
+}
+
+// take takes the first line that waits. Its callers hold the lock.
+func (l *logWriter) take() []byte {
+	line := l.waiting[0].text
+	l.waiting = l.waiting[1:]
+	l.size -= len(line)
+	return line
 }
 
 // next waits for a line. There is none any more where ok is false.
@@ -118,10 +128,8 @@ func (l *logWriter) next() (line []byte, ok bool) {
 		}
 		l.changed.Wait()
 	}
-	line = l.waiting[0].text
-	l.waiting = l.waiting[1:]
 	l.writing = time.Now()
-	return line, true
+	return l.take(), true
 }
 
 func (l *logWriter) writeAll(tell func(dropped int)) {

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,16 +61,22 @@ func freeAddr() string {
 
 // metric returns the value of a metric without labels.
 func metric(admin, name string) int {
+	value, found := metrics(admin)[name]
+	So(found, ShouldBeTrue)
+	return value
+}
+
+// metrics returns the metrics without labels.
+func metrics(admin string) map[string]int {
+	values := map[string]int{}
 	for line := range strings.Lines(mustGet("http://" + admin + "/metrics").body) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			n := 0.0
-			_, err := fmt.Sscan(value, &n)
-			So(err, ShouldBeNil)
-			return int(n)
+		var name string
+		var value float64
+		if n, _ := fmt.Sscan(line, &name, &value); n == 2 {
+			values[name] = int(value)
 		}
 	}
-	So(name, ShouldEqual, "a metric")
-	return 0
+	return values
 }
 
 // damage fills the pages of accounts with nonsense, under the eyes of who reads them.
@@ -153,4 +161,81 @@ func TestLogThatNobodyReads(t *testing.T) {
 			So(time.Since(began), ShouldBeBetween, 300*time.Millisecond, 3*time.Second)
 		})
 	})
+}
+
+func TestManyLogLines(t *testing.T) {
+	Convey("Given a log that is read", t, func() {
+		read := new(output)
+		log := newLogWriter(read, func(int) {})
+
+		Convey("When lines come at once, as those of many requests, none is dropped", func() {
+			for burst := range 3 {
+				for range 10_000 {
+					_, _ = log.Write(bytes.Repeat([]byte("x"), 100))
+				}
+				So(eventually(func() bool { return len(read.String()) == (burst+1)*1_000_000 }), ShouldBeTrue)
+			}
+			So(log.Dropped(), ShouldEqual, 0)
+		})
+	})
+
+	Convey("Given a log that nobody reads", t, func() {
+		reader, writer := io.Pipe()
+		log := newLogWriter(writer, func(int) {})
+		Reset(func() { reader.Close() })
+
+		Convey("When lines of 4 MiB come at once, no more than 2 MiB wait", func() {
+			for range 64 {
+				_, _ = log.Write(make([]byte, 64<<10))
+			}
+			So(log.Dropped(), ShouldBeBetweenOrEqual, 31, 64) // One is being written.
+		})
+	})
+}
+
+func TestAccessLog(t *testing.T) {
+	requests := []struct {
+		method, path, route string
+		status, bytes       int
+	}{
+		{"GET", "/accounts/10000", "/accounts/{id}", 200, 32},
+		{"HEAD", "/accounts/10000", "/accounts/{id}", 200, 0},
+		{"GET", "/accounts/nobody", "/accounts/{id}", 404, 79},
+		{"OPTIONS", "/health", "/health", 204, 0},
+		{"BREW", "/nothing", "unmatched", 404, 76},
+	}
+	lines := map[string]string{
+		"text": "time=T level=INFO msg=Answered method=%s route=%s status=%d bytes=%d ms=N",
+		"json": `{"time":"T","level":"INFO","msg":"Answered","method":"%s","route":"%s","status":%d,"bytes":%d,"ms":N}`,
+	}
+	moment, duration := regexp.MustCompile(`(time=|"time":")[^ "]+`), regexp.MustCompile(`(ms=|"ms":)[0-9.]+`)
+
+	for format, line := range lines {
+		for _, on := range []bool{true, false} {
+			Convey(fmt.Sprintf("Given a service with -log-format=%s and -access-log=%t", format, on), t, func() {
+				p := serving("-db", newPath(t), "-log-format", format, fmt.Sprintf("-access-log=%t", on))
+
+				Convey("When requests are answered, the log has a line for each, or none", func() {
+					start := strings.Count(p.stdout.String(), "\n")
+					want := []string{}
+					conn := dial("127.0.0.1:" + p.port(publicPort))
+					for _, r := range requests {
+						_, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: test\r\n\r\n", r.method, r.path)
+						So(err, ShouldBeNil)
+						if on {
+							want = append(want, fmt.Sprintf(line, r.method, r.route, r.status, r.bytes))
+						}
+					}
+					So(conn.(*net.TCPConn).CloseWrite(), ShouldBeNil)
+					_, err := io.Copy(io.Discard, conn) // It ends after the last answer.
+					So(err, ShouldBeNil)
+					p.signal(syscall.SIGTERM)
+					So(p.exit(), ShouldEqual, 0)
+					got := duration.ReplaceAllString(moment.ReplaceAllString(p.stdout.String(), "${1}T"), "${1}N")
+					all := strings.Split(strings.TrimSpace(got), "\n")
+					So(all[start:len(all)-2], ShouldResemble, want) // The last two are of the end.
+				})
+			})
+		}
+	}
 }

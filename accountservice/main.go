@@ -40,7 +40,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	case err != nil:
 		return err
 	case cfg.version:
-		_, err := fmt.Fprintln(stdout, thisBuild())
+		this := thisBuild()
+		_, err := fmt.Fprintf(stdout, "accountservice %s, commit %s, %s\n", this.Version, this.Commit, this.GoVersion)
 		return err
 	}
 	return command(ctx, cfg, stdout)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -30,6 +31,7 @@ type crowd struct {
 	Addr    string
 	Says    string        // what each says as soon as it is connected
 	Asks    time.Duration // how often each asks for an account; 0: never
+	Goes    time.Duration // after how long each has gone, to come again; 0: none goes
 	Clients int
 	Rate    int // of them that come a second
 }
@@ -53,39 +55,53 @@ var kinds = map[string]crowd{
 	"send half of a body":                 {Says: "GET /accounts/10000 HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nhalf"},
 }
 
-// beCrowd is the main function of a crowd. It reports when its input ends.
+// beCrowd is the main function of a crowd. Each line of its input is an address, which those
+// that come from then on go to. It reports when its input ends.
 func beCrowd(description string) {
 	var c crowd
 	if err := json.Unmarshal([]byte(description), &c); err != nil {
 		panic(err)
 	}
 	var got outcome
+	var addr atomic.Value
+	addr.Store(c.Addr)
 	go func() {
 		for i := range c.Clients {
-			go c.client(&got)
+			go c.client(i, &addr, &got)
 			if i%20 == 19 {
 				time.Sleep(20 * time.Second / time.Duration(c.Rate))
 			}
 		}
 	}()
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		addr.Store(lines.Text())
+	}
 	fmt.Printf("%d %d %d %d\n", got.Connected.Load(), got.Answered.Load(), got.Closed.Load(), got.Broken.Load())
 }
 
-// client lives on one connection until the service closes it. One that asks comes again.
-func (c crowd) client(got *outcome) {
-	for again := true; again; again = c.Asks > 0 {
-		// A port of this address, of which there are 28,000 for each.
-		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(c.From)}}).Dial("tcp", c.Addr)
+// errGone tells that a client has gone by itself.
+var errGone = errors.New("gone")
+
+// client lives on one connection until the service closes it, or it goes. One that asks, or
+// goes, comes again.
+func (c crowd) client(i int, addr *atomic.Value, got *outcome) {
+	from := net.ParseIP(c.From).To4()
+	if runtime.GOOS == "linux" {
+		from[2] = byte(i % 50) // Each address has 28,000 ports, and a port rests for a minute after its use.
+	}
+	for again := true; again; again = c.Asks > 0 || c.Goes > 0 {
+		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}).Dial("tcp", addr.Load().(string))
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "A client cannot connect:", err)
 			got.Broken.Add(1)
 			return
 		}
 		got.Connected.Add(1)
-		if err := c.talk(conn, got); errors.Is(err, io.EOF) {
+		switch err := c.talk(conn, got); {
+		case errors.Is(err, errGone):
+		case errors.Is(err, io.EOF):
 			got.Closed.Add(1)
-		} else {
+		default:
 			fmt.Fprintln(os.Stderr, "A client was cut off:", err)
 			got.Broken.Add(1)
 		}
@@ -97,7 +113,7 @@ func (c crowd) talk(conn net.Conn, got *outcome) error {
 	// What is written to a connection that was closed in order may fail. What counts is
 	// what can be read.
 	_, _ = io.WriteString(conn, c.Says)
-	if c.Asks == 0 {
+	if c.Asks == 0 && c.Goes == 0 {
 		// Some are told why they are sent away.
 		_, err := io.Copy(io.Discard, struct{ io.Reader }{conn})
 		return cmp.Or(err, io.EOF)
@@ -115,19 +131,24 @@ func (c crowd) talk(conn net.Conn, got *outcome) error {
 			return fmt.Errorf("half of an answer, with status %d: %v", response.StatusCode, err)
 		}
 		got.Answered.Add(1)
+		if c.Goes > 0 {
+			time.Sleep(rand.N(c.Goes))
+			return errGone
+		}
 		time.Sleep(c.Asks)
 		_, _ = io.WriteString(conn, c.Says)
 	}
 }
 
-// come lets a crowd come, from two processes. What is returned ends it, and tells what
-// became of it.
-func (c crowd) come(addr string) (end func() (connected, answered, closed, broken int)) {
+// come lets a crowd come, from two processes. The first that is returned sends those that come
+// from then on to another address. The second ends the crowd, and tells what became of it.
+func (c crowd) come(addr string) (turn func(addr string), end func() (connected, answered, closed, broken int)) {
 	var outs [2]output
-	var inputs [2]io.Closer
+	var inputs [2]io.WriteCloser
 	var cmds [2]*exec.Cmd
 	for i := range cmds {
-		half := crowd{fmt.Sprintf("127.0.0.%d", 2+i), addr, c.Says, c.Asks, c.Clients / 2, c.Rate / 2}
+		half := c
+		half.From, half.Addr, half.Clients, half.Rate = fmt.Sprintf("127.0.0.%d", 2+i), addr, c.Clients/2, c.Rate/2
 		if runtime.GOOS != "linux" {
 			half.From = "127.0.0.1"
 		}
@@ -142,7 +163,13 @@ func (c crowd) come(addr string) (end func() (connected, answered, closed, broke
 		Reset(func() { _ = cmd.Process.Kill() })
 		cmds[i], inputs[i] = cmd, stdin
 	}
-	return func() (connected, answered, closed, broken int) {
+	turn = func(addr string) {
+		for _, input := range inputs {
+			_, err := fmt.Fprintln(input, addr)
+			So(err, ShouldBeNil)
+		}
+	}
+	return turn, func() (connected, answered, closed, broken int) {
 		for i, cmd := range cmds {
 			inputs[i].Close()
 			So(cmd.Wait(), ShouldBeNil)
@@ -206,7 +233,7 @@ func (p *process) shouldBear(c crowd, most int, watch time.Duration) {
 	var failure error
 	var patrols sync.WaitGroup
 	patrols.Go(func() { asked, longest, failure = patrol(addr, stop) })
-	end := c.come(addr)
+	_, end := c.come(addr)
 	most64 := 0
 	open := 0
 	for began := time.Now(); time.Since(began) < watch && !p.hasEnded(); time.Sleep(50 * time.Millisecond) {

@@ -54,13 +54,14 @@ func serve(ctx context.Context, cfg config, stdout io.Writer) error {
 	defer signal.Stop(signals)
 
 	this := thisBuild()
-	metrics := httpapi.NewMetrics(this.version, this.commit, this.goVersion)
+	metrics := httpapi.NewMetrics(this)
 	metrics.Counter("log_lines_dropped_total", "Log lines that nobody read in time.", lines.Dropped)
 	room := newRoom(cfg.maxConnections)
 	metrics.Gauge("http_connections_open", "Connections of the public API.", room.Open)
 	metrics.Gauge("http_connections_idle", "Connections of the public API that are between two requests.", room.Idle)
 	metrics.Counter("http_connections_closed_for_room_total", "Connections closed to have room for others.", room.ClosedForRoom)
-	api := httpapi.New(store, metrics, log)
+	api := httpapi.New(store, this, metrics, log)
+	api.AccessLog = cfg.accessLog
 	err = serveAPI(ctx, cfg, api, room, log, signals)
 	log.Info("Stopped accountservice")
 	return errors.Join(err, store.Close())
@@ -147,13 +148,14 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			// A proxy in front may take the end of such a request for another one, where it
-			// has a length as well. Nothing may come after it. (RFC 9112, 6.1)
-			if r.TransferEncoding != nil {
+			// has a length as well. Nothing may come after it. (RFC 9112, 6.1) With HTTP/1.0
+			// net/http overlooks the encoding, and does not tell.
+			if r.TransferEncoding != nil || r.ProtoMinor == 0 {
 				w.Header().Set("Connection", "close")
 			}
 			handler.ServeHTTP(w, r)
 		}),
-		// OPTIONS * is for the handler to refuse, as any other method.
+		// OPTIONS * is for the handler to answer and to count, as any other request.
 		DisableGeneralOptionsHandler: true,
 
 		ReadHeaderTimeout: headerTimeout,

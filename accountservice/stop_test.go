@@ -179,7 +179,7 @@ func startRequest(t *testing.T) *stoppable {
 	log := slog.New(slog.DiscardHandler)
 	entered := make(chan struct{})
 	s := &stoppable{
-		api:       httpapi.New(store, httpapi.NewMetrics("", "", ""), log),
+		api:       httpapi.New(store, httpapi.Build{}, httpapi.NewMetrics(httpapi.Build{}), log),
 		url:       "http://" + listener.Addr().String(),
 		release:   make(chan struct{}),
 		responses: make(chan string, 1),

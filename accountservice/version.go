@@ -2,35 +2,27 @@ package main
 
 import (
 	"cmp"
-	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"goblog/accountservice/httpapi"
 )
 
 // version and commit are set by scripts/build.sh with -ldflags -X. A plain go build
 // leaves them empty, and what the go command recorded stands in.
 var version, commit string
 
-// build tells which build this is.
-type build struct {
-	version, commit, goVersion string
-}
-
-func thisBuild() build {
-	b := build{version, commit, runtime.Version()}
+func thisBuild() httpapi.Build {
+	b := httpapi.Build{Version: version, Commit: commit, GoVersion: runtime.Version()}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		b.version = cmp.Or(b.version, info.Main.Version)
+		b.Version = cmp.Or(b.Version, info.Main.Version)
 		for _, setting := range info.Settings {
 			if setting.Key == "vcs.revision" {
-				b.commit = cmp.Or(b.commit, setting.Value)
+				b.Commit = cmp.Or(b.Commit, setting.Value)
 			}
 		}
 	}
-	b.version = cmp.Or(b.version, "(devel)")
-	b.commit = cmp.Or(b.commit, "unknown")
+	b.Version = cmp.Or(b.Version, "(devel)")
+	b.Commit = cmp.Or(b.Commit, "unknown")
 	return b
-}
-
-func (b build) String() string {
-	return fmt.Sprintf("accountservice %s, commit %s, %s", b.version, b.commit, b.goVersion)
 }

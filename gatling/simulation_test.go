@@ -54,7 +54,8 @@ type service struct {
 func start(t *testing.T, n int, before func(http.ResponseWriter, *http.Request) bool) *service {
 	store, _, err := boltstore.Open(filepath.Join(t.TempDir(), "accounts.db"), n, time.Second)
 	So(err, ShouldBeNil)
-	api := httpapi.New(store, httpapi.NewMetrics("v1", "c0ffee", "go1"), slog.New(slog.DiscardHandler)).Handler()
+	build := httpapi.Build{Version: "v1", Commit: "c0ffee", GoVersion: "go1"}
+	api := httpapi.New(store, build, httpapi.NewMetrics(build), slog.New(slog.DiscardHandler)).Handler()
 	s := &service{}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mutex.Lock()

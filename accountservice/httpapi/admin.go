@@ -16,5 +16,8 @@ func (a *API) AdminHandler() http.Handler {
 	admin.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	admin.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	admin.Handle("/health", a.handle("/health", a.readOnly(a.health)))
-	return admin
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["X-Content-Type-Options"] = nosniff
+		admin.ServeHTTP(w, r)
+	})
 }

@@ -119,6 +119,13 @@ func TestAdmin(t *testing.T) {
 			}
 		})
 
+		Convey("Then no browser guesses what its answers are, and nobody keeps its health", func() {
+			for _, path := range []string{"/health", "/metrics", "/debug/pprof/", "/debug/pprof", "/nothing"} {
+				So(get(s.admin.URL+path).Header.Get("X-Content-Type-Options"), ShouldEqual, "nosniff")
+			}
+			So(get(s.admin.URL+"/health").Header.Get("Cache-Control"), ShouldEqual, "no-store")
+		})
+
 		Convey("Then accounts are not", func() {
 			So(get(s.admin.URL+"/accounts/10000").StatusCode, ShouldEqual, http.StatusNotFound)
 		})

@@ -2,6 +2,7 @@
 package httpapi
 
 import (
+	_ "embed"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -21,9 +22,12 @@ type Accounts interface {
 	Ping() error
 }
 
-// API answers requests for accounts and for its own health.
+// API answers requests for accounts, for its own health, and for what it is.
 type API struct {
+	AccessLog bool // Whether each request is logged. It is to be set before the handlers are asked for.
+
 	accounts Accounts
+	version  []byte // as JSON
 	metrics  *Metrics
 	log      *slog.Logger
 	draining atomic.Bool
@@ -35,9 +39,9 @@ type API struct {
 // maxCauses is how many causes are told apart: a damage may show itself in ever other words.
 const maxCauses = 100
 
-// New returns an API that reads from accounts, counts in metrics, and logs failures to log.
-func New(accounts Accounts, metrics *Metrics, log *slog.Logger) *API {
-	return &API{accounts: accounts, metrics: metrics, log: log, logged: map[string]bool{}}
+// New returns an API of this build that reads from accounts, counts in metrics, and logs to log.
+func New(accounts Accounts, build Build, metrics *Metrics, log *slog.Logger) *API {
+	return &API{accounts: accounts, version: mustMarshal(build), metrics: metrics, log: log, logged: map[string]bool{}}
 }
 
 // logFailure logs the first failure of each cause: what fails once fails for many, and
@@ -66,22 +70,30 @@ func (a *API) Drain() {
 // An endpoint writes one whole response and returns its status.
 type endpoint func(http.ResponseWriter, *http.Request) int
 
-// Handler returns the public API.
-func (a *API) Handler() http.Handler {
-	router := mux.NewRouter()
-	for _, route := range []struct {
-		template string
-		answer   endpoint
-	}{
+// A route is an endpoint and the template of its paths.
+type route struct {
+	template string
+	answer   endpoint
+}
+
+func (a *API) routes() []route {
+	return []route{
 		{"/accounts/{id}", a.account},
 		{"/accounts/{id}/", a.withoutSlash},
 		{"/health", a.health},
-	} {
+		{"/version", constant(typeJSON, a.version)},
+		{"/openapi.yaml", constant(typeYAML, openAPI)},
+		{"*", a.noSuchPath}, // For OPTIONS *, which asks for the service as a whole.
+	}
+}
+
+// Handler returns the public API.
+func (a *API) Handler() http.Handler {
+	router := mux.NewRouter()
+	for _, route := range a.routes() {
 		router.MatcherFunc(matcher(route.template)).Handler(a.handle(route.template, a.readOnly(route.answer)))
 	}
-	router.NotFoundHandler = a.handle("unmatched", func(w http.ResponseWriter, r *http.Request) int {
-		return a.fail(w, r, errNoSuchPath)
-	})
+	router.NotFoundHandler = a.handle("unmatched", a.noSuchPath)
 	// The router finds the handler, and that is all it is asked for. Its ServeHTTP would
 	// also clean the path, and so answer //accounts/10000 with a redirect that is neither
 	// documented nor counted; and copy the request twice, for what nobody asks it.
@@ -110,8 +122,12 @@ func matcher(template string) mux.MatcherFunc {
 // handle makes an http.Handler of an endpoint, counted under its route's template.
 func (a *API) handle(template string, answer endpoint) http.Handler {
 	observe := a.metrics.route(template)
+	if a.AccessLog {
+		answer = a.withLog(template, answer)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
+		w.Header()["X-Content-Type-Options"] = nosniff
 		if a.draining.Load() {
 			w.Header().Set("Connection", "close")
 		}
@@ -123,10 +139,42 @@ func (a *API) handle(template string, answer endpoint) http.Handler {
 // readOnly lets GET and HEAD through; net/http leaves out the body of a HEAD.
 func (a *API) readOnly(answer endpoint) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) int {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			return a.fail(w, r, errMethodNotAllowed)
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			return answer(w, r)
 		}
-		return answer(w, r)
+		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusNoContent)
+			return http.StatusNoContent
+		}
+		return a.fail(w, r, errMethodNotAllowed)
+	}
+}
+
+// countedWriter counts the bytes of a response's body.
+type countedWriter struct {
+	http.ResponseWriter
+	bytes int
+}
+
+func (w *countedWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += n
+	return n, err
+}
+
+// withLog logs each answer of an endpoint, with its route, as a path tells whose account it is.
+func (a *API) withLog(template string, answer endpoint) endpoint {
+	return func(w http.ResponseWriter, r *http.Request) int {
+		start := time.Now()
+		counted := &countedWriter{ResponseWriter: w}
+		status := answer(counted, r)
+		if r.Method == http.MethodHead {
+			counted.bytes = 0 // net/http took them, and sends none.
+		}
+		a.log.Info("Answered", "method", r.Method, "route", template, "status", status,
+			"bytes", counted.bytes, "ms", float64(time.Since(start).Microseconds())/1000)
+		return status
 	}
 }
 
@@ -153,7 +201,17 @@ func (a *API) withoutSlash(w http.ResponseWriter, r *http.Request) int {
 	return http.StatusMovedPermanently
 }
 
+func (a *API) noSuchPath(w http.ResponseWriter, r *http.Request) int {
+	return a.fail(w, r, errNoSuchPath)
+}
+
+// constant always gives the same answer.
+func constant(contentType []string, body []byte) endpoint {
+	return func(w http.ResponseWriter, _ *http.Request) int { return write(w, http.StatusOK, contentType, body) }
+}
+
 func (a *API) health(w http.ResponseWriter, r *http.Request) int {
+	w.Header()["Cache-Control"] = noStore
 	if a.draining.Load() {
 		return write(w, http.StatusServiceUnavailable, typeJSON, []byte(`{"status":"DOWN"}`))
 	}
@@ -164,11 +222,19 @@ func (a *API) health(w http.ResponseWriter, r *http.Request) int {
 	return write(w, http.StatusOK, typeJSON, []byte(`{"status":"UP"}`))
 }
 
-// Values of the Content-Type header, shared by all responses: nobody changes them.
+// Values of headers, shared by all responses: nobody changes them.
 var (
 	typeJSON    = []string{"application/json"}
 	typeProblem = []string{"application/problem+json"}
+	typeYAML    = []string{"application/yaml"} // RFC 9512
+	nosniff     = []string{"nosniff"}
+	noStore     = []string{"no-store"}
 )
+
+// openAPI describes the API.
+//
+//go:embed openapi.yaml
+var openAPI []byte
 
 // write sends a whole response and returns its status.
 func write(w http.ResponseWriter, status int, contentType []string, body []byte) int {

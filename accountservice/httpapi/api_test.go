@@ -20,7 +20,7 @@ const (
 
 	noSuchAccount = "There is no account with this id."
 	nothingHere   = "There is nothing at this path."
-	onlyReading   = "This path answers GET and HEAD only."
+	onlyReading   = "This path answers GET, HEAD and OPTIONS only."
 	unreadable    = "The account could not be read."
 )
 
@@ -32,8 +32,7 @@ func (longAccounts) Ping() error                    { return nil }
 
 func TestLongAccount(t *testing.T) {
 	Convey("A long account comes with its length, too", t, func() {
-		metrics := httpapi.NewMetrics("v1.2.3", "abcdef", "go1.0")
-		server := httptest.NewServer(httpapi.New(longAccounts{}, metrics, slog.New(slog.DiscardHandler)).Handler())
+		server := httptest.NewServer(httpapi.New(longAccounts{}, build, httpapi.NewMetrics(build), slog.New(slog.DiscardHandler)).Handler())
 		Reset(server.Close)
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			So(send(method, server.URL+"/accounts/10000").Header.Get("Content-Length"), ShouldEqual, "10000")
@@ -115,12 +114,12 @@ func TestErrors(t *testing.T) {
 			})
 		}
 
-		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, "BREW"} {
-			for _, path := range []string{"/accounts/10000", "/accounts/nobody", "/accounts/10000/", "/health"} {
+		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, "BREW"} {
+			for _, path := range []string{"/accounts/10000", "/accounts/nobody", "/accounts/10000/", "/health", "/version", "/openapi.yaml"} {
 				Convey(fmt.Sprintf("When %s %s is tried, the method is not allowed, and it says which are", method, path), func() {
 					got := send(method, s.public.URL+path)
 					So(got, shouldBeProblem, http.StatusMethodNotAllowed, onlyReading)
-					So(got.Header.Get("Allow"), ShouldEqual, "GET, HEAD")
+					So(got.Header.Get("Allow"), ShouldEqual, "GET, HEAD, OPTIONS")
 				})
 			}
 		}

@@ -25,7 +25,7 @@ func BenchmarkHandler(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer store.Close()
-			handler := httpapi.New(store, httpapi.NewMetrics("v1.2.3", "abcdef", "go1.0"), slog.New(slog.DiscardHandler)).Handler()
+			handler := httpapi.New(store, build, httpapi.NewMetrics(build), slog.New(slog.DiscardHandler)).Handler()
 			requests := make([]*http.Request, 4096) // Made before: what is measured is the answering.
 			for i := range requests {
 				requests[i] = httptest.NewRequest(http.MethodGet, "/accounts/"+account.Fake(rand.N(n)).ID, nil)

@@ -18,6 +18,8 @@ import (
 	"goblog/accountservice/httpapi"
 )
 
+var build = httpapi.Build{Version: "v1.2.3", Commit: "abcdef", GoVersion: "go1.0"}
+
 // service is the API over a real store, behind real listeners.
 type service struct {
 	api           *httpapi.API
@@ -31,7 +33,7 @@ func start(t *testing.T) *service {
 	store, _, err := boltstore.Open(filepath.Join(t.TempDir(), "accounts.db"), 100, time.Second)
 	So(err, ShouldBeNil)
 	s := &service{store: store, log: new(logBuffer)}
-	s.api = httpapi.New(store, httpapi.NewMetrics("v1.2.3", "abcdef", "go1.0"), slog.New(slog.NewTextHandler(s.log, nil)))
+	s.api = httpapi.New(store, build, httpapi.NewMetrics(build), slog.New(slog.NewTextHandler(s.log, nil)))
 	s.public = httptest.NewServer(s.api.Handler())
 	s.admin = httptest.NewServer(s.api.AdminHandler())
 	Reset(func() {

@@ -18,8 +18,15 @@ type Metrics struct {
 	failures *prometheus.CounterVec
 }
 
-// NewMetrics returns the metrics of this process, whose build is told by version and commit.
-func NewMetrics(version, commit, goVersion string) *Metrics {
+// Build tells which build of the service this is.
+type Build struct {
+	Version   string `json:"version"`
+	Commit    string `json:"commit"`
+	GoVersion string `json:"goVersion"`
+}
+
+// NewMetrics returns the metrics of this process.
+func NewMetrics(b Build) *Metrics {
 	labels := []string{"route", "method", "status"}
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -40,7 +47,7 @@ func NewMetrics(version, commit, goVersion string) *Metrics {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "accountservice_build_info",
 		Help:        "Always 1; the labels tell which build this is.",
-		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "goversion": goVersion},
+		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "goversion": b.GoVersion},
 	})
 	build.Set(1)
 	m.registry.MustRegister(m.requests, m.duration, m.failures, build,

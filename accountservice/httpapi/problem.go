@@ -33,15 +33,20 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) int {
 	case errors.Is(err, errNoSuchPath):
 		status, detail = http.StatusNotFound, "There is nothing at this path."
 	case errors.Is(err, errMethodNotAllowed):
-		w.Header().Set("Allow", "GET, HEAD")
-		status, detail = http.StatusMethodNotAllowed, "This path answers GET and HEAD only."
+		status, detail = http.StatusMethodNotAllowed, "This path answers GET, HEAD and OPTIONS only."
 	default:
 		a.metrics.failures.WithLabelValues(a.logFailure("Request failed", err, "method", r.Method, "path", r.URL.Path)).Inc()
 		status, detail = http.StatusInternalServerError, "The account could not be read."
 	}
-	body, err := json.Marshal(problem{http.StatusText(status), status, detail})
+	w.Header()["Cache-Control"] = noStore
+	return write(w, status, typeProblem, mustMarshal(problem{http.StatusText(status), status, detail}))
+}
+
+// mustMarshal encodes what is made of strings and numbers, which can always be encoded.
+func mustMarshal(value any) []byte {
+	body, err := json.Marshal(value)
 	if err != nil {
-		panic(err) // Two strings and a number can always be encoded.
+		panic(err)
 	}
-	return write(w, status, typeProblem, body)
+	return body
 }

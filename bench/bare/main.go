@@ -13,6 +13,7 @@ func main() {
 	body := []byte(`{"id":"10000","name":"Person_0"}`)
 	log.Fatal(http.ListenAndServe(os.Args[1], http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		_, _ = w.Write(body)
 	})))
 }
