@@ -16,7 +16,6 @@ import (
 
 // More labels of services that shell scripts deployed; see journal.LabelScripts.
 const (
-	labelOldVersion         = journal.LabelScriptsVersion
 	labelOldPreviousImage   = "copyall.previous-image"
 	labelOldPreviousVersion = "copyall.previous-version"
 )
@@ -42,13 +41,13 @@ func foundEntry(current *journal.Snapshot, n int, adopt bool) *journal.Entry {
 	}
 	entry := &journal.Entry{N: n, Outcome: journal.Found, By: by, At: time.Now(), After: *current}
 	image, _, _ := strings.Cut(current.Image(), "@")
-	entry.After.Entry, entry.After.Version, entry.After.Timeout, entry.After.Trial = n, cmp.Or(labels[labelOldVersion], plan.ShortID(image)), time.Minute, 3*time.Second
+	entry.After.Entry, entry.After.Version, entry.After.Timeout, entry.After.Trial = n, cmp.Or(labels[journal.LabelScriptsVersion], plan.ShortID(image)), time.Minute, 3*time.Second
 	entry.After.Keep = 3
 	if image := labels[labelOldPreviousImage]; image != "" {
 		before := entry.After
 		before.Entry, before.Version = 0, labels[labelOldPreviousVersion]
 		before.Spec = plan.WithImage(current.Spec, image)
-		before.Spec.Labels[labelOldVersion] = before.Version
+		before.Spec.Labels[journal.LabelScriptsVersion] = before.Version
 		entry.Before = &before
 	}
 	return entry

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/moby/moby/api/types/swarm"
 
 	"goblog/deploy/journal"
 	"goblog/deploy/plan"
@@ -33,11 +30,11 @@ func (s *session) serves(ctx context.Context, service string, verify *stack.Veri
 	}
 	running := 0
 	for _, task := range tasks {
-		if task.UpToDate && task.Status.State == swarm.TaskStateRunning && task.DesiredState == swarm.TaskStateRunning {
+		if task.UpToDate && engine.Runs(task.Task) {
 			running++
 		}
 	}
-	name := strings.TrimSpace(service + " " + cmp.Or(found.Spec.Labels[journal.LabelVersion], found.Spec.Labels[labelOldVersion]))
+	name := strings.TrimSpace(service + " " + journal.VersionOf(found.Spec))
 	replicas, _ := engine.Replicas(found.Spec)
 	if replicas == 0 {
 		return fmt.Sprintf("%s is scaled to 0 replicas", name)

@@ -162,11 +162,7 @@ func atLeast(version string, minor int) bool {
 // networkNames are the names of all networks, by id.
 func (s *session) networkNames(ctx context.Context) (map[string]string, error) {
 	networks, err := s.engine.Networks(ctx)
-	names := map[string]string{}
-	for id, network := range networks {
-		names[id] = network.Name
-	}
-	return names, err
+	return engine.NetworkNames(networks), err
 }
 
 // ids are the ids of what the swarm has under names.
@@ -274,11 +270,7 @@ func (s *session) networkIDs(ctx context.Context, wanted []stack.Network) (map[s
 // where finds out where nodes can be reached, and how they are called.
 func (s *session) where(ctx context.Context) (prove.Addresses, map[string]string, error) {
 	nodes, err := s.engine.Nodes(ctx)
-	hosts := map[string]string{}
-	for _, node := range nodes {
-		hosts[node.ID] = node.Description.Hostname
-	}
-	return prove.Find(s.env["ManagerIP"], s.engine.RemoteHost(), s.info, nodes), hosts, err
+	return prove.Find(s.env["ManagerIP"], s.engine.RemoteHost(), s.info, nodes), engine.Hosts(nodes), err
 }
 
 // await waits until a service has reached a goal, and returns where it answers.

@@ -47,6 +47,11 @@ const (
 	LabelScriptsVersion = "copyall.version"
 )
 
+// VersionOf is the version that a Spec was deployed as; "" where somebody else made it.
+func VersionOf(spec swarm.ServiceSpec) string {
+	return cmp.Or(spec.Labels[LabelVersion], spec.Labels[LabelScriptsVersion])
+}
+
 // A Snapshot is one version of a service, with all that it takes to put it back and to
 // prove it: nothing of it is read from a file or the environment later.
 type Snapshot struct {

@@ -112,8 +112,8 @@ func room(spec swarm.ServiceSpec, here Situation, except string) uint64 {
 		free[node.ID] = node.Description.Resources
 	}
 	for _, task := range here.Tasks {
-		taken := task.Spec.Resources
-		if taken == nil || taken.Reservations == nil || !holds(task) || id != "" && task.ServiceID == id {
+		taken := task.Spec.Resources // Until the task has ended.
+		if taken == nil || taken.Reservations == nil || engine.Ended(task) || id != "" && task.ServiceID == id {
 			continue
 		}
 		left := free[task.NodeID]
@@ -138,15 +138,6 @@ func room(spec swarm.ServiceSpec, here Situation, except string) uint64 {
 		tasks += max(0, fitting)
 	}
 	return uint64(tasks)
-}
-
-// holds tells whether a task takes what it has reserved: until it has ended.
-func holds(task swarm.Task) bool {
-	switch task.Status.State {
-	case swarm.TaskStateComplete, swarm.TaskStateShutdown, swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateRemove, swarm.TaskStateOrphaned:
-		return false
-	}
-	return true
 }
 
 // meets tells whether a node meets a constraint. Of one that is not known here, the engine

@@ -88,7 +88,7 @@ func addresses(spec swarm.ServiceSpec, tasks []engine.Task, port uint32, path st
 	}
 	var urls []string
 	for _, task := range tasks {
-		if task.DesiredState != swarm.TaskStateRunning || task.Status.State != swarm.TaskStateRunning {
+		if !engine.Runs(task.Task) {
 			continue
 		}
 		address := at.Nodes[task.NodeID]

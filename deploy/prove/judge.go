@@ -166,7 +166,7 @@ func (w *Watch) note(task engine.Task, hosts map[string]string, mine bool, now t
 		Name: taskName(task, w.goal.Service), Node: hosts[task.NodeID], State: string(task.Status.State),
 		Seconds: now.Sub(w.began).Seconds(), Error: task.Status.Err,
 	}
-	wanted := stays(task)
+	wanted := engine.Stays(task.Task)
 	if inTheWay(task.Status.Err) && (w.excused[task.ID] || now.Sub(w.began) < leavePatience) {
 		w.excused[task.ID] = true
 		return
@@ -206,9 +206,9 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 	var moving, changing bool
 	var waiting *engine.Task
 	for i, task := range tasks {
-		if !stays(task) { // One that ends may leave its port to another.
+		if !engine.Stays(task.Task) { // One that ends may leave its port to another.
 			dead := slices.ContainsFunc(w.Down, func(node swarm.Node) bool { return node.ID == task.NodeID })
-			changing = changing || !ended(task) && !dead
+			changing = changing || !engine.Ended(task.Task) && !dead
 			continue
 		}
 		if !task.UpToDate {
@@ -292,23 +292,9 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 	return Well
 }
 
-// stays tells whether the swarm wants a task to run.
-func stays(task engine.Task) bool {
-	return task.DesiredState == swarm.TaskStateRunning || task.DesiredState == swarm.TaskStateReady
-}
-
-// ended tells whether a task has come to its end.
-func ended(task engine.Task) bool {
-	switch task.Status.State {
-	case swarm.TaskStateComplete, swarm.TaskStateShutdown, swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateRemove, swarm.TaskStateOrphaned:
-		return true
-	}
-	return false
-}
-
 // Lack tells whether tasks lack a node: one finds none, or the swarm wants none to run.
 func Lack(tasks []engine.Task) bool {
-	left := slices.DeleteFunc(slices.Clone(tasks), func(task engine.Task) bool { return !stays(task) })
+	left := slices.DeleteFunc(slices.Clone(tasks), func(task engine.Task) bool { return !engine.Stays(task.Task) })
 	return len(left) == 0 || slices.ContainsFunc(left, func(task engine.Task) bool {
 		return task.Status.State == swarm.TaskStatePending && task.Status.Err != ""
 	})

@@ -24,6 +24,15 @@ func (e *Engine) Networks(ctx context.Context) (map[string]network.Summary, erro
 	return networks, wrap(err, "list the networks")
 }
 
+// NetworkNames are the names of networks, by id.
+func NetworkNames(networks map[string]network.Summary) map[string]string {
+	names := map[string]string{}
+	for id, one := range networks {
+		names[id] = one.Name
+	}
+	return names
+}
+
 // LabelMade is on the networks that a deploy has made.
 const LabelMade = "deploy.made"
 

@@ -41,6 +41,15 @@ func (e *Engine) Nodes(ctx context.Context) ([]swarm.Node, error) {
 	return found.Items, wrap(err, "list the nodes")
 }
 
+// Hosts are the names of nodes, by id.
+func Hosts(nodes []swarm.Node) map[string]string {
+	hosts := map[string]string{}
+	for _, node := range nodes {
+		hosts[node.ID] = node.Description.Hostname
+	}
+	return hosts
+}
+
 // NodeAddress is where a node can be reached. After its manager failed over, a node's
 // status may say 0.0.0.0; what other managers know of it is right then.
 func NodeAddress(node swarm.Node) string {

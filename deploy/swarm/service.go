@@ -132,6 +132,25 @@ type Task struct {
 	UpToDate bool
 }
 
+// Stays tells whether the swarm wants a task to run.
+func Stays(task swarm.Task) bool {
+	return task.DesiredState == swarm.TaskStateRunning || task.DesiredState == swarm.TaskStateReady
+}
+
+// Runs tells whether a task runs, and is to go on.
+func Runs(task swarm.Task) bool {
+	return task.DesiredState == swarm.TaskStateRunning && task.Status.State == swarm.TaskStateRunning
+}
+
+// Ended tells whether a task has come to its end.
+func Ended(task swarm.Task) bool {
+	switch task.Status.State {
+	case swarm.TaskStateComplete, swarm.TaskStateShutdown, swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateRemove, swarm.TaskStateOrphaned:
+		return true
+	}
+	return false
+}
+
 // Tasks returns the tasks of a service that exists, the youngest first. The swarm
 // forgets old ones.
 func (e *Engine) Tasks(ctx context.Context, service string) ([]Task, error) {

@@ -11,6 +11,7 @@ import (
 
 	"goblog/deploy/journal"
 	"goblog/deploy/plan"
+	engine "goblog/deploy/swarm"
 )
 
 // A Page is all that the browser is told.
@@ -75,9 +76,6 @@ func (s *Swarm) Page() Page {
 	return page
 }
 
-// ended are the states from which a task never comes back.
-var ended = []swarm.TaskState{swarm.TaskStateComplete, swarm.TaskStateShutdown, swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateRemove, swarm.TaskStateOrphaned}
-
 // tasks are those of a service that are worth a look.
 func (s *Swarm) tasks(service swarm.Service, down map[string]bool) []Task {
 	var shown []Task
@@ -89,11 +87,10 @@ func (s *Swarm) tasks(service swarm.Service, down map[string]bool) []Task {
 		}
 		places[at] = append(places[at], task.Task)
 	}
-	living := func(task swarm.Task) bool { return !slices.Contains(ended, task.Status.State) }
+	living := func(task swarm.Task) bool { return !engine.Ended(task) }
 	for _, tasks := range places {
 		for i, task := range tasks {
-			wanted := task.DesiredState == swarm.TaskStateRunning || task.DesiredState == swarm.TaskStateReady
-			if !living(task) && (i > 0 || !wanted || slices.ContainsFunc(tasks, living)) {
+			if !living(task) && (i > 0 || !engine.Stays(task) || slices.ContainsFunc(tasks, living)) {
 				continue
 			}
 			one := Task{ID: task.ID, Service: service.Spec.Name, Slot: task.Slot, Node: task.NodeID, Version: version(task, service, s.Records[service.Spec.Name].History), Since: task.Status.Timestamp}
@@ -116,11 +113,11 @@ func (s *Swarm) tasks(service swarm.Service, down map[string]bool) []Task {
 func stateOf(task swarm.Task, lost bool) (state, kind string) {
 	container := task.Spec.ContainerSpec
 	switch is := task.Status.State; {
-	case slices.Contains(ended, is):
+	case engine.Ended(task):
 		return string(is), "bad"
 	case lost:
 		return "node is down", "bad"
-	case task.DesiredState != swarm.TaskStateRunning && task.DesiredState != swarm.TaskStateReady:
+	case !engine.Stays(task):
 		return "stopping", "busy"
 	case is == swarm.TaskStatePending && task.Status.Err != "":
 		return "no place", "bad"
@@ -148,7 +145,7 @@ func version(task swarm.Task, service swarm.Service, history journal.History) st
 		if spec == nil || spec.TaskTemplate.ContainerSpec == nil || spec.TaskTemplate.ContainerSpec.Image != own.Image {
 			continue
 		}
-		name := cmp.Or(spec.Labels[journal.LabelVersion], spec.Labels[journal.LabelScriptsVersion])
+		name := journal.VersionOf(*spec)
 		if name != "" && spec.TaskTemplate.ForceUpdate == task.Spec.ForceUpdate && reflect.DeepEqual(spec.TaskTemplate.ContainerSpec, own) {
 			return name
 		}

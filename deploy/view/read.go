@@ -69,21 +69,3 @@ func (s *Swarm) TasksOf(service string) []engine.Task {
 	slices.SortFunc(tasks, func(a, b engine.Task) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	return tasks
 }
-
-// Hosts are the names of the nodes, by id.
-func (s *Swarm) Hosts() map[string]string {
-	hosts := map[string]string{}
-	for _, node := range s.Nodes {
-		hosts[node.ID] = node.Description.Hostname
-	}
-	return hosts
-}
-
-// NetworkNames are the names of the networks, by id.
-func (s *Swarm) NetworkNames() map[string]string {
-	names := map[string]string{}
-	for id, network := range s.Networks {
-		names[id] = network.Name
-	}
-	return names
-}

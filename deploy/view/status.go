@@ -59,7 +59,7 @@ type Entry struct {
 // missing says why a version could not be put back.
 func (s *Swarm) Statuses(missing func(*journal.Snapshot) error) []Status {
 	var all []Status
-	records, names, hosts := maps.Clone(s.Records), s.NetworkNames(), s.Hosts()
+	records, names, hosts := maps.Clone(s.Records), engine.NetworkNames(s.Networks), engine.Hosts(s.Nodes)
 	for _, service := range s.Services {
 		one := StatusOf(service, s.TasksOf(service.ID), hosts, s.Addresses)
 		for _, network := range service.Spec.TaskTemplate.Networks {
@@ -80,8 +80,7 @@ func (s *Swarm) Statuses(missing func(*journal.Snapshot) error) []Status {
 
 // StatusOf is what the swarm's tasks say of a service. They come the youngest first.
 func StatusOf(service swarm.Service, tasks []engine.Task, hosts map[string]string, at prove.Addresses) Status {
-	labels := service.Spec.Labels
-	one := Status{Name: service.Spec.Name, Version: cmp.Or(labels[journal.LabelVersion], labels[journal.LabelScriptsVersion]), URLs: prove.Published(service.Spec, tasks, at)}
+	one := Status{Name: service.Spec.Name, Version: journal.VersionOf(service.Spec), URLs: prove.Published(service.Spec, tasks, at)}
 	if replicas, replicated := engine.Replicas(service.Spec); replicated {
 		one.Wanted = &replicas
 	}
@@ -93,7 +92,7 @@ func StatusOf(service swarm.Service, tasks []engine.Task, hosts map[string]strin
 	}
 	for _, task := range tasks {
 		one.LastError = cmp.Or(one.LastError, task.Status.Err)
-		if task.DesiredState != swarm.TaskStateRunning || task.Status.State != swarm.TaskStateRunning {
+		if !engine.Runs(task.Task) {
 			continue
 		}
 		one.Running++
