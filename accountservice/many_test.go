@@ -182,6 +182,17 @@ func (c crowd) come(addr string) (turn func(addr string), end func() (connected,
 	}
 }
 
+// statusOf reads a whole answer, and returns its status.
+func statusOf(client *http.Client, url string) (int, error) {
+	response, err := client.Get(url)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	return response.StatusCode, err
+}
+
 // patrol asks for an account and for the health, each on a new connection and on one that
 // it keeps, until stop is closed. It returns the longest that an answer took, and what failed.
 func patrol(addr string, stop <-chan struct{}) (asked int, longest time.Duration, failure error) {
@@ -197,15 +208,7 @@ func patrol(addr string, stop <-chan struct{}) (asked int, longest time.Duration
 					}
 					return got.StatusCode, nil
 				},
-				func(url string) (int, error) {
-					response, err := kept.Get(url)
-					if err != nil {
-						return 0, err
-					}
-					defer response.Body.Close()
-					_, err = io.Copy(io.Discard, response.Body)
-					return response.StatusCode, err
-				},
+				func(url string) (int, error) { return statusOf(kept, url) },
 			} {
 				began := time.Now()
 				status, err := ask("http://" + addr + path)

@@ -44,13 +44,7 @@ func (s *steady) begin() (end func()) {
 	stop := make(chan struct{})
 	ask := func(path string) {
 		began := time.Now()
-		status := 0
-		response, err := client.Get("http://" + s.addr.Load().(string) + path)
-		if err == nil {
-			status = response.StatusCode
-			_, err = io.Copy(io.Discard, response.Body)
-			response.Body.Close()
-		}
+		status, err := statusOf(client, "http://"+s.addr.Load().(string)+path)
 		if err != nil || status != http.StatusOK {
 			if s.wrong.Add(1) < 10 {
 				fmt.Printf("\nGET %s: status %d, %v\n", path, status, err)
@@ -130,7 +124,7 @@ func (l *life) watch(long time.Duration, since time.Time, asks *steady, samples 
 		now, answered := metrics(l.admin), asks.answered.Load()
 		mib := float64(now["process_resident_memory_bytes"]) / (1 << 20)
 		So(samples.Write([]string{
-			fmt.Sprintf("%.1f", time.Since(since).Minutes()*60), fmt.Sprintf("%.2f", mib),
+			fmt.Sprintf("%.1f", time.Since(since).Seconds()), fmt.Sprintf("%.2f", mib),
 			strconv.Itoa(now["process_open_fds"]), strconv.Itoa(now["go_goroutines"]),
 			strconv.Itoa(now["http_connections_open"]), fmt.Sprint(answered - before), strconv.Itoa(now["log_lines_dropped_total"]),
 		}), ShouldBeNil)

@@ -16,6 +16,21 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
+// installed is the path of a program without which a test cannot be run. It skips the test,
+// or with E2E=required lets it fail.
+func installed(t *testing.T, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	switch {
+	case err == nil:
+	case os.Getenv("E2E") == "required":
+		t.Fatal(program, "is not installed, but E2E=required")
+	default:
+		t.Skip(program, "is not installed")
+	}
+	return path
+}
+
 // A result is how a command ended.
 type result struct {
 	exit           int

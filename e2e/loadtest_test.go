@@ -151,12 +151,7 @@ func TestLoadThatCannotBe(t *testing.T) {
 
 func TestLoad(t *testing.T) {
 	for _, tool := range []string{"javac", "mvn", "gnuplot"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("E2E") == "required" {
-				t.Fatal(tool, "is not installed, but E2E=required")
-			}
-			t.Skip(tool, "is not installed")
-		}
+		installed(t, tool)
 	}
 
 	Convey("loadtest.sh measures a deployed service, and leaves tables, samples and a chart", t, func() {

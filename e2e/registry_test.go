@@ -38,12 +38,7 @@ func needRegistry(t *testing.T) {
 	if !ownEngine {
 		t.Skip("registries and more nodes can be had only beside an engine of our own")
 	}
-	if _, err := exec.LookPath("docker-registry"); err != nil {
-		if os.Getenv("E2E") == "required" {
-			t.Fatal("docker-registry is not installed, but E2E=required")
-		}
-		t.Skip("docker-registry is not installed")
-	}
+	installed(t, "docker-registry")
 }
 
 // A registryServer is a registry that is up until the test ends.

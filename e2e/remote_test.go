@@ -137,12 +137,7 @@ func forward(from net.Conn) {
 // written.
 func (o *office) serveSSH() {
 	o.t.Helper()
-	sshd, err := exec.LookPath("sshd")
-	if err != nil && os.Getenv("E2E") == "required" {
-		o.t.Fatal("sshd is not installed, but E2E=required")
-	} else if err != nil {
-		o.t.Skip("sshd is not installed")
-	}
+	sshd := installed(o.t, "sshd")
 	ssh, err := exec.LookPath("ssh")
 	if err != nil {
 		o.t.Fatal(err)

@@ -57,12 +57,7 @@ type tab struct {
 // open opens a page in a browser, at twice the usual resolution.
 func open(t *testing.T, url string) tab {
 	t.Helper()
-	if _, err := exec.LookPath("chromium"); err != nil {
-		if os.Getenv("E2E") == "required" {
-			t.Fatal("E2E=required, but chromium is not installed")
-		}
-		t.Skip("chromium is not installed")
-	}
+	installed(t, "chromium")
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox)...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
