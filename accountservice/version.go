@@ -8,7 +8,7 @@ import (
 	"goblog/accountservice/httpapi"
 )
 
-// version and commit are set by scripts/build.sh with -ldflags -X. A plain go build
+// version and commit are set by the deploy program with -ldflags -X. A plain go build
 // leaves them empty, and what the go command recorded stands in.
 var version, commit string
 
