@@ -38,7 +38,6 @@ type deployment struct {
 	urls    []string       // where the new version was proven
 	tried   bool           // its trial has passed
 	back    bool           // it goes back to a version of the history
-	fence   bool           // it goes back for another deploy, which may not be dead
 	all     []string       // the services that are deployed with it, itself included
 	sent    bool           // it may have changed something
 	left    bool           // the engine did not answer, so going back is left to the next deploy
@@ -223,6 +222,21 @@ func (d *deployment) mine(ctx context.Context) error {
 	return d.held.Check(ctx)
 }
 
+// guarded gives a context in which nothing is changed once somebody has taken this deploy for dead.
+func (d *deployment) guarded(ctx context.Context) context.Context { return engine.Guarded(ctx, d.mine) }
+
+// guardedBy is guarded for what several deploys need.
+func guardedBy(ctx context.Context, all []*deployment) context.Context {
+	return engine.Guarded(ctx, func(ctx context.Context) error {
+		for _, d := range all {
+			if err := d.mine(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // say tells others what this deploy does now.
 func (d *deployment) say(phase string) {
 	if d.held != nil {
@@ -321,9 +335,7 @@ func (d *deployment) try(ctx context.Context) error {
 		return nil
 	}
 	d.tried = true
-	if err := d.mine(ctx); err != nil {
-		return err
-	}
+	ctx = d.guarded(ctx)
 	d.out.Step("Trying %s as one task beside what runs", d.version())
 	d.say("trying the new version")
 	began := time.Now()
@@ -332,11 +344,16 @@ func (d *deployment) try(ctx context.Context) error {
 		return err
 	}
 	spec.Labels[journal.LabelDeploy] = d.id
-	if err := d.endTrial(ctx, spec.Name); err != nil { // Of a deploy that was cut off.
-		return err
-	}
 	// Not interrupted: nobody would know whether it is there.
-	id, err := d.engine.Create(context.WithoutCancel(ctx), spec, journal.LabelDeploy, d.mine)
+	id, err := d.engine.Create(context.WithoutCancel(ctx), spec, journal.LabelDeploy)
+	if engine.IsTaken(err) { // It may be that of a deploy that was taken for dead, which was late.
+		if err = d.endTrial(ctx); err == nil {
+			id, err = d.engine.Create(context.WithoutCancel(ctx), spec, journal.LabelDeploy)
+		}
+	}
+	if engine.IsTaken(err) {
+		return failed(fmt.Sprintf("a service %s runs, whose name is that of the trial", spec.Name), "rename it, or set x-deploy.trial to 0s")
+	}
 	if err != nil {
 		return err
 	}
@@ -358,18 +375,12 @@ func (d *deployment) try(ctx context.Context) error {
 }
 
 // endTrial removes the trial that an earlier deploy left behind.
-func (d *deployment) endTrial(ctx context.Context, name string) error {
-	left, err := d.engine.Service(ctx, name)
-	if err != nil || left == nil {
+func (d *deployment) endTrial(ctx context.Context) error {
+	left, err := d.engine.Service(ctx, plan.TrialOf(d.service.Name))
+	if err != nil || left == nil || left.Spec.Labels[plan.LabelTrial] == "" {
 		return err
 	}
-	if left.Spec.Labels[plan.LabelTrial] == "" {
-		return failed(fmt.Sprintf("a service %s runs, whose name is that of the trial", name), "rename it, or set x-deploy.trial to 0s")
-	}
-	if err := d.mine(ctx); err != nil { // It may be the trial of who took this deploy for dead.
-		return err
-	}
-	return d.removeAtOnce(ctx, left.ID, true)
+	return d.removeAtOnce(d.guarded(ctx), left.ID, true)
 }
 
 // sendable is a planned Spec with the ids of networks, secrets and configs.
@@ -495,9 +506,7 @@ func (d *deployment) done(ctx context.Context) error {
 
 // begin stores the entry before the first change, and labels the Spec as this deploy's.
 func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
-	if err := d.mine(ctx); err != nil {
-		return err
-	}
+	ctx = d.guarded(ctx)
 	for _, entry := range d.history {
 		if entry.New() {
 			if err := journal.Begin(context.WithoutCancel(ctx), d.engine, d.service.Name, entry); err != nil {
@@ -505,10 +514,7 @@ func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 			}
 		}
 	}
-	n := d.history.Next()
-	after.Entry = n
 	after.Spec.Labels[journal.LabelDeploy] = d.id
-	after.Spec.Labels[journal.LabelEntry] = strconv.Itoa(n)
 	after.Spec.Labels[journal.LabelVersion] = after.Version
 	names, err := d.networkNames(ctx)
 	if err != nil {
@@ -526,21 +532,34 @@ func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 			}
 		}
 	}
-	d.entry = &journal.Entry{N: n, Outcome: journal.Running, By: journal.Who(), At: time.Now(), Before: d.current, After: *after, With: d.all}
-	for _, line := range d.planned.Lines {
-		d.entry.Lines = append(d.entry.Lines, line.Text(false))
+	err = d.store(ctx, after)
+	if engine.IsTaken(err) { // By a deploy that was taken for dead, which was late.
+		if d.history, err = journal.Read(ctx, d.engine, d.service.Name); err == nil {
+			err = d.store(ctx, after)
+		}
 	}
-	if err := journal.Begin(context.WithoutCancel(ctx), d.engine, d.service.Name, d.entry); err != nil {
+	return err
+}
+
+// store stores the entry of this deploy under the next number.
+func (d *deployment) store(ctx context.Context, after *journal.Snapshot) error {
+	after.Entry = d.history.Next()
+	after.Spec.Labels[journal.LabelEntry] = strconv.Itoa(after.Entry)
+	entry := &journal.Entry{N: after.Entry, Outcome: journal.Running, By: journal.Who(), At: time.Now(), Before: d.current, After: *after, With: d.all}
+	for _, line := range d.planned.Lines {
+		entry.Lines = append(entry.Lines, line.Text(false))
+	}
+	if err := journal.Begin(context.WithoutCancel(ctx), d.engine, d.service.Name, entry); err != nil {
 		return err
 	}
-	d.history = append(d.history, d.entry)
+	d.entry, d.history = entry, append(d.history, entry)
 	return nil
 }
 
 // send makes the one change: from here on there is something to undo. A call that has
 // begun is not interrupted: nobody would know whether it had an effect.
 func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action plan.Action, goal *prove.Goal) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.entry.After.Timeout)
+	ctx, cancel := context.WithTimeout(d.guarded(context.WithoutCancel(ctx)), d.entry.After.Timeout)
 	defer cancel()
 	d.say("changing the service")
 	if err := d.mine(ctx); err != nil {
@@ -559,7 +578,7 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 			order = cmp.Or(spec.UpdateConfig.Order, order)
 		}
 		d.out.Step("Updating %s to %s, one task at a time, %s", d.service.Name, d.entry.After.Version, order)
-		if err := d.engine.Update(ctx, d.running, spec, journal.LabelDeploy, false, d.mine); err != nil {
+		if err := d.engine.Update(ctx, d.running, spec, journal.LabelDeploy, false); err != nil {
 			return err
 		}
 		return d.readReturned(ctx)
@@ -569,14 +588,37 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 			return err
 		}
 	}
-	if err := d.mine(ctx); err != nil {
-		return err
-	}
 	d.out.Step("Creating %s %s", d.service.Name, d.entry.After.Version)
-	if _, err := d.engine.Create(ctx, spec, journal.LabelDeploy, d.mine); err != nil {
+	if err := d.create(ctx, spec); err != nil {
 		return err
 	}
 	return d.readReturned(ctx)
+}
+
+// create creates the service, in the place of one that a dead deploy has created late.
+func (d *deployment) create(ctx context.Context, spec swarm.ServiceSpec) error {
+	_, err := d.engine.Create(ctx, spec, journal.LabelDeploy)
+	if !engine.IsTaken(err) {
+		return err
+	}
+	there, failure := d.engine.Service(ctx, d.service.Name)
+	if failure != nil || !d.unproven(there) {
+		return errors.Join(err, failure)
+	}
+	if err := d.removeMine(ctx, there); err != nil {
+		return err
+	}
+	_, err = d.engine.Create(ctx, spec, journal.LabelDeploy)
+	return err
+}
+
+// unproven tells whether a service is of a deploy of the history that was not proven: of this
+// one, or of one that was taken for dead while this call of it was under way.
+func (d *deployment) unproven(service *swarm.Service) bool {
+	return service != nil && slices.ContainsFunc(d.history, func(entry *journal.Entry) bool {
+		made := entry.After.Spec.Labels[journal.LabelDeploy]
+		return (entry.Outcome == journal.Failed || entry.Outcome == journal.Running) && made != "" && service.Spec.Labels[journal.LabelDeploy] == made
+	})
 }
 
 // readReturned reads what the engine makes of the Spec, before anybody else changes it.
@@ -597,10 +639,7 @@ func (d *deployment) end(ctx context.Context, outcome string) error {
 			returned = d.entry.After.Returned // A rollback: changes made by hand stay known as such.
 		}
 	}
-	if err := d.mine(ctx); errors.Is(err, journal.ErrLost) {
-		return err
-	}
-	if err := journal.End(ctx, d.engine, d.entry, outcome, returned); err != nil {
+	if err := journal.End(d.guarded(ctx), d.engine, d.entry, outcome, returned); err != nil {
 		return err
 	}
 	d.entry.Outcome = outcome
@@ -664,7 +703,7 @@ func (d *deployment) moveTags(ctx context.Context) {
 		return
 	}
 	for _, name := range []string{d.wanted.Version, "latest"} {
-		if err := d.engine.TagImage(context.WithoutCancel(ctx), d.tag, build.Repository(d.service)+":"+name); err != nil {
+		if err := d.engine.TagImage(d.guarded(context.WithoutCancel(ctx)), d.tag, build.Repository(d.service)+":"+name); err != nil {
 			d.out.Warn(err.Error())
 		}
 	}

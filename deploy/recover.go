@@ -14,7 +14,7 @@ import (
 // recover restores what ran before a deploy that was cut off, and tells whether there was one.
 // The history names it: its entry never ended, and nobody holds the lock any more.
 func (d *deployment) recover(ctx context.Context) (bool, error) {
-	if err := d.mine(ctx); err != nil {
+	if err := d.endTrial(ctx); err != nil {
 		return false, err
 	}
 	history, err := journal.Read(ctx, d.engine, d.service.Name)
@@ -25,6 +25,10 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 	if cut == nil {
 		return false, nil
 	}
+	ctx = engine.Patient(d.guarded(context.WithoutCancel(ctx)))
+	if open, err := journal.Claim(ctx, d.engine, cut, d.id); err != nil || !open { // It has just ended.
+		return false, err
+	}
 	d.out.Step("The deploy of %s %s by %s, begun at %s, was cut off", d.service.Name, cut.After.Version, cut.By, cut.At.Local().Format("2006-01-02 15:04:05"))
 	for _, name := range cut.With {
 		if name != d.service.Name && !slices.Contains(d.all, name) {
@@ -32,18 +36,17 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 		}
 	}
 	d.say("restoring what a deploy that was cut off has changed")
-	ctx = engine.Patient(context.WithoutCancel(ctx))
 	now, err := d.engine.Service(ctx, d.service.Name)
 	if err != nil {
 		return false, err
 	}
-	if now != nil && !madeBy(now, &cut.After) && (cut.Before == nil || !madeBy(now, cut.Before)) {
+	old := &deployment{
+		session: d.session, service: d.service, id: cut.After.Spec.Labels[journal.LabelDeploy], held: d.held,
+		history: history, running: now, current: cut.Before, entry: cut,
+	}
+	if now != nil && !old.unproven(now) && (cut.Before == nil || !madeBy(now, cut.Before)) {
 		d.out.Detail("somebody has made another service of that name since, which is left alone")
 		return false, journal.End(ctx, d.engine, cut, journal.Failed, nil)
-	}
-	old := &deployment{
-		session: d.session, service: d.service, id: cut.After.Spec.Labels[journal.LabelDeploy], held: d.held, fence: true,
-		history: history, running: now, current: cut.Before, entry: cut,
 	}
 	told, err := old.putBack(ctx)
 	// The entry stays as it is, so the next one tries again.

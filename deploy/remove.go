@@ -12,7 +12,6 @@ import (
 	"github.com/moby/moby/api/types/mount"
 
 	"goblog/deploy/journal"
-	"goblog/deploy/plan"
 	"goblog/deploy/progress"
 	"goblog/deploy/stack"
 	engine "goblog/deploy/swarm"
@@ -33,13 +32,16 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 		return err
 	}
 	s.file = loaded
+	var all, removed []*deployment
+	defer func() { s.release(ctx, all) }() // Not before nothing is left to remove.
 	var bad []string
-	var removed []stack.Service
 	networks := map[string]bool{}
 	for _, service := range slices.Backward(services) {
+		d := s.deployment(service)
+		all = append(all, d)
 		names, err := s.networksOfOne(ctx, service) // Before the history goes, which names some.
 		if err == nil {
-			err = s.removeService(ctx, service)
+			err = d.removeService(ctx)
 		}
 		if err != nil {
 			if !o.keepGoing || ctx.Err() != nil {
@@ -49,21 +51,22 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 			bad = append(bad, service.Name)
 			continue
 		}
-		removed = append(removed, service)
+		removed = append(removed, d)
 		for _, name := range names {
 			networks[name] = true
 		}
 	}
+	guarded := guardedBy(ctx, removed)
 	for _, name := range slices.Sorted(maps.Keys(networks)) {
-		if err := s.removeNetwork(ctx, name); err != nil {
+		if err := s.removeNetwork(guarded, name, removed); err != nil {
 			return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
 		}
 	}
-	if err := s.tidyContents(ctx, nil); err != nil {
+	if err := s.tidyContents(guarded, namesOf(removed)); err != nil {
 		return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
 	}
 	if o.volumes {
-		if err := s.removeVolumes(ctx, removed); err != nil {
+		if err := s.removeVolumes(guarded, removed); err != nil {
 			return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
 		}
 	}
@@ -82,31 +85,30 @@ func (s *session) outcomeOfRemoval(ctx context.Context, services []stack.Service
 	return told
 }
 
-func (s *session) removeService(ctx context.Context, service stack.Service) error {
-	d := s.deployment(service)
-	all := []*deployment{d}
-	defer func() { s.release(ctx, all) }()
-	if err := s.lock(ctx, all); err != nil {
+// removeService removes a service and its history. Its lock stays.
+func (d *deployment) removeService(ctx context.Context) error {
+	if err := d.lock(ctx, []*deployment{d}); err != nil {
 		return err
 	}
+	ctx = d.guarded(ctx)
 	if err := d.read(ctx); err != nil {
 		return err
 	}
 	if d.running == nil {
-		s.out.Step("There is no service %s", service.Name)
+		d.out.Step("There is no service %s", d.service.Name)
 	} else {
-		s.out.Step("Removing %s", service.Name)
+		d.out.Step("Removing %s", d.service.Name)
 		if err := d.mark(ctx, d.running); err != nil {
 			return err
 		}
-		if err := s.removeWhole(ctx, d.running.ID, killable(d.running.Spec)); err != nil {
+		if err := d.removeWhole(ctx, d.running.ID, killable(d.running.Spec)); err != nil {
 			return err
 		}
 	}
-	if err := d.endTrial(ctx, plan.TrialOf(service.Name)); err != nil {
+	if err := d.endTrial(ctx); err != nil {
 		return err
 	}
-	return journal.Forget(ctx, s.engine, d.history, d.mine)
+	return journal.Forget(ctx, d.engine, d.history)
 }
 
 // removeWhole removes a service, and waits until its tasks, and its containers on this
@@ -181,10 +183,16 @@ func (s *session) networksOfOne(ctx context.Context, service stack.Service) ([]s
 
 // removeVolumes removes the named volumes that services of the files have, on this engine:
 // a swarm cannot be asked for those of its other nodes.
-func (s *session) removeVolumes(ctx context.Context, services []stack.Service) error {
-	for _, service := range services {
-		for _, one := range service.Spec.TaskTemplate.ContainerSpec.Mounts {
+func (s *session) removeVolumes(ctx context.Context, services []*deployment) error {
+	for _, d := range services {
+		for _, one := range d.service.Spec.TaskTemplate.ContainerSpec.Mounts {
 			if one.Type != mount.TypeVolume || !slices.Contains(s.file.Volumes, one.Source) {
+				continue
+			}
+			if busy, err := s.deployedNow(ctx, services); err != nil {
+				return err
+			} else if len(busy) > 0 {
+				s.out.Step("Volume %s stays, as services are being deployed that may need it: %s; remove again when that has ended", one.Source, strings.Join(busy, ", "))
 				continue
 			}
 			removed, err := s.engine.RemoveVolume(ctx, one.Source)
@@ -208,8 +216,21 @@ func (s *session) removeVolumes(ctx context.Context, services []stack.Service) e
 	return nil
 }
 
+// deployedNow are the services that somebody else deploys now. One of them may be gone for the
+// moment, and need what nobody seems to use.
+func (s *session) deployedNow(ctx context.Context, mine []*deployment) ([]string, error) {
+	records, err := journal.All(ctx, s.engine)
+	var busy []string
+	for _, name := range slices.Sorted(maps.Keys(records)) {
+		if records[name].Held != nil && !slices.Contains(namesOf(mine), name) {
+			busy = append(busy, name)
+		}
+	}
+	return busy, err
+}
+
 // removeNetwork removes a network of this name that no service uses any more.
-func (s *session) removeNetwork(ctx context.Context, name string) error {
+func (s *session) removeNetwork(ctx context.Context, name string, mine []*deployment) error {
 	networks, err := s.engine.Networks(ctx)
 	if err != nil {
 		return err
@@ -228,27 +249,37 @@ func (s *session) removeNetwork(ctx context.Context, name string) error {
 		s.out.Step("Network %s stays: it is of driver %s, and was not made by a deploy", name, driver)
 		return nil
 	}
-	services, err := s.engine.Services(ctx)
-	if err != nil {
-		return err
-	}
-	var users []string
-	for _, service := range services {
-		for _, attached := range service.Spec.TaskTemplate.Networks {
-			if attached.Target == id {
-				users = append(users, service.Spec.Name)
-			}
-		}
-	}
-	if len(users) > 0 {
-		s.out.Step("Network %s stays, as other services use it: %s", name, strings.Join(users, ", "))
-		return nil
-	}
-	s.out.Step("Removing network %s", name)
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
-	for { // It is in use until the last task's end has come through.
-		err := s.engine.RemoveNetwork(ctx, id)
+	for first := true; ; first = false { // It is in use until the last task's end has come through.
+		// Whoever deploys takes a lock first, and leaves its service at the end: so it is asked for first.
+		busy, err := s.deployedNow(ctx, mine)
+		if err != nil {
+			return err
+		}
+		services, err := s.engine.Services(ctx)
+		if err != nil {
+			return err
+		}
+		var users []string
+		for _, service := range services {
+			for _, attached := range service.Spec.TaskTemplate.Networks {
+				if attached.Target == id {
+					users = append(users, service.Spec.Name)
+				}
+			}
+		}
+		switch {
+		case len(users) > 0:
+			s.out.Step("Network %s stays, as other services use it: %s", name, strings.Join(users, ", "))
+			return nil
+		case len(busy) > 0:
+			s.out.Step("Network %s stays, as services are being deployed that may need it: %s; remove again when that has ended", name, strings.Join(busy, ", "))
+			return nil
+		case first:
+			s.out.Step("Removing network %s", name)
+		}
+		err = s.engine.RemoveNetwork(ctx, id)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ import (
 
 // trim takes old entries out of the history.
 func (d *deployment) trim(ctx context.Context) {
-	ctx = context.WithoutCancel(ctx)
+	ctx = d.guarded(context.WithoutCancel(ctx))
 	if d.left || d.mine(ctx) != nil {
 		return
 	}
@@ -111,7 +111,7 @@ func (s *session) needed(ctx context.Context) (needs, error) {
 // tidy removes what no version needs any more, whether the deploy worked or not. What cannot
 // be removed is said, and does not matter.
 func (s *session) tidy(ctx context.Context, all []*deployment, names []string) {
-	ctx = context.WithoutCancel(ctx)
+	ctx = guardedBy(context.WithoutCancel(ctx), all)
 	for _, d := range all {
 		if d.left || d.mine(ctx) != nil {
 			return // The engine is away, or somebody else deploys now.

@@ -139,13 +139,13 @@ func (d *deployment) timeToGoBack() time.Duration {
 // putBack puts back what ran before, proves it, and says what serves now. It has a
 // deadline of its own.
 func (d *deployment) putBack(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.timeToGoBack())
+	ctx, cancel := context.WithTimeout(d.guarded(ctx), d.timeToGoBack())
 	defer cancel()
 	now, err := d.engine.Service(ctx, d.service.Name)
 	if err != nil {
 		return d.notBack(ctx, fmt.Sprintf("going back failed as well: %v", err))
 	}
-	ours := now != nil && now.Spec.Labels[journal.LabelDeploy] == d.id
+	ours := d.unproven(now)
 	if d.current == nil {
 		return d.takeAway(ctx, now, ours)
 	}
@@ -201,10 +201,7 @@ func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swa
 			return err
 		}
 	}
-	if err := d.mine(ctx); err != nil {
-		return err
-	}
-	if _, err := d.engine.Create(ctx, spec, journal.LabelDeploy, d.mine); err != nil {
+	if err := d.create(ctx, spec); err != nil {
 		return err
 	}
 	goal.Stuck = 0
@@ -221,11 +218,7 @@ func (d *deployment) takeAway(ctx context.Context, now *swarm.Service, ours bool
 		return "the service of that name that is there now is somebody else's, and was left alone", nil
 	}
 	d.out.Step("Removing %s again: nothing ran before", d.service.Name)
-	err := d.mine(ctx)
-	if err == nil {
-		err = d.removeAtOnce(ctx, now.ID, killable(now.Spec))
-	}
-	if err != nil {
+	if err := d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err != nil {
 		return d.notBack(ctx, fmt.Sprintf("removing it failed as well: %v", err))
 	}
 	return "nothing of it is left", nil
@@ -253,9 +246,6 @@ func (d *deployment) restorable(ctx context.Context, version *journal.Snapshot) 
 // restore puts a Spec back: by an update wherever the service still exists, which keeps the
 // registry's credentials. Where the engine has gone back by itself, nothing is to be done.
 func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm.ServiceSpec) error {
-	if err := d.mine(ctx); err != nil {
-		return err
-	}
 	if now != nil && !d.updates(now, spec) { // The new version, created anew, or of another mode.
 		if err := d.removeMine(ctx, now); err != nil {
 			return err
@@ -263,20 +253,14 @@ func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm
 		now = nil
 	}
 	if now == nil {
-		if err := d.mine(ctx); err != nil {
-			return err
-		}
-		_, err := d.engine.Create(ctx, spec, journal.LabelDeploy, d.mine)
-		return err
+		return d.create(ctx, spec)
 	}
 	if now.Spec.Labels[journal.LabelDeploy] == spec.Labels[journal.LabelDeploy] {
-		if !d.fence {
-			return nil
-		}
-		// The same again: it starts nothing anew, but a call of the dead one that is still under way comes too late.
-		return d.engine.Update(ctx, now, now.Spec, journal.LabelDeploy, false, d.mine)
+		// The same again: it starts nothing anew, but an update that is still under way, of this
+		// deploy or of a dead one, comes too late then. One that came before is overwritten.
+		spec = now.Spec
 	}
-	return d.engine.Update(ctx, now, spec, journal.LabelDeploy, true, d.mine)
+	return d.engine.Update(ctx, now, spec, journal.LabelDeploy, true)
 }
 
 // restart has the swarm begin an update anew that has sent its Spec: it does so for another
@@ -286,9 +270,6 @@ func (d *deployment) restart(ctx context.Context, spec swarm.ServiceSpec) error 
 	other.Labels = maps.Clone(spec.Labels)
 	other.Labels[journal.LabelAgain] = "yes"
 	for _, one := range []swarm.ServiceSpec{other, spec} {
-		if err := d.mine(ctx); err != nil {
-			return err
-		}
 		now, err := d.engine.Service(ctx, spec.Name)
 		if err != nil {
 			return err
@@ -296,7 +277,7 @@ func (d *deployment) restart(ctx context.Context, spec swarm.ServiceSpec) error 
 		if now == nil {
 			return fmt.Errorf("somebody removed service %s meanwhile", spec.Name)
 		}
-		if err := d.engine.Update(ctx, now, one, journal.LabelAgain, true, d.mine); err != nil {
+		if err := d.engine.Update(ctx, now, one, journal.LabelAgain, true); err != nil {
 			return err
 		}
 	}
@@ -327,13 +308,7 @@ func (d *deployment) mark(ctx context.Context, service *swarm.Service) error {
 		marked.Labels = map[string]string{}
 	}
 	marked.Labels[journal.LabelLeaves] = d.id
-	if err := d.mine(ctx); err != nil {
-		return err
-	}
-	if err := d.engine.Update(ctx, service, marked, journal.LabelLeaves, false, d.mine); err != nil {
-		return err
-	}
-	return d.mine(ctx)
+	return d.engine.Update(ctx, service, marked, journal.LabelLeaves, false)
 }
 
 // leaves tells whether somebody was about to remove a service.

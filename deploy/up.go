@@ -77,10 +77,10 @@ func (s *session) deployEach(ctx context.Context, services []stack.Service) erro
 // go back too.
 func (s *session) deploy(ctx context.Context, services []stack.Service) (err error) {
 	var all []*deployment
-	var names []string
 	for _, service := range services {
-		all, names = append(all, s.deployment(service)), append(names, service.Name)
+		all = append(all, s.deployment(service))
 	}
+	names := namesOf(all)
 	for _, d := range all {
 		d.all = names
 	}
@@ -115,17 +115,21 @@ func (s *session) deploy(ctx context.Context, services []stack.Service) (err err
 	return err
 }
 
+func namesOf(all []*deployment) []string {
+	var names []string
+	for _, d := range all {
+		names = append(names, d.service.Name)
+	}
+	return names
+}
+
 // carryOut does what the plans say.
 func (s *session) carryOut(ctx context.Context, all []*deployment, names []string) error {
-	for _, d := range all {
-		if err := d.mine(ctx); err != nil {
-			return s.untouched(ctx, all, err)
-		}
-	}
-	if err := s.makeContents(ctx, names); err != nil {
+	guarded := guardedBy(ctx, all)
+	if err := s.makeContents(guarded, names); err != nil {
 		return s.untouched(ctx, all, err)
 	}
-	if _, err := s.networkIDs(ctx, s.networksOf(all)); err != nil {
+	if _, err := s.networkIDs(guarded, s.networksOf(all)); err != nil {
 		return s.untouched(ctx, all, err)
 	}
 	return s.changeAll(ctx, all)
@@ -149,23 +153,27 @@ func (s *session) changeAll(ctx context.Context, all []*deployment) error {
 		} else if err = d.change(ctx); err == nil {
 			continue
 		}
-		told := outcomeOf(err)
-		for _, before := range slices.Backward(all[:i]) {
-			if line := before.goBack(ctx); line != "" {
-				told.lines = append(told.lines, line)
-				if told.exit == exitInterrupted {
-					told.problem = "interrupted"
-				}
-			}
-		}
-		return told
+		return s.goBackAll(ctx, all[:i], outcomeOf(err))
 	}
-	for _, d := range all { // Not before: one deploy of several services has worked, or it has not.
+	for i, d := range all { // Not before: one deploy of several services has worked, or it has not.
 		if err := d.done(ctx); err != nil {
-			return err
+			return s.goBackAll(ctx, all[i+1:], outcomeOf(err))
 		}
 	}
 	return nil
+}
+
+// goBackAll undoes changes that had worked, as another service of the same deploy failed.
+func (s *session) goBackAll(ctx context.Context, changed []*deployment, told *outcome) *outcome {
+	for _, d := range slices.Backward(changed) {
+		if line := d.goBack(ctx); line != "" {
+			told.lines = append(told.lines, line)
+			if told.exit == exitInterrupted {
+				told.problem = "interrupted"
+			}
+		}
+	}
+	return told
 }
 
 // waits tells whether a service depends on one that this deploy changes: its trial may need

@@ -107,6 +107,7 @@ type Entry struct {
 	With []string
 
 	config string // id of the config that holds it
+	claim  string // by whom it is to be ended; "": by its own deploy
 }
 
 // data is the part of an entry that never changes; the rest is in labels, which can.
@@ -125,6 +126,7 @@ const (
 	labelImage    = "deploy.image"
 	labelBy       = "deploy.by"
 	labelAt       = "deploy.at"
+	labelClaim    = "deploy.claim"    // who restores what ran before, as the deploy was cut off
 	labelReturned = "deploy.returned" // what the engine made of the Spec that was sent, as JSON
 )
 

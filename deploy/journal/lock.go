@@ -2,7 +2,6 @@ package journal
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -27,14 +26,13 @@ const (
 	labelPhase   = "deploy.phase"
 	labelBeat    = "deploy.beat"
 	labelTaker   = "deploy.taker" // who has taken the holder for dead, and is about to remove the lock
-	labelNonce   = "deploy.nonce" // of one creation, which may arrive twice
 )
 
 // A holder that lives moves its beat every beatInterval. It is dead once somebody has seen the
 // beat stand still for deadAfter: longer than the election of a leader, which takes 10.5 s.
 const (
 	beatInterval = 5 * time.Second
-	beatTimeout  = 8 * time.Second
+	beatTimeout  = 11 * time.Second // two calls, which each may take as long as any other of a deploy
 	lookInterval = time.Second
 	deadAfter    = 30 * time.Second
 )
@@ -79,7 +77,7 @@ type Lock struct {
 type HeldError struct {
 	Service, Holder, Since, Phase string
 	Beat                          time.Time // when it moved last, by the swarm's clock
-	process, beat, nonce, id      string
+	process, beat, id             string
 }
 
 func (e *HeldError) Error() string {
@@ -129,7 +127,7 @@ func (t *Taker) Take(ctx context.Context, service string) (*Lock, error) {
 	lock := &Lock{engine: t.Engine, name: prefix(service) + "lock"}
 	labels := map[string]string{
 		labelHolder: Holder(), labelSince: time.Now().Format("2006-01-02 15:04:05 -0700"),
-		labelProcess: process(os.Getpid()), labelBeat: "0", labelNonce: rand.Text(),
+		labelProcess: process(os.Getpid()), labelBeat: "0",
 	}
 	seen := ""
 	for gone := 0; ; {
@@ -150,10 +148,6 @@ func (t *Taker) Take(ctx context.Context, service string) (*Lock, error) {
 				return nil, &HeldError{Service: service, Holder: "deploys that come and go", Since: "just now"}
 			}
 			continue
-		case held.nonce == labels[labelNonce]: // The call has arrived twice.
-			lock.id = held.id
-			lock.beat(t.Clock)
-			return lock, nil
 		}
 		gone = 0
 		if held.id != seen {
@@ -209,17 +203,23 @@ func (t *Taker) isDead(ctx context.Context, held *HeldError) (bool, error) {
 
 // beats are those of all locks that are held, by the ids of the locks.
 func (t *Taker) beats(ctx context.Context, service string) (map[string]string, error) {
+	names := t.Services
+	if !slices.Contains(names, service) {
+		names = append(slices.Clone(names), service)
+	}
+	all, errs := make([]*HeldError, len(names)), make([]error, len(names))
+	var asked sync.WaitGroup
+	for i, name := range names { // At once: over a slow link, one after the other takes too long.
+		asked.Go(func() { all[i], errs[i] = Held(ctx, t.Engine, name) })
+	}
+	asked.Wait()
 	beats := map[string]string{}
-	for _, name := range append([]string{service}, t.Services...) {
-		held, err := Held(ctx, t.Engine, name)
-		if err != nil {
-			return nil, err
-		}
+	for _, held := range all {
 		if held != nil {
 			beats[held.id] = held.beat
 		}
 	}
-	return beats, nil
+	return beats, errors.Join(errs...)
 }
 
 // remove removes the lock of a holder that is dead, and tells whether it still was: this taker
@@ -353,7 +353,7 @@ func Held(ctx context.Context, engine Engine, service string) (*HeldError, error
 
 func heldBy(service string, lock swarm.Config) *HeldError {
 	labels := lock.Spec.Labels
-	return &HeldError{service, labels[labelHolder], labels[labelSince], labels[labelPhase], lock.UpdatedAt, labels[labelProcess], labels[labelBeat], labels[labelNonce], lock.ID}
+	return &HeldError{service, labels[labelHolder], labels[labelSince], labels[labelPhase], lock.UpdatedAt, labels[labelProcess], labels[labelBeat], lock.ID}
 }
 
 // Free gives the lock back: by its id, so that it never frees somebody else's.

@@ -122,32 +122,6 @@ func TestRobForeignProc(t *testing.T) {
 	})
 }
 
-// twice has each creation arrive a second time, whose answer is the one that is heard.
-type twice struct {
-	*memory
-	sent bool
-}
-
-func (m *twice) CreateConfig(ctx context.Context, name string, labels map[string]string, data []byte) (string, error) {
-	if id, err := m.memory.CreateConfig(ctx, name, labels, data); err != nil || m.sent {
-		return id, err
-	}
-	m.sent = true
-	return m.memory.CreateConfig(ctx, name, labels, data)
-}
-
-func TestRobOwnLock(t *testing.T) {
-	Convey("A manager that lost its leader sends the creation twice: the lock is the caller's own", t, func() {
-		m := &twice{memory: &memory{}}
-		clock := &quick{}
-		lock, err := take(context.Background(), m, "web", taken, false, nobody, clock)
-		So(err, ShouldBeNil)
-		defer lock.stop()
-		So(lock.Dead, ShouldBeNil)
-		So(clock.passed, ShouldBeLessThan, time.Second)
-	})
-}
-
 func TestRobPrefix(t *testing.T) {
 	Convey("A config whose name only begins as the lock's is none", t, func() {
 		m := &memory{}

@@ -95,7 +95,20 @@ func Begin(ctx context.Context, engine Engine, service string, entry *Entry) err
 	return nil
 }
 
-// End notes how the deploy of an entry ended, and what the engine made of its Spec.
+// Claim takes over an entry whose deploy is dead: that one may still be about to note how it
+// ended, and can no longer. It is false where the deploy has ended.
+func Claim(ctx context.Context, engine Engine, entry *Entry, by string) (bool, error) {
+	open := false
+	err := engine.LabelConfig(ctx, entry.config, map[string]string{labelClaim: by}, func(now map[string]string) bool {
+		open = now[labelOutcome] == Running
+		return open
+	})
+	entry.claim = by
+	return open, err
+}
+
+// End notes how the deploy of an entry ended, and what the engine made of its Spec. ErrLost
+// tells that another deploy has claimed it.
 func End(ctx context.Context, engine Engine, entry *Entry, outcome string, returned *swarm.ServiceSpec) error {
 	labels := map[string]string{labelOutcome: outcome}
 	if returned != nil {
@@ -105,10 +118,9 @@ func End(ctx context.Context, engine Engine, entry *Entry, outcome string, retur
 		}
 		labels[labelReturned] = string(text)
 	}
-	// Whoever took this deploy for dead has noted how it ended.
 	lost := false
 	err := engine.LabelConfig(ctx, entry.config, labels, func(now map[string]string) bool {
-		lost = now[labelOutcome] != entry.Outcome && now[labelOutcome] != outcome
+		lost = now[labelClaim] != entry.claim
 		return !lost
 	})
 	if lost {
@@ -141,12 +153,9 @@ func Trim(ctx context.Context, engine Engine, history History, current *Snapshot
 }
 
 // Forget removes the whole history, the youngest entry first: where it is cut off, what is left
-// is a past that ended well, and nothing to restore. mine is asked before each removal.
-func Forget(ctx context.Context, engine Engine, history History, mine func(context.Context) error) error {
+// is a past that ended well, and nothing to restore.
+func Forget(ctx context.Context, engine Engine, history History) error {
 	for _, entry := range slices.Backward(history) {
-		if err := mine(ctx); err != nil {
-			return err
-		}
 		if err := engine.RemoveConfig(ctx, entry.config); err != nil {
 			return err
 		}

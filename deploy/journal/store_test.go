@@ -91,7 +91,7 @@ func TestHistoryIsKept(t *testing.T) {
 		})
 		Convey("it can be forgotten as a whole, but for the lock and the other service", func() {
 			history, _ := Read(ctx, m, "web")
-			So(Forget(ctx, m, history, func(context.Context) error { return nil }), ShouldBeNil)
+			So(Forget(ctx, m, history), ShouldBeNil)
 			So(m.names(), ShouldHaveLength, 12)
 			So(m.names(), ShouldContain, "web.deploy.lock")
 		})
@@ -103,7 +103,7 @@ func TestHistoryIsKept(t *testing.T) {
 			So(err, ShouldBeError, "no quorum")
 			history := (&past{}).deploys("1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11").history
 			So(Trim(ctx, m, history, nil), ShouldBeError, "no quorum")
-			So(Forget(ctx, m, history, func(context.Context) error { return nil }), ShouldBeError, "no quorum")
+			So(Forget(ctx, m, history), ShouldBeError, "no quorum")
 		})
 		Convey("an entry that cannot be read is an error", func() {
 			m.configs[3].Spec.Data = []byte("{")

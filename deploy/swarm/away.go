@@ -21,6 +21,14 @@ type patience struct{}
 // context ends. Only calls are repeated that may have had an effect already.
 func Patient(ctx context.Context) context.Context { return context.WithValue(ctx, patience{}, true) }
 
+type guard struct{}
+
+// Guarded gives a context in which each try of each change asks first whether it may still be
+// made: whoever was asleep, or waited for the engine, may have been taken for dead meanwhile.
+func Guarded(ctx context.Context, may func(context.Context) error) context.Context {
+	return context.WithValue(ctx, guard{}, may)
+}
+
 // patient tells whether a call is to be repeated.
 func patient(ctx context.Context, err error) bool {
 	return ctx.Value(patience{}) != nil && ctx.Err() == nil && isAway(err)
@@ -67,10 +75,19 @@ func try(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // call makes a call that may be made twice, and again where it is to be repeated.
 func call[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, Options) (Result, error), options Options) (Result, error) {
+	return repeat(ctx, e, func() (Result, error) { return once(ctx, do, options) })
+}
+
+// change is call for a change: each try asks the context's guard first.
+func change[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, Options) (Result, error), options Options) (Result, error) {
+	return repeat(ctx, e, func() (Result, error) { return changeOnce(ctx, do, options) })
+}
+
+func repeat[Result any](ctx context.Context, e *Engine, try func() (Result, error)) (Result, error) {
 	for {
-		found, err := once(ctx, do, options)
+		result, err := try()
 		if !e.again(ctx, err) {
-			return found, err
+			return result, err
 		}
 	}
 }
@@ -82,9 +99,25 @@ func once[Options, Result any](ctx context.Context, do func(context.Context, Opt
 	return do(ctx, options)
 }
 
+// changeOnce makes one try of a change.
+func changeOnce[Options, Result any](ctx context.Context, do func(context.Context, Options) (Result, error), options Options) (Result, error) {
+	if may, guarded := ctx.Value(guard{}).(func(context.Context) error); guarded {
+		if err := may(ctx); err != nil {
+			var none Result
+			return none, err
+		}
+	}
+	return once(ctx, do, options)
+}
+
 // callOn is call for what concerns one thing.
 func callOn[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, string, Options) (Result, error), id string, options Options) (Result, error) {
 	return call(ctx, e, on(do, id), options)
+}
+
+// changeOn is change for what concerns one thing.
+func changeOn[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, string, Options) (Result, error), id string, options Options) (Result, error) {
+	return change(ctx, e, on(do, id), options)
 }
 
 func on[Options, Result any](do func(context.Context, string, Options) (Result, error), id string) func(context.Context, Options) (Result, error) {

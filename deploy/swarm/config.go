@@ -2,6 +2,8 @@ package swarm
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"maps"
 	"strings"
 
@@ -26,12 +28,25 @@ func (e *Engine) Configs(ctx context.Context, prefix string) ([]swarm.Config, er
 	return configs, wrap(err, "list the configs of the swarm")
 }
 
+// labelNonce is of one creation of a config, to be recognised.
+const labelNonce = "deploy.nonce"
+
 // CreateConfig stores data in the swarm, and returns the config's id. IsTaken recognises
-// the error of a name that is taken.
+// the error of a name that is taken: by another creation, as a manager that lost its leader
+// may send one twice by itself.
 func (e *Engine) CreateConfig(ctx context.Context, name string, labels map[string]string, data []byte) (string, error) {
-	made, err := e.api.ConfigCreate(ctx, client.ConfigCreateOptions{Spec: swarm.ConfigSpec{
-		Annotations: swarm.Annotations{Name: name, Labels: labels}, Data: data,
-	}})
+	spec := swarm.ConfigSpec{Annotations: swarm.Annotations{Name: name, Labels: maps.Clone(labels)}, Data: data}
+	spec.Labels[labelNonce] = rand.Text()
+	made, err := changeOnce(ctx, e.api.ConfigCreate, client.ConfigCreateOptions{Spec: spec})
+	if IsTaken(err) {
+		there, failure := e.Configs(ctx, name)
+		for _, one := range there {
+			if one.Spec.Name == name && one.Spec.Labels[labelNonce] == spec.Labels[labelNonce] {
+				return one.ID, nil
+			}
+		}
+		err = errors.Join(err, failure)
+	}
 	return made.ID, wrap(err, "create config %s", name)
 }
 
@@ -55,7 +70,7 @@ func (e *Engine) LabelConfig(ctx context.Context, id string, labels map[string]s
 			spec.Labels = map[string]string{}
 		}
 		maps.Copy(spec.Labels, labels)
-		_, err = once(ctx, on(e.api.ConfigUpdate, id), client.ConfigUpdateOptions{Version: found.Config.Version, Spec: spec})
+		_, err = changeOnce(ctx, on(e.api.ConfigUpdate, id), client.ConfigUpdateOptions{Version: found.Config.Version, Spec: spec})
 		if !e.again(ctx, err) && (err == nil || !strings.Contains(err.Error(), outOfSequence)) {
 			break
 		}
@@ -65,7 +80,7 @@ func (e *Engine) LabelConfig(ctx context.Context, id string, labels map[string]s
 
 // RemoveConfig removes the config of an id. One that is gone already is no error.
 func (e *Engine) RemoveConfig(ctx context.Context, id string) error {
-	_, err := callOn(ctx, e, e.api.ConfigRemove, id, client.ConfigRemoveOptions{})
+	_, err := changeOn(ctx, e, e.api.ConfigRemove, id, client.ConfigRemoveOptions{})
 	if errdefs.IsNotFound(err) {
 		return nil
 	}

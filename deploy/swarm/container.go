@@ -28,7 +28,7 @@ func (e *Engine) Containers(ctx context.Context, service string) ([]string, erro
 // KillContainer ends a container at once, and leaves its removal to the engine. One that
 // has ended on its own is no error.
 func (e *Engine) KillContainer(ctx context.Context, id string) error {
-	_, err := callOn(ctx, e, e.api.ContainerKill, id, client.ContainerKillOptions{})
+	_, err := changeOn(ctx, e, e.api.ContainerKill, id, client.ContainerKillOptions{})
 	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
 		return nil
 	}
@@ -38,7 +38,7 @@ func (e *Engine) KillContainer(ctx context.Context, id string) error {
 // RemoveContainer ends a container at once and removes it with its anonymous volumes. The
 // engine may be removing it as well: whoever comes second finds nothing, which is no error.
 func (e *Engine) RemoveContainer(ctx context.Context, id string) error {
-	_, err := callOn(ctx, e, e.api.ContainerRemove, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	_, err := changeOn(ctx, e, e.api.ContainerRemove, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
 		return nil
 	}

@@ -61,9 +61,9 @@ func (e *Engine) CreateContent(ctx context.Context, one stack.Content) error {
 	var err error
 	switch one.Kind {
 	case stack.Secret:
-		_, err = e.api.SecretCreate(ctx, client.SecretCreateOptions{Spec: swarm.SecretSpec{Annotations: named, Data: one.Data, Templating: template}})
+		_, err = changeOnce(ctx, e.api.SecretCreate, client.SecretCreateOptions{Spec: swarm.SecretSpec{Annotations: named, Data: one.Data, Templating: template}})
 	case stack.Config:
-		_, err = e.api.ConfigCreate(ctx, client.ConfigCreateOptions{Spec: swarm.ConfigSpec{Annotations: named, Data: one.Data, Templating: template}})
+		_, err = changeOnce(ctx, e.api.ConfigCreate, client.ConfigCreateOptions{Spec: swarm.ConfigSpec{Annotations: named, Data: one.Data, Templating: template}})
 	}
 	if errdefs.IsConflict(err) {
 		return nil
@@ -76,9 +76,9 @@ func (e *Engine) RemoveContent(ctx context.Context, one Content) error {
 	var err error
 	switch one.Kind {
 	case stack.Secret:
-		_, err = callOn(ctx, e, e.api.SecretRemove, one.ID, client.SecretRemoveOptions{})
+		_, err = changeOn(ctx, e, e.api.SecretRemove, one.ID, client.SecretRemoveOptions{})
 	case stack.Config:
-		_, err = callOn(ctx, e, e.api.ConfigRemove, one.ID, client.ConfigRemoveOptions{})
+		_, err = changeOn(ctx, e, e.api.ConfigRemove, one.ID, client.ConfigRemoveOptions{})
 	}
 	if errdefs.IsNotFound(err) {
 		return nil
@@ -88,7 +88,7 @@ func (e *Engine) RemoveContent(ctx context.Context, one Content) error {
 
 // RemoveVolume removes a named volume of this engine, and tells whether there was one.
 func (e *Engine) RemoveVolume(ctx context.Context, name string) (bool, error) {
-	_, err := e.api.VolumeRemove(ctx, name, client.VolumeRemoveOptions{})
+	_, err := changeOnce(ctx, on(e.api.VolumeRemove, name), client.VolumeRemoveOptions{})
 	if errdefs.IsNotFound(err) {
 		return false, nil
 	}

@@ -81,14 +81,14 @@ func platform(os, cpu string) swarm.Platform {
 
 // TagImage gives an image one more name.
 func (e *Engine) TagImage(ctx context.Context, image, tag string) error {
-	_, err := e.api.ImageTag(ctx, client.ImageTagOptions{Source: image, Target: tag})
+	_, err := changeOnce(ctx, e.api.ImageTag, client.ImageTagOptions{Source: image, Target: tag})
 	return wrap(err, "tag image %s as %s", image, tag)
 }
 
 // RemoveTag takes a name away from an image, and with the last name the image. One that
 // a container uses stays, as does what is gone already.
 func (e *Engine) RemoveTag(ctx context.Context, tag string) error {
-	_, err := e.api.ImageRemove(ctx, tag, client.ImageRemoveOptions{PruneChildren: true})
+	_, err := changeOnce(ctx, on(e.api.ImageRemove, tag), client.ImageRemoveOptions{PruneChildren: true})
 	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
 		return nil
 	}

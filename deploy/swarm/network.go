@@ -54,7 +54,7 @@ func (e *Engine) CreateNetwork(ctx context.Context, name string, spec stack.Netw
 			options.IPAM.Config = append(options.IPAM.Config, network.IPAMConfig{Subnet: subnet})
 		}
 	}
-	_, err := callOn(ctx, e, e.api.NetworkCreate, name, options)
+	_, err := changeOn(ctx, e, e.api.NetworkCreate, name, options)
 	if errdefs.IsConflict(err) {
 		networks, failure := e.Networks(ctx)
 		for _, one := range networks {
@@ -70,7 +70,7 @@ func (e *Engine) CreateNetwork(ctx context.Context, name string, spec stack.Netw
 // RemoveNetwork removes a network. One that is gone already is no error; one that a task
 // still uses is an error that InUse recognises.
 func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
-	_, err := callOn(ctx, e, e.api.NetworkRemove, name, client.NetworkRemoveOptions{})
+	_, err := changeOn(ctx, e, e.api.NetworkRemove, name, client.NetworkRemoveOptions{})
 	if errdefs.IsNotFound(err) {
 		return nil
 	}

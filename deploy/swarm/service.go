@@ -38,10 +38,10 @@ func (e *Engine) Services(ctx context.Context) ([]swarm.Service, error) {
 // Create creates a service and returns its id. Other nodes get this user's credentials
 // for the image's registry. own is a label that only this caller's Spec bears: by it, a
 // service is recognised that was created although the call failed.
-func (e *Engine) Create(ctx context.Context, spec swarm.ServiceSpec, own string, mine func(context.Context) error) (string, error) {
+func (e *Engine) Create(ctx context.Context, spec swarm.ServiceSpec, own string) (string, error) {
 	options := client.ServiceCreateOptions{Spec: spec, EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image)}
 	for {
-		made, err := once(ctx, e.api.ServiceCreate, options)
+		made, err := changeOnce(ctx, e.api.ServiceCreate, options)
 		// The engine may have been working still on a call that was given up, or a manager that
 		// lost its leader may have sent it twice by itself.
 		taken := errdefs.IsConflict(err)
@@ -54,9 +54,6 @@ func (e *Engine) Create(ctx context.Context, spec swarm.ServiceSpec, own string,
 			return idOf(there), failure
 		case taken:
 			return "", wrap(err, "create service %s", spec.Name)
-		}
-		if err := mine(ctx); err != nil {
-			return "", err
 		}
 	}
 }
@@ -76,9 +73,9 @@ func idOf(service *swarm.Service) string {
 // it since; else only where nobody has changed its Spec. The engine itself changes a
 // service, too, while it updates it, so its version alone tells nothing. Without fresh
 // credentials the engine keeps those that it has. own is as for Create.
-func (e *Engine) Update(ctx context.Context, service *swarm.Service, spec swarm.ServiceSpec, own string, over bool, mine func(context.Context) error) error {
+func (e *Engine) Update(ctx context.Context, service *swarm.Service, spec swarm.ServiceSpec, own string, over bool) error {
 	for range 10 {
-		_, err := once(ctx, on(e.api.ServiceUpdate, service.ID), client.ServiceUpdateOptions{
+		_, err := changeOnce(ctx, on(e.api.ServiceUpdate, service.ID), client.ServiceUpdateOptions{
 			Version: service.Version, Spec: spec,
 			EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image),
 			RegistryAuthFrom:    swarm.RegistryAuthFromSpec,
@@ -87,9 +84,6 @@ func (e *Engine) Update(ctx context.Context, service *swarm.Service, spec swarm.
 			return wrap(err, "update service %s", spec.Name)
 		}
 		again, err := e.Service(ctx, service.ID)
-		if err == nil {
-			err = mine(ctx) // Else a try after a silence were one more change of who was taken for dead.
-		}
 		if err != nil {
 			return err
 		}
@@ -108,7 +102,7 @@ func (e *Engine) Update(ctx context.Context, service *swarm.Service, spec swarm.
 
 // Remove removes the service of an id. One that is gone already is no error.
 func (e *Engine) Remove(ctx context.Context, id string) error {
-	_, err := callOn(ctx, e, e.api.ServiceRemove, id, client.ServiceRemoveOptions{})
+	_, err := changeOn(ctx, e, e.api.ServiceRemove, id, client.ServiceRemoveOptions{})
 	if errdefs.IsNotFound(err) {
 		return nil
 	}
