@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -11,7 +14,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/api/types/system"
 )
@@ -30,10 +35,14 @@ type pretend struct {
 	before func(method, path string)
 	bad    func(swarm.ServiceSpec) bool
 	drop   bool // the call that the hook was for gets lost, on its way there
+	keep   bool // calls that change services get lost as well, and arrive later: see deliver
+	kept   []*http.Request
+
+	networks map[string]network.Summary // by id
 }
 
 func pretendSwarm(t *testing.T) *pretend {
-	p := &pretend{services: map[string]*swarm.Service{}, configs: map[string]*swarm.Config{}}
+	p := &pretend{services: map[string]*swarm.Service{}, configs: map[string]*swarm.Config{}, networks: map[string]network.Summary{}}
 	server := httptest.NewServer(p)
 	t.Cleanup(server.Close)
 	dir := stage(t)
@@ -94,6 +103,47 @@ func (p *pretend) image(service string) string {
 	return "none"
 }
 
+// deliver has the calls arrive that were kept.
+func (p *pretend) deliver() {
+	for _, one := range p.kept {
+		p.ServeHTTP(httptest.NewRecorder(), one)
+	}
+}
+
+// holds has somebody hold the lock of a service.
+func (p *pretend) holds(service string) {
+	p.config(service+".deploy.lock", map[string]string{"deploy.holder": "eve on earth", "deploy.beat": "0"})
+}
+
+func (p *pretend) config(name string, labels map[string]string) {
+	p.Lock()
+	defer p.Unlock()
+	p.configs[name] = &swarm.Config{ID: name, Spec: swarm.ConfigSpec{Annotations: swarm.Annotations{Name: name, Labels: labels}, Data: []byte("{}")}}
+}
+
+// make makes a service by hand.
+func (p *pretend) make(id, name, image string, labels map[string]string) {
+	p.Lock()
+	defer p.Unlock()
+	p.version++
+	one := uint64(1)
+	p.services[id] = &swarm.Service{ID: id, Meta: swarm.Meta{Version: swarm.Version{Index: p.version}}, Spec: swarm.ServiceSpec{
+		Annotations:  swarm.Annotations{Name: name, Labels: labels},
+		TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Image: image}},
+		Mode:         swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &one}},
+	}}
+}
+
+// becomes waits until a service runs an image of this version.
+func (p *pretend) becomes(t *testing.T, service, version string) {
+	for began := time.Now(); !strings.Contains(p.image(service), version); time.Sleep(5 * time.Millisecond) {
+		if time.Since(began) > 20*time.Second {
+			t.Errorf("%s runs %s, not %s", service, p.image(service), version)
+			return
+		}
+	}
+}
+
 func (p *pretend) outcomes(service string) string {
 	p.Lock()
 	defer p.Unlock()
@@ -134,6 +184,11 @@ func (p *pretend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.Lock()
 	drop := p.drop
+	if p.keep && r.Method == "POST" && strings.HasPrefix(path, "/services/") {
+		body, _ := io.ReadAll(r.Body)
+		p.kept = append(p.kept, httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(body)))
+		drop = true
+	}
 	p.drop = false
 	p.Unlock()
 	if drop {
@@ -161,7 +216,11 @@ func (p *pretend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		node.Spec.Availability, node.Status.State = swarm.NodeAvailabilityActive, swarm.NodeStateReady
 		node.Description.Hostname, node.Description.Platform = "node1", swarm.Platform{OS: "linux", Architecture: "x86_64"}
 		say([]swarm.Node{node})
-	case parts[0] == "networks", parts[0] == "secrets", parts[0] == "containers" && r.Method == "GET":
+	case parts[0] == "networks" && r.Method == "DELETE":
+		delete(p.networks, parts[1])
+	case parts[0] == "networks":
+		say(slices.Collect(maps.Values(p.networks)))
+	case parts[0] == "secrets", parts[0] == "containers" && r.Method == "GET":
 		say([]any{})
 	case parts[0] == "distribution":
 		fail(404, "no registry")

@@ -221,22 +221,11 @@ func TestRobSecondLockHeld(t *testing.T) {
 func TestRobHandMade(t *testing.T) {
 	Convey("A service that somebody makes by hand, where a deploy over an adopted one died, is left alone", t, func() {
 		p := pretendSwarm(t)
-		one := uint64(1)
-		byHand := func(id, image string) {
-			p.Lock()
-			p.version++
-			p.services[id] = &swarm.Service{ID: id, Meta: swarm.Meta{Version: swarm.Version{Index: p.version}}, Spec: swarm.ServiceSpec{
-				Annotations:  swarm.Annotations{Name: "web"},
-				TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Image: image}},
-				Mode:         swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &one}},
-			}}
-			p.Unlock()
-		}
-		byHand("svc0", "hand:v0")
+		p.make("svc0", "web", "hand:v0", nil)
 		image := ""
 		p.hook("POST", "/services/create", func() {
 			p.robbed("web")
-			byHand("svc9", "hand:v9")
+			p.make("svc9", "web", "hand:v9", nil)
 			p.Lock()
 			p.services["svc9"].Spec.Mode = swarm.ServiceMode{Global: &swarm.GlobalService{}}
 			p.Unlock()

@@ -14,10 +14,7 @@ import (
 // history yet: it waits for the lock of another service of its file.
 func (p *pretend) taken(service string) {
 	p.robbed(service)
-	p.Lock()
-	defer p.Unlock()
-	p.configs["others"] = &swarm.Config{ID: "others", Spec: swarm.ConfigSpec{Annotations: swarm.Annotations{Name: service + ".deploy.lock",
-		Labels: map[string]string{"deploy.holder": "eve on earth", "deploy.beat": "0"}}}}
+	p.holds(service)
 }
 
 func TestRobLateFailedNote(t *testing.T) {
@@ -72,20 +69,9 @@ func TestRobUnlabelled(t *testing.T) {
 	Convey("A service that somebody makes by hand, at the moment in which a deploy over an adopted one goes back, is not taken for it", t, func() {
 		p := pretendSwarm(t)
 		p.bad = badImage("v2")
-		one := uint64(1)
-		byHand := func(id, image string) {
-			p.Lock()
-			defer p.Unlock()
-			p.version++
-			p.services[id] = &swarm.Service{ID: id, Meta: swarm.Meta{Version: swarm.Version{Index: p.version}}, Spec: swarm.ServiceSpec{
-				Annotations:  swarm.Annotations{Name: "web"},
-				TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Image: image}},
-				Mode:         swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &one}},
-			}}
-		}
-		byHand("svc0", "hand:v0")
+		p.make("svc0", "web", "hand:v0", nil)
 		p.hook("POST", "/services/create", func() { // v2, which is bad.
-			p.hook("POST", "/services/create", func() { byHand("svc9", "stranger:v9") }) // v0 again.
+			p.hook("POST", "/services/create", func() { p.make("svc9", "web", "stranger:v9", nil) }) // v0 again.
 		})
 		a := with(t, "v2", "up web --adopt")
 		So(p.image("web"), ShouldEqual, "stranger:v9")

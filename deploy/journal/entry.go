@@ -2,23 +2,20 @@
 // replaced. It also holds the lock that lets one deploy of a service run at a time. Both
 // are docker configs in the swarm, so any manager and any machine sees them.
 //
-// A deploy that lives keeps its lock:
-//   - The swarm creates a config of a name only once, so of several takers one wins.
-//   - The holder moves a beat, a label of the lock, every 5 s. Whoever wants the lock looks at
-//     it once a second, and takes it only after 30 looks in which it did not move. Looks are
-//     counted: no clock of two machines is compared, and who was asleep has not looked. Before
-//     the lock is removed it is marked, by an update that a beat in between makes fail.
-//   - A swarm that does not answer, without a leader say, is no look: its error ends the watch.
-//   - A process of the watcher's own machine is known to be gone by its start time, boot and
-//     namespaces, so a pid that is used again is not taken for it.
+// A deploy that lives keeps its lock. The swarm creates a config of a name once, so one taker
+// wins. The holder moves a beat, a label of the lock, every 5 s. Whoever wants the lock looks
+// once a second, and takes it after 30 looks in which the beat stood still. Looks are counted:
+// no two clocks are compared, and who was asleep, or got no answer, has not looked. A lock is
+// marked before it is removed, by an update that a beat in between makes fail. A process of the
+// watcher's own machine is known to be gone by its start time, boot and namespaces.
 //
-// One that was asleep, or cut off for longer than that, is taken for dead though it lives. It
-// looks for its lock, by its id, before each change and each further try of one, and ends
-// without undoing anything. The one call that it had decided on may still arrive, and finds
-// nothing that it could change: an update carries the version that was read, which a recovery
-// moves on; before a removal such an update marks the service, and a recovery creates a marked
-// one anew, under another id; a creation fails where there is a service. Where the next command
-// was a removal, it creates one: the deploy after that takes it over as it is.
+// One that was asleep or cut off for longer is taken for dead though it lives. Each try of each
+// change looks for the lock first, by its id. Only a call that is under way then still arrives:
+//   - An update carries the version that was read, which a recovery moves on, or overwrites.
+//   - A removal was marked in the service before; a recovery creates a marked one anew.
+//   - A creation fails where there is a service. One that comes first was never proven: the next
+//     deploy replaces it, or takes it over where a removal has taken the history away.
+//   - A note of success fails, as a recovery claims the entry before it changes anything.
 package journal
 
 import (

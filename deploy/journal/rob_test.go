@@ -50,7 +50,9 @@ func (s slow) LabelConfig(ctx context.Context, id string, labels map[string]stri
 }
 
 func TestRobSlowEngine(t *testing.T) {
-	for _, it := range []struct{ read, write time.Duration }{{3 * time.Second, 3 * time.Second}, {10 * time.Millisecond, 7 * time.Second}} {
+	for _, it := range []struct{ read, write time.Duration }{
+		{3 * time.Second, 3 * time.Second}, {10 * time.Millisecond, 7 * time.Second}, {4900 * time.Millisecond, 4900 * time.Millisecond},
+	} {
 		Convey(fmt.Sprintf("On an engine whose reads take %v, and writes %v, a living holder is not robbed", it.read, it.write), t, func() {
 			var err error
 			// The beat is one of the machine's clock here, so all of it runs in a bubble of time.
@@ -70,6 +72,30 @@ func TestRobSlowEngine(t *testing.T) {
 			So(err, ShouldHaveSameTypeAs, &HeldError{})
 		})
 	}
+}
+
+func TestRobSlowLink(t *testing.T) {
+	Convey("Over a slow link, the dead holders of ten services are found out in little more than 30 s", t, func() {
+		var services []string
+		var took time.Duration
+		var err error
+		m := slow{&locked{memory: &memory{}}, 300 * time.Millisecond, 300 * time.Millisecond}
+		for n := range 10 {
+			services = append(services, fmt.Sprint("web", n))
+			elsewhere(m.memory, services[n])
+		}
+		synctest.Test(t, func(*testing.T) {
+			taker := &Taker{Engine: m, Services: services, IsTaken: taken, Watching: nobody, Clock: RealClock{}}
+			began := time.Now()
+			var lock *Lock
+			if lock, err = taker.Take(context.Background(), "web0"); err == nil {
+				took = time.Since(began)
+				_ = lock.Free(context.Background())
+			}
+		})
+		So(err, ShouldBeNil)
+		So(took, ShouldBeLessThan, 42*time.Second)
+	})
 }
 
 // TestRobTimeNamespace runs itself in another time namespace: proc tells start times by the

@@ -55,6 +55,23 @@ func TestHistoryIsKept(t *testing.T) {
 			So(history.Entry(12).Outcome, ShouldEqual, Failed)
 			So(history.Entry(12).After.Returned, ShouldBeNil)
 		})
+		Convey("an entry that somebody else has claimed cannot be ended by its own deploy", func() {
+			p := (&past{}).ends("v12", Running)
+			p.history[0].N, p.history[0].After.Returned = 12, nil
+			So(Begin(ctx, m, "web", p.history[0]), ShouldBeNil)
+			history, err := Read(ctx, m, "web")
+			So(err, ShouldBeNil)
+			open, err := Claim(ctx, m, history.Entry(12), "me")
+			So(err, ShouldBeNil)
+			So(open, ShouldBeTrue)
+			So(End(ctx, m, p.history[0], Done, nil), ShouldEqual, ErrLost)
+			Convey("but by who has claimed it, and then nobody can claim it any more", func() {
+				So(End(ctx, m, history.Entry(12), Failed, nil), ShouldBeNil)
+				open, err := Claim(ctx, m, history.Entry(12), "you")
+				So(err, ShouldBeNil)
+				So(open, ShouldBeFalse)
+			})
+		})
 		Convey("only the last ten stay, and those of the other service do", func() {
 			history, _ := Read(ctx, m, "web")
 			So(Trim(ctx, m, history, nil), ShouldBeNil)

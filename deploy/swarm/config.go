@@ -35,8 +35,8 @@ const labelNonce = "deploy.nonce"
 // the error of a name that is taken: by another creation, as a manager that lost its leader
 // may send one twice by itself.
 func (e *Engine) CreateConfig(ctx context.Context, name string, labels map[string]string, data []byte) (string, error) {
-	spec := swarm.ConfigSpec{Annotations: swarm.Annotations{Name: name, Labels: maps.Clone(labels)}, Data: data}
-	spec.Labels[labelNonce] = rand.Text()
+	spec := swarm.ConfigSpec{Annotations: swarm.Annotations{Name: name, Labels: map[string]string{labelNonce: rand.Text()}}, Data: data}
+	maps.Copy(spec.Labels, labels)
 	made, err := changeOnce(ctx, e.api.ConfigCreate, client.ConfigCreateOptions{Spec: spec})
 	if IsTaken(err) {
 		there, failure := e.Configs(ctx, name)

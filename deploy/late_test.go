@@ -1,0 +1,223 @@
+package main
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/network"
+	. "github.com/smartystreets/goconvey/convey"
+
+	engine "goblog/deploy/swarm"
+)
+
+// late has a deploy of v2 wait at its first call that matches, taken for dead, while the next
+// command runs. At the nth call of that one that matches, the late call arrives first: arrived
+// tells when it has had its effect. Both results are returned, the late deploy's first.
+func (p *pretend) late(t *testing.T, command, method, part string, next func() result, nextMethod, nextPart string, nth int, arrived func(ended <-chan result)) (result, result) {
+	goOn, first, second := make(chan bool), make(chan result, 1), make(chan result, 1)
+	ended := make(chan result, 1)
+	p.hook(method, part, func() {
+		p.robbed("web")
+		var count func()
+		count = func() {
+			if nth--; nth > 0 {
+				p.hook(nextMethod, nextPart, count)
+				return
+			}
+			close(goOn)
+			arrived(ended)
+		}
+		p.hook(nextMethod, nextPart, count)
+		go func() { second <- next() }()
+		select {
+		case <-goOn:
+		case <-time.After(20 * time.Second):
+			t.Error("the next command did not come so far")
+		}
+	})
+	go func() {
+		r := with(t, "v2", command)
+		ended <- r
+		first <- r
+	}()
+	return <-first, <-second
+}
+
+func TestLateUpdateAfterItsUndo(t *testing.T) {
+	Convey("An update that was given up, and arrives after the deploy has gone back, changes nothing", t, func() {
+		p := pretendSwarm(t)
+		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
+services:
+  web:
+    image: example/web:${TAG}
+    networks: []
+    x-deploy: {trial: 0s, timeout: 2s}
+`)
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		p.hook("POST", "/services/", func() {
+			p.Lock()
+			p.keep = true // This call, and each further try of it ...
+			p.Unlock()
+			p.hook("GET", "/networks", func() { // ... until the deploy goes back.
+				p.Lock()
+				p.keep = false
+				p.Unlock()
+			})
+		})
+		a := with(t, "v2", "up web --rolling")
+		So(a.exit, ShouldEqual, exitFailed)
+		So(p.kept, ShouldNotBeEmpty)
+		p.deliver()
+		So(p.image("web"), ShouldContainSubstring, "v1")
+	})
+}
+
+func TestLateUpdateBeforeItsFence(t *testing.T) {
+	Convey("An update that arrives just before the next command restores what ran is undone by it", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		a, b := p.late(t, "up web --rolling", "POST", "/services/", func() result { return with(t, "v2", "rollback web") },
+			"POST", "/services/", 1, func(<-chan result) { p.becomes(t, "web", "v2") })
+		So(b.exit, ShouldEqual, 0)
+		So(a.exit, ShouldEqual, exitFailed)
+		So(p.image("web"), ShouldContainSubstring, "v1")
+		So(p.outcomes("web"), ShouldEqual, "1 done, 2 failed")
+	})
+}
+
+func TestLateNoteOfSuccess(t *testing.T) {
+	Convey("A deploy that wakes after its proof, while the next command restores what ran, does not note that it has worked", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		a, b := p.late(t, "up web --rolling", "POST", "/configs/cfg", func() result { return with(t, "v2", "rollback web") },
+			"POST", "/services/", 1, func(ended <-chan result) { <-ended })
+		So(b.exit, ShouldEqual, 0)
+		So(a.exit, ShouldEqual, exitFailed)
+		So(p.image("web"), ShouldContainSubstring, "v1")
+		So(p.outcomes("web"), ShouldEqual, "1 done, 2 failed")
+	})
+}
+
+func TestLateCreation(t *testing.T) {
+	for _, it := range []struct {
+		what, next, nextTag, runs string
+		nth                       int
+	}{
+		{"where the next command restores what ran", "rollback web", "v2", "v1", 1},
+		{"in the moment in which the next deploy has removed the service", "up web", "v3", "v3", 2},
+	} {
+		Convey("A creation that arrives "+it.what+" is replaced by it", t, func() {
+			p := pretendSwarm(t)
+			So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+			a, b := p.late(t, "up web", "POST", "/services/create", func() result { return with(t, it.nextTag, it.next) },
+				"POST", "/services/create", it.nth, func(<-chan result) { p.becomes(t, "web", "v2") })
+			So(b.exit, ShouldEqual, 0)
+			So(a.exit, ShouldEqual, exitFailed)
+			So(p.image("web"), ShouldContainSubstring, it.runs)
+		})
+	}
+}
+
+func TestLateEntry(t *testing.T) {
+	Convey("An entry that a dead deploy has stored in the last moment does not fail the next one", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		p.hook("POST", "/configs/create", func() { // The lock.
+			p.hook("POST", "/configs/create", func() {
+				p.config("web.deploy.2", map[string]string{"deploy.entry": "2", "deploy.outcome": "failed"})
+			})
+		})
+		So(with(t, "v2", "up web --rolling").exit, ShouldEqual, 0)
+		So(p.outcomes("web"), ShouldEqual, "1 done, 2 failed, 3 done")
+	})
+}
+
+func TestDeadTrial(t *testing.T) {
+	trial := map[string]string{"deploy.trial": "yes"}
+	for _, command := range []string{"up web", "rollback web", "remove web"} {
+		Convey("The trial of a dead deploy is removed by the next command, though it makes none: "+command, t, func() {
+			p := pretendSwarm(t)
+			So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+			So(with(t, "v2", "up web").exit, ShouldEqual, 0)
+			p.make("svc9", "web-trial", "example/web:v3", trial)
+			So(with(t, "v2", command).exit, ShouldEqual, 0)
+			So(p.image("web-trial"), ShouldEqual, "none")
+		})
+	}
+	Convey("One that arrives just before the next deploy's trial is replaced by it", t, func() {
+		p := pretendSwarm(t)
+		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
+services:
+  web:
+    image: example/web:${TAG}
+    networks: []
+    x-deploy: {trial: 1s, timeout: 30s}
+`)
+		p.hook("POST", "/services/create", func() { p.make("svc9", "web-trial", "example/web:v3", trial) })
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		So(p.image("web"), ShouldContainSubstring, "v1")
+		So(p.image("web-trial"), ShouldEqual, "none")
+	})
+	Convey("A service of somebody else with the trial's name is left alone, and named", t, func() {
+		p := pretendSwarm(t)
+		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
+services:
+  web:
+    image: example/web:${TAG}
+    networks: []
+    x-deploy: {trial: 1s, timeout: 30s}
+`)
+		p.make("svc9", "web-trial", "example/other:v3", nil)
+		r := with(t, "v1", "up web")
+		So(r.exit, ShouldEqual, exitFailed)
+		So(r.stderr, ShouldContainSubstring, "a service web-trial runs, whose name is that of the trial")
+		So(p.image("web-trial"), ShouldContainSubstring, "other")
+	})
+}
+
+func TestLostLockOfOneOfTwo(t *testing.T) {
+	Convey("Where a deploy of two services is taken for dead in one of them after its proof, it goes back with the other one", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		p.hook("POST", "/configs/cfg", func() { // That shop was proven.
+			p.robbed("shop")
+			must(t, with(t, "v2", "rollback shop").exit, ShouldEqual, 0)
+		})
+		So(with(t, "v2", "up --rolling").exit, ShouldEqual, exitFailed)
+		So(p.image("shop"), ShouldContainSubstring, "v1")
+		So(p.image("web"), ShouldContainSubstring, "v1")
+		So(p.outcomes("shop"), ShouldEqual, "1 done, 2 failed")
+		So(p.outcomes("web"), ShouldEqual, "1 done, 2 failed")
+	})
+}
+
+func TestRemoveBesideADeploy(t *testing.T) {
+	Convey("Given a service that shares a network with one that is just being replaced", t, func() {
+		p := pretendSwarm(t)
+		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
+services:
+  web:
+    image: example/web:${TAG}
+    networks: [shared]
+    x-deploy: {trial: 0s, timeout: 30s}
+networks:
+  shared: {}
+`)
+		p.networks["net1"] = network.Summary{Network: network.Network{ID: "net1", Name: "shared", Scope: "swarm", Driver: "overlay", Labels: map[string]string{engine.LabelMade: "yes"}}}
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		p.holds("other")
+		Convey("its removal leaves the network, and says so", func() {
+			r := with(t, "v1", "remove web")
+			So(r.exit, ShouldEqual, 0)
+			So(p.image("web"), ShouldEqual, "none")
+			So(p.networks, ShouldHaveLength, 1)
+			So(r.stdout, ShouldContainSubstring, "Network shared stays, as services are being deployed that may need it: other")
+			Convey("and once that has ended, it can be removed", func() {
+				p.robbed("other")
+				So(with(t, "v1", "remove web").exit, ShouldEqual, 0)
+				So(p.networks, ShouldBeEmpty)
+			})
+		})
+	})
+}
