@@ -17,7 +17,7 @@ func TestReadDockerfile(t *testing.T) {
 		Convey("its instructions are read one by one", func() {
 			found, err := ReadDockerfile(path)
 			So(err, ShouldBeNil)
-			So(found, ShouldResemble, []Instruction{{"FROM", "python:3 AS base"}, {"RUN", "<<EOF"}, {"ENV", "A=1      B=2"}, {"EXPOSE", "80 # 443"}})
+			So(found, ShouldResemble, []Instruction{{"FROM", "python:3 AS base"}, {"RUN", "<<EOF"}, {"ENV", "A=1  B=2"}, {"EXPOSE", "80 # 443"}})
 		})
 	})
 }

@@ -99,7 +99,7 @@ func inJSON(text string) (string, error) {
 
 // Probe is the Python program that asks for the service's health.
 func (s Service) Probe() string {
-	return fmt.Sprintf("import urllib.request; urllib.request.urlopen('http://127.0.0.1:%d%s', timeout=2)", s.Port, strings.ReplaceAll(s.Path, "'", "%27"))
+	return fmt.Sprintf("import urllib.request; urllib.request.urlopen('http://127.0.0.1:%d%s', timeout=5)", s.Port, strings.ReplaceAll(s.Path, "'", "%27"))
 }
 
 // Kind says what the image is made of.
