@@ -21,11 +21,11 @@ image: ## wrap the binary in an image
 deploy: ## build, deploy to the swarm, and prove that it answers
 	scripts/copyall.sh
 
-lint: lint-shell lint-go ## shellcheck, gofmt, go vet, staticcheck
+lint: lint-shell lint-go lint-ci ## shellcheck, gofmt, go vet, staticcheck, actionlint
 
 lint-shell:
 	@command -v shellcheck >/dev/null || { echo "error: shellcheck is not installed: see https://www.shellcheck.net"; exit 1; }
-	shellcheck scripts/*.sh e2e/*.sh .ci/install .ci/run .ci/test
+	shellcheck scripts/*.sh e2e/*.sh deploy/scaffold/testdata/*/scripts/*.sh .ci/install .ci/run .ci/test
 
 lint-go:
 	@unformatted=$$(gofmt -l accountservice bench deploy e2e examples gatling); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
@@ -33,8 +33,18 @@ lint-go:
 	go vet ./... && build/staticcheck ./...
 	cd deploy && go vet ./... && ../build/staticcheck ./...
 
+lint-ci:
+	go build -modfile=.ci/tools.mod -o build/actionlint github.com/rhysd/actionlint/cmd/actionlint
+	build/actionlint .github/workflows/*.yml deploy/scaffold/testdata/*/.github/workflows/*.yml
+
 test: ## lint, then all tests, and at the end what could not be run; E2E=required: fail instead
 	.ci/test
+
+unit: ## the tests that need no engine
+	.ci/test unit
+
+engine-test: ## deploys to real engines
+	.ci/test engines
 
 loadtest: ## the footprint and the response times of the running service, under load
 	scripts/loadtest.sh
@@ -73,4 +83,4 @@ soak: ## half an hour of 1,000 requests/s and 10,000 clients that come and go: m
 clean: ## remove what was built
 	rm -rf build gatling/target
 
-.PHONY: help run build image deploy lint lint-shell lint-go test loadtest bench pgo bench-build mesh chaos many soak clean
+.PHONY: help run build image deploy lint lint-shell lint-go lint-ci test unit engine-test loadtest bench pgo bench-build mesh chaos many soak clean

@@ -21,6 +21,7 @@ import (
 	"goblog/deploy/journal"
 	"goblog/deploy/plan"
 	"goblog/deploy/progress"
+	"goblog/deploy/scaffold"
 	"goblog/deploy/stack"
 	engine "goblog/deploy/swarm"
 )
@@ -46,6 +47,7 @@ var commands = []command{
 	{"status", "", "show what runs where, the history, and who deploys now", status},
 	{"view", "", "show the swarm, and deploys as they happen, in the browser", viewPage},
 	{"remove", "[SERVICE...]", "remove services, then networks that nobody else uses", remove},
+	{"init", "", "write a stack file, scripts and a CI workflow for the service in this directory", initFiles},
 }
 
 // options are the flags and arguments of a command.
@@ -64,6 +66,7 @@ type options struct {
 	volumes    bool
 	listen     string
 	envFiles   []string
+	wishes     scaffold.Wishes
 
 	root string            // the top of the checkout that the first stack file is in
 	env  map[string]string // variables and settings
@@ -127,7 +130,7 @@ func run(ctx context.Context, arguments []string, out *progress.Printer) (exit i
 
 func dispatch(ctx context.Context, arguments []string, out *progress.Printer) error {
 	if len(arguments) == 0 {
-		return usage("say what to do: up, build, rollback, status, view or remove")
+		return usage("say what to do: up, build, rollback, status, view, remove or init")
 	}
 	if arguments[0] == "-h" || arguments[0] == "--help" || arguments[0] == "help" {
 		help(out.Out, nil, environment(".", nil))
@@ -147,13 +150,22 @@ func dispatch(ctx context.Context, arguments []string, out *progress.Printer) er
 		}
 		return one.run(ctx, o, out)
 	}
-	return usage("unknown command '%s': want up, build, rollback, status, view or remove", arguments[0])
+	return usage("unknown command '%s': want up, build, rollback, status, view, remove or init", arguments[0])
 }
 
 // flags are those that a command takes.
 func (c command) flags(o *options) *flag.FlagSet {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
+	flags.Bool("json", false, "tell all of it as JSON, an object a line")
+	if c.name == "init" {
+		flags.StringVar(&o.wishes.Name, "name", "", "`NAME` of the service; default from go.mod, the directory or the image")
+		flags.StringVar(&o.wishes.Port, "port", "", "`PORT` that it listens on, and is published; default from EXPOSE in the Dockerfile, else 8080")
+		flags.StringVar(&o.wishes.Path, "path", "", "`PATH` that must answer with status 200; default /")
+		flags.StringVar(&o.wishes.Image, "image", "", "finished image, by its `NAME`: nothing is built")
+		flags.StringVar(&o.wishes.Package, "package", "", "`DIRECTORY` of the Go package to compile; default the only main package")
+		return flags
+	}
 	flags.Func("f", "stack `FILE`; more than one are merged (default stack.yml)", func(file string) error {
 		o.files = append(o.files, file)
 		return nil
@@ -165,7 +177,6 @@ func (c command) flags(o *options) *flag.FlagSet {
 	if c.name == "up" || c.name == "rollback" || c.name == "remove" {
 		flags.BoolVar(&o.wait, "wait", false, "wait until nobody else deploys the service")
 	}
-	flags.Bool("json", false, "tell all of it as JSON, an object a line")
 	switch c.name {
 	case "up":
 		flags.BoolVar(&o.rolling, "rolling", false, "update the running service task by task, without losing a request where that can be")
@@ -294,8 +305,13 @@ func help(out io.Writer, of *command, env map[string]string) {
 		table.Flush()
 		fmt.Fprint(out, "\n"+about)
 	} else {
-		fmt.Fprintf(out, "usage: deploy %s [-f FILE]... [FLAGS] %s\n\n%s\n\n", of.name, of.arguments, of.help)
-		of.flags(&options{}).VisitAll(func(one *flag.Flag) {
+		flags := of.flags(&options{})
+		files := ""
+		if flags.Lookup("f") != nil {
+			files = "[-f FILE]... "
+		}
+		fmt.Fprintf(out, "usage: deploy %s %s[FLAGS] %s\n\n%s\n\n", of.name, files, of.arguments, of.help)
+		flags.VisitAll(func(one *flag.Flag) {
 			name := "--" + one.Name
 			if name == "--f" {
 				name = "-f"

@@ -28,8 +28,8 @@ import (
 
 func TestUsageErrors(t *testing.T) {
 	for arguments, want := range map[string]string{
-		"":                    "say what to do: up, build, rollback, status, view or remove",
-		"deploy":              "unknown command 'deploy': want up, build, rollback, status, view or remove",
+		"":                    "say what to do: up, build, rollback, status, view, remove or init",
+		"deploy":              "unknown command 'deploy': want up, build, rollback, status, view, remove or init",
 		"--rolling":           "unknown command '--rolling'",
 		"up --nonsense":       "-nonsense",
 		"up web --nonsense":   "-nonsense",
@@ -44,6 +44,10 @@ func TestUsageErrors(t *testing.T) {
 		"build nobody":        `there is no service "nobody"`,
 		"remove nobody":       `there is no service "nobody"`,
 		"status web":          "web",
+		"init web":            "init takes no argument, so not 'web' either",
+		"init --port http":    "--port: 'http' is not a port, from 1 to 65535",
+		"init -f stack.yml":   "-f",
+		"init":                "there is neither a go.mod nor a Dockerfile here",
 		"view web":            "view takes no argument, so not 'web' either",
 		"view --listen 6790":  "'6790' is not HOST:PORT",
 		"rollback":            "say which service to roll back: shop, web",

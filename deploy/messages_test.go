@@ -29,9 +29,9 @@ var sources = []struct {
 	words        int // that a message has at least: less is a part of one
 }{
 	{"Exit code 2: the command, a setting or the stack file", "Nothing was touched. In front of a fault in a stack file stand the file and the key.",
-		[]string{".", "stack", "plan"}, map[string][2]int{"usage": {0, -1}, "w.fault": {1, -1}, "stack:fmt.Errorf": {0, -1}, "stack:errors.New": {0, -1}}, 2},
+		[]string{".", "stack", "plan", "scaffold/find.go"}, map[string][2]int{"usage": {0, -1}, "w.fault": {1, -1}, "stack:fmt.Errorf": {0, -1}, "stack:errors.New": {0, -1}, "scaffold/find.go:fmt.Errorf": {0, -1}, "scaffold/find.go:errors.New": {0, -1}}, 2},
 	{"Exit code 1: why a deploy, a rollback or a removal ended", "The last line says what serves now.",
-		[]string{".", "plan", "build", "journal"}, map[string][2]int{"failed": {0, 1}, "Obstacle": {0, 1}, "Failure": {0, 2}, "build:failed": {2, 4}, "build:b.docker": {1, 2}, ".:fmt.Errorf": {0, -1}, "build:fmt.Errorf": {0, -1}, "journal:fmt.Errorf": {0, -1}, "plan:fmt.Errorf": {0, -1}}, 2},
+		[]string{".", "plan", "build", "journal", "scaffold/scaffold.go"}, map[string][2]int{"scaffold/scaffold.go:fmt.Errorf": {0, -1}, "failed": {0, 1}, "Obstacle": {0, 1}, "Failure": {0, 2}, "build:failed": {2, 4}, "build:b.docker": {1, 2}, ".:fmt.Errorf": {0, -1}, "build:fmt.Errorf": {0, -1}, "journal:fmt.Errorf": {0, -1}, "plan:fmt.Errorf": {0, -1}}, 2},
 	{"Exit code 130: interrupted", "By Ctrl-C, by SIGTERM, or by a terminal that was closed.",
 		[]string{"main.go", "up.go"}, map[string][2]int{"outcome": {0, -1}, "fmt.Fprintln": {1, -1}}, 1},
 	{"What was undone, and what serves now", "So reads the last line of a deploy or a rollback that changed something and failed, with exit code 1, or was interrupted, with 130.",

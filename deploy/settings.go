@@ -46,7 +46,7 @@ var ownSettings = []setting{
 	{"STACK", "", "prefix of all names, as for docker stack deploy: staging and production side by side"},
 	{"ManagerIP", "", "address to reach the swarm at; default from the context or the engine"},
 	{"ADVERTISE_ADDR", "", "address of a new swarm's manager; default the engine's choice"},
-	{"BASE_IMAGE", "iron/base", "image to build on; scratch where it cannot be had"},
+	{"BASE_IMAGE", "iron/base", "image that a Dockerfile with ARG BASE_IMAGE builds on; scratch where it cannot be had"},
 	{"GOARCH", "amd64", "processor that binary and image are for"},
 	{"REGISTRY", "", "host:port of a registry that all nodes pull from; needed on several nodes"},
 	{"PUBLISH_MODE", "", "ingress: every node answers; host: the tasks' nodes do; default as the file says"},

@@ -35,7 +35,7 @@ func variables(t *testing.T) map[string]string {
 func TestHelp(t *testing.T) {
 	inFiles := variables(t)
 	for _, arguments := range [][]string{
-		{"-h"}, {"--help"}, {"help"}, {"up", "--help"}, {"up", "-h"}, {"build", "--help"}, {"rollback", "--help"}, {"status", "--help"}, {"view", "--help"}, {"remove", "--help"}, {"up", "web", "--help"},
+		{"-h"}, {"--help"}, {"help"}, {"up", "--help"}, {"up", "-h"}, {"build", "--help"}, {"rollback", "--help"}, {"status", "--help"}, {"view", "--help"}, {"remove", "--help"}, {"init", "--help"}, {"up", "web", "--help"},
 	} {
 		Convey(strings.Join(arguments, " ")+" says what there is, lists each setting as it is, and needs no engine", t, func() {
 			stage(t)
@@ -58,7 +58,7 @@ func TestHelp(t *testing.T) {
 	Convey("The help of the program names each command, and that of a command its flags", t, func() {
 		stage(t)
 		all := deploy(context.Background(), "--help").stdout
-		for _, name := range []string{"up", "build", "rollback", "status", "remove"} {
+		for _, name := range []string{"up", "build", "rollback", "status", "remove", "init"} {
 			So(all, ShouldContainSubstring, "\n  "+name+" ")
 		}
 		up := deploy(context.Background(), "up", "--help").stdout
@@ -188,7 +188,7 @@ func TestWrongSettings(t *testing.T) {
 		Convey("The setting "+name+" of before is refused with the line of the file that it is now", t, func() {
 			stage(t)
 			t.Setenv(name, "anything")
-			for _, command := range []string{"up", "build", "rollback", "status", "remove"} {
+			for _, command := range []string{"up", "build", "rollback", "status", "remove", "init"} {
 				r := deploy(context.Background(), command)
 				So(r.exit, ShouldEqual, exitUsage)
 				So(r.stderr, ShouldStartWith, "error: "+name+" is no setting any more: edit the stack file instead, at "+place+"\n")

@@ -27,7 +27,7 @@ type Builder struct {
 	Root      string // the top of the checkout, below which build/ is
 	Version   string // that is built in
 	CPU       string // GOARCH: the processor that binary and image are for
-	BaseImage string // that the Dockerfile builds on
+	BaseImage string // that a Dockerfile with ARG BASE_IMAGE builds on
 	Say       func(format string, arguments ...any)
 
 	found *base
@@ -181,7 +181,7 @@ func (b *Builder) Tag(ctx context.Context, service stack.Service) (string, error
 	if service.Build.Package == "" {
 		return Repository(service) + ":build", nil
 	}
-	on, err := b.base(ctx)
+	on, err := b.baseOf(ctx, service)
 	if err != nil {
 		return "", err
 	}
@@ -196,7 +196,7 @@ func (b *Builder) Tag(ctx context.Context, service stack.Service) (string, error
 // engine has that tag already, its image is used. No tag that is in use is ever taken from
 // its image.
 func (b *Builder) Image(ctx context.Context, service stack.Service) (string, error) {
-	on, err := b.base(ctx)
+	on, err := b.baseOf(ctx, service)
 	if err != nil {
 		return "", err
 	}
@@ -218,14 +218,14 @@ func (b *Builder) Image(ctx context.Context, service stack.Service) (string, err
 	if err != nil {
 		return "", fmt.Errorf("copy what goes into the image of %s: %w", service.Key, err)
 	}
-	return tag, b.dockerBuild(ctx, service, contextDir, tag, map[string]string{"BASE_IMAGE": on.name, "VERSION": b.Version, "SERVICE": service.Key})
+	return tag, b.dockerBuild(ctx, service, contextDir, tag, on.name, map[string]string{"VERSION": b.Version, "SERVICE": service.Key})
 }
 
 // plain builds a context as it stands, by a tag of its own first.
 func (b *Builder) plain(ctx context.Context, service stack.Service, base string) (string, error) {
 	fresh := fmt.Sprintf("%s:build-%d", Repository(service), os.Getpid())
 	b.Say("Building image %s", Repository(service))
-	if err := b.dockerBuild(ctx, service, service.Build.Context, fresh, map[string]string{"BASE_IMAGE": base}); err != nil {
+	if err := b.dockerBuild(ctx, service, service.Build.Context, fresh, base, map[string]string{}); err != nil {
 		return "", err
 	}
 	image, err := b.Engine.Image(ctx, fresh)
@@ -242,7 +242,10 @@ func (b *Builder) plain(ctx context.Context, service stack.Service, base string)
 	return tag, b.Engine.RemoveTag(ctx, fresh)
 }
 
-func (b *Builder) dockerBuild(ctx context.Context, service stack.Service, contextDir, tag string, arguments map[string]string) error {
+func (b *Builder) dockerBuild(ctx context.Context, service stack.Service, contextDir, tag, base string, arguments map[string]string) error {
+	if base != "" {
+		arguments["BASE_IMAGE"] = base
+	}
 	command := []string{"build", "--quiet", "--platform", "linux/" + b.CPU, "--file", service.Build.Dockerfile, "--tag", tag}
 	for name, value := range service.Build.Args {
 		arguments[name] = value
@@ -255,6 +258,18 @@ func (b *Builder) dockerBuild(ctx context.Context, service stack.Service, contex
 	}
 	_, err := b.docker(ctx, "docker build of "+service.Key, "mend what the lines above say, and deploy again", append(command, contextDir)...)
 	return err
+}
+
+// baseOf is the image to build a service on. One whose Dockerfile does not take it needs none.
+func (b *Builder) baseOf(ctx context.Context, service stack.Service) (*base, error) {
+	taken, err := takesBase(service.Build.Dockerfile)
+	if err != nil {
+		return nil, fmt.Errorf("read the Dockerfile of %s: %w", service.Key, err)
+	}
+	if !taken {
+		return &base{}, nil
+	}
+	return b.base(ctx)
 }
 
 // base finds the image to build on, once: scratch where the wanted one cannot be had.

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"goblog/deploy/build"
+	"goblog/deploy/progress"
+	"goblog/deploy/scaffold"
+)
+
+// initFiles writes the files with which the service in this directory is deployed.
+func initFiles(_ context.Context, o *options, out *progress.Printer) error {
+	if len(o.arguments) > 0 {
+		return usage("init takes no argument, so not '%s' either: it writes to this directory", o.arguments[0])
+	}
+	service, err := scaffold.Find(".", o.wishes)
+	if err != nil {
+		return &usageError{err.Error()}
+	}
+	files, err := service.Files()
+	if err != nil {
+		return err
+	}
+	if err := scaffold.Check(".", files); err != nil {
+		return &usageError{err.Error()}
+	}
+	written, kept, err := scaffold.Write(".", files)
+	if len(written) > 0 {
+		out.Step("Written for %s, %s:", service.Name, service.Kind())
+	}
+	for _, path := range written {
+		out.Detail("%s", path)
+	}
+	if len(kept) > 0 {
+		out.Step("There already, and left as it is:")
+	}
+	for _, path := range kept {
+		out.Detail("%s", path)
+	}
+	if err != nil {
+		return failed(err.Error(), "mend that, and run this again: it leaves alone all that is there")
+	}
+	sayNext(service, out)
+	return nil
+}
+
+// sayNext says what a person does with the files.
+func sayNext(service scaffold.Service, out *progress.Printer) {
+	out.Step("Next:")
+	out.Detail("look at stack.yml: GET %s on port %d must answer with status 200, or a deploy fails", service.Path, service.Port)
+	if service.PortGuessed {
+		out.Detail("port %d is a guess: nothing here names the port, so set it there if it is another", service.Port)
+	}
+	if service.Package != "" {
+		out.Detail("have git ignore /build/: compiled binaries are left there")
+	}
+	if _, err := exec.LookPath("deploy"); err != nil {
+		out.Detail("put this program on the PATH, under the name deploy: the scripts call it")
+	}
+	out.Detail("deploy: scripts/copyall.sh; see what runs: scripts/status.sh; go back: scripts/rollback.sh")
+	out.Detail("deploy from GitHub: the first lines of .github/workflows/deploy.yml say what it needs")
+	here, err := os.Getwd()
+	if err != nil {
+		return
+	}
+	if resolved, err := filepath.EvalSymlinks(here); err == nil && build.Root(resolved) != resolved {
+		out.Detail("GitHub reads workflows at the top of the checkout only: move .github there, and add defaults.run.working-directory to the workflow")
+	}
+}
