@@ -28,7 +28,7 @@ lint-shell:
 	shellcheck scripts/*.sh e2e/*.sh .ci/install .ci/run .ci/test
 
 lint-go:
-	@unformatted=$$(gofmt -l accountservice bench deploy e2e examples gatling); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l accountservice bench deploy docs e2e examples gatling); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
 	go build -modfile=.ci/tools.mod -o build/staticcheck honnef.co/go/tools/cmd/staticcheck
 	go vet ./... && build/staticcheck ./...
 	cd deploy && go vet ./... && ../build/staticcheck ./...
