@@ -28,7 +28,7 @@ lint-shell:
 	shellcheck scripts/*.sh e2e/*.sh deploy/scaffold/testdata/*/scripts/*.sh .ci/install .ci/run .ci/test
 
 lint-go:
-	@unformatted=$$(gofmt -l accountservice bench deploy e2e examples gatling); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l accountservice bench deploy docs e2e examples gatling); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
 	go build -modfile=.ci/tools.mod -o build/staticcheck honnef.co/go/tools/cmd/staticcheck
 	go vet ./... && build/staticcheck ./...
 	cd deploy && go vet ./... && ../build/staticcheck ./...
@@ -51,7 +51,7 @@ loadtest: ## the footprint and the response times of the running service, under 
 
 bench: bench-build ## measure the service beside a bare net/http server, 7 minutes; BENCH='-rounds 1': see bench/main.go
 	set -o pipefail; go test -run '^$$' -bench . -count 6 ./accountservice ./accountservice/httpapi ./accountservice/boltstore | tee build/bench.txt
-	build/bench -service $(SERVICE_BINARY) -bare build/bench-bare -readme README.md $(BENCH)
+	build/bench -service $(SERVICE_BINARY) -bare build/bench-bare -into docs/figures.md $(BENCH)
 
 bench-deploy: ## measure what deploys take, beside docker stack deploy and by hand, on an engine of its own; 8 minutes
 	TRIAL_SECONDS=1 PUBLISH_MODE=host BASE_IMAGE=scratch E2E_ENGINE=local go test -count=1 -timeout 30m -run '^$$' -bench Deploy -benchtime 1x ./e2e

@@ -37,12 +37,12 @@ func TestBench(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "build"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	readme := filepath.Join(dir, "README.md")
+	page := filepath.Join(dir, "figures.md")
 	run := func(env []string, args ...string) (string, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, bench, append([]string{"-service", service, "-bare", bare, "-rounds", "1", "-duration", "1s",
-			"-many", "200", "-seed", "100,2000", "-starts", "2", "-readme", readme}, args...)...)
+			"-many", "200", "-seed", "100,2000", "-starts", "2", "-into", page}, args...)...)
 		cmd.Dir, cmd.Env = dir, env
 		out, err := cmd.CombinedOutput()
 		return string(out), err
@@ -53,12 +53,12 @@ func TestBench(t *testing.T) {
 		"no wrk and no other tools": {"PATH="},
 	} {
 		Convey("When it measures, briefly, with "+what, t, func() {
-			So(os.WriteFile(readme, []byte("before\n<!-- bench: begin -->\nold\n<!-- bench: end -->\nafter\n"), 0o600), ShouldBeNil)
+			So(os.WriteFile(page, []byte("before\n<!-- bench: begin -->\nold\n<!-- bench: end -->\nafter\n"), 0o600), ShouldBeNil)
 			out, err := run(env)
 			So(out, ShouldContainSubstring, "Round 1 of 1")
 			So(err, ShouldBeNil)
 
-			Convey("Then all figures are there, in the file and between the marks of the README, and nothing is left behind", func() {
+			Convey("Then all figures are there, in the file and between the marks of the page, and nothing is left behind", func() {
 				report, err := os.ReadFile(filepath.Join(dir, "build", "bench.md"))
 				So(err, ShouldBeNil)
 				for _, row := range []string{
@@ -68,7 +68,7 @@ func TestBench(t *testing.T) {
 					So(string(report), shouldMatch, `(?m)^\| `+regexp.QuoteMeta(row)+` \| \d+(\.\d+)?`)
 				}
 				So(string(report), ShouldNotContainSubstring, "NaN")
-				text, err := os.ReadFile(readme)
+				text, err := os.ReadFile(page)
 				So(err, ShouldBeNil)
 				So(string(text), ShouldEqual, "before\n<!-- bench: begin -->\n"+string(report)+"<!-- bench: end -->\nafter\n")
 				left, err := os.ReadDir(filepath.Join(dir, "build"))

@@ -26,7 +26,7 @@ type options struct {
 	seed     string
 	starts   int
 	out      string
-	readme   string
+	into     string
 }
 
 func main() {
@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string) error {
 	fs.StringVar(&o.seed, "seed", "1000000,10000000", "`numbers` of accounts whose seeding is timed")
 	fs.IntVar(&o.starts, "starts", 20, "`number` of starts until the first answer")
 	fs.StringVar(&o.out, "out", "build/bench.md", "`file` for the result")
-	fs.StringVar(&o.readme, "readme", "", "`file` that shows the result between two marks")
+	fs.StringVar(&o.into, "into", "", "`file` that shows the result between two marks")
 	fs.StringVar(&profile, "profile", "", "instead of measuring, write a CPU profile of the service under load to `file`")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string) error {
 	if err := os.WriteFile(o.out, []byte(report), 0o644); err != nil {
 		return err
 	}
-	return show(o.readme, report)
+	return show(o.into, report)
 }
 
 // show puts the report between the two marks of the file, if one is named.

@@ -16,8 +16,12 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// messageTable is where the table of all messages stands, for people.
-const messageTable = "../docs/messages.md"
+// messagePage is the page for people. Its tables of all messages stand behind messageMark;
+// the text before it is written by hand.
+const (
+	messagePage = "../docs/troubleshooting.md"
+	messageMark = "<!-- messages: made from the code by UPDATE=1 go test -C deploy -run TestMessageTable . -->\n"
+)
 
 // sources are where messages come from, by what makes an error of them: a function, or a
 // type. problem and advice are the places of its arguments or fields; what is there is
@@ -28,19 +32,19 @@ var sources = []struct {
 	makers       map[string][2]int
 	words        int // that a message has at least: less is a part of one
 }{
-	{"Exit code 2: the command, a setting or the stack file", "Nothing was touched. In front of a fault in a stack file stand the file and the key.",
+	{"Exit code 2: the command, a setting or the stack file", "Nothing was changed. For a fault in a stack file, the message begins with the file and the key.",
 		[]string{".", "stack", "plan", "scaffold/find.go"}, map[string][2]int{"usage": {0, -1}, "w.fault": {1, -1}, "stack:fmt.Errorf": {0, -1}, "stack:errors.New": {0, -1}, "scaffold/find.go:fmt.Errorf": {0, -1}, "scaffold/find.go:errors.New": {0, -1}}, 2},
-	{"Exit code 1: why a deploy, a rollback or a removal ended", "The last line says what serves now.",
+	{"Exit code 1: why a deploy, a rollback or a removal ended", "The last line says which version serves now.",
 		[]string{".", "plan", "build", "journal", "scaffold/scaffold.go"}, map[string][2]int{"scaffold/scaffold.go:fmt.Errorf": {0, -1}, "failed": {0, 1}, "Obstacle": {0, 1}, "Failure": {0, 2}, "build:failed": {2, 4}, "build:b.docker": {1, 2}, ".:fmt.Errorf": {0, -1}, "build:fmt.Errorf": {0, -1}, "journal:fmt.Errorf": {0, -1}, "plan:fmt.Errorf": {0, -1}}, 2},
-	{"Exit code 130: interrupted", "By Ctrl-C, by SIGTERM, or by a terminal that was closed.",
+	{"Exit code 130: interrupted", "The cause is Ctrl-C, SIGTERM, or a terminal that was closed.",
 		[]string{"main.go", "up.go"}, map[string][2]int{"outcome": {0, -1}, "fmt.Fprintln": {1, -1}}, 1},
-	{"What was undone, and what serves now", "So reads the last line of a deploy or a rollback that changed something and failed, with exit code 1, or was interrupted, with 130.",
+	{"What was undone, and what serves now", "These are parts of the last line, when a deploy or a rollback changed something and then failed (exit code 1) or was interrupted (130).",
 		[]string{"undo.go", "serves.go"}, map[string][2]int{"fmt.Sprintf": {0, -1}}, 1},
 	{"Warnings", "The command goes on.",
 		[]string{".", "stack", "plan"}, map[string][2]int{"Warn": {0, -1}, "warn": {0, -1}}, 2},
-	{"Calls to the engine", "Behind each stand the engine's own words.",
+	{"Calls to the engine", "The engine's own words follow each of them.",
 		[]string{"swarm"}, map[string][2]int{"wrap": {1, -1}, "fmt.Errorf": {0, -1}}, 2},
-	{"What the proof of a deploy says", "Below each stand the task's error, its exit code, its health checks and its last log lines.",
+	{"What the proof of a deploy says", "Below each, the deploy prints the task's error, its exit code, its health checks and its last log lines.",
 		[]string{"prove"}, map[string][2]int{"fmt.Sprintf": {0, -1}}, 3},
 }
 
@@ -171,23 +175,29 @@ func cell(text string) string {
 }
 
 func TestMessageTable(t *testing.T) {
+	page, err := os.ReadFile(messagePage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byHand, is, marked := strings.Cut(string(page), messageMark)
+	if !marked {
+		t.Fatal(messagePage, "has no line", messageMark)
+	}
 	var text strings.Builder
-	text.WriteString("# All messages\n\nMade from the code by `UPDATE=1 go test -C deploy -run TestMessageTable .`; … stands for what is known at run time only.\n")
 	for _, one := range sources {
 		fmt.Fprintf(&text, "\n## %s\n\n%s\n\n| message | what to do |\n|---|---|\n%s\n", one.title, one.intro, strings.Join(messages(t, one.packages, one.makers, one.words), "\n"))
 	}
 	if os.Getenv("UPDATE") != "" {
-		if err := os.WriteFile(messageTable, []byte(text.String()), 0o644); err != nil {
+		is = text.String()
+		if err := os.WriteFile(messagePage, []byte(byHand+messageMark+is), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	Convey("docs/messages.md has each message that the program can print, as it is", t, func() {
-		is, err := os.ReadFile(messageTable)
-		So(err, ShouldBeNil)
+	Convey("docs/troubleshooting.md has each message that the program can print, as it is", t, func() {
 		without := func(from, of string) []string {
 			return slices.DeleteFunc(strings.Split(from, "\n"), func(line string) bool { return slices.Contains(strings.Split(of, "\n"), line) })
 		}
-		So(without(text.String(), string(is)), ShouldBeEmpty) // They are missing there.
-		So(without(string(is), text.String()), ShouldBeEmpty) // They are there, and no message any more.
+		So(without(text.String(), is), ShouldBeEmpty) // They are missing there.
+		So(without(is, text.String()), ShouldBeEmpty) // They are there, and no message any more.
 	})
 }

@@ -246,7 +246,7 @@ func engineOf(t *testing.T, node, command string) {
 }
 
 func TestAnotherService(t *testing.T) {
-	// What the README says to copy, to a module of its own.
+	// The deploy program and its scripts, copied to a module of its own.
 	copied := t.TempDir()
 	put := func(err error) {
 		if err != nil {

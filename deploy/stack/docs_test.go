@@ -41,4 +41,16 @@ func TestDocs(t *testing.T) {
 			}
 		})
 	}
+	Convey("docs/stack-file.md names each key of x-deploy", t, func() {
+		_, section, _ := strings.Cut(string(text), "\n## x-deploy\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		for name, one := range extensionKeys.within {
+			if one.within == nil {
+				So(section, ShouldContainSubstring, "`"+name+"`")
+			}
+			for inner := range one.within {
+				So(section, ShouldContainSubstring, "`"+name+"."+inner+"`")
+			}
+		}
+	})
 }
