@@ -48,6 +48,7 @@ var commands = []command{
 	{"view", "", "show the swarm, and deploys as they happen, in the browser", viewPage},
 	{"remove", "[SERVICE...]", "remove services, then networks that nobody else uses", remove},
 	{"init", "", "write a stack file, scripts and a CI workflow for the service in this directory", initFiles},
+	{"version", "", "show version, commit and Go version of this program", sayVersion},
 }
 
 // options are the flags and arguments of a command.
@@ -130,7 +131,7 @@ func run(ctx context.Context, arguments []string, out *progress.Printer) (exit i
 
 func dispatch(ctx context.Context, arguments []string, out *progress.Printer) error {
 	if len(arguments) == 0 {
-		return usage("say what to do: up, build, rollback, status, view, remove or init")
+		return usage("say what to do: up, build, rollback, status, view, remove, init or version")
 	}
 	if arguments[0] == "-h" || arguments[0] == "--help" || arguments[0] == "help" {
 		help(out.Out, nil, environment(".", nil))
@@ -150,7 +151,7 @@ func dispatch(ctx context.Context, arguments []string, out *progress.Printer) er
 		}
 		return one.run(ctx, o, out)
 	}
-	return usage("unknown command '%s': want up, build, rollback, status, view, remove or init", arguments[0])
+	return usage("unknown command '%s': want up, build, rollback, status, view, remove, init or version", arguments[0])
 }
 
 // flags are those that a command takes.
@@ -164,6 +165,9 @@ func (c command) flags(o *options) *flag.FlagSet {
 		flags.StringVar(&o.wishes.Path, "path", "", "`PATH` that must answer with status 200; default /")
 		flags.StringVar(&o.wishes.Image, "image", "", "finished image, by its `NAME`: nothing is built")
 		flags.StringVar(&o.wishes.Package, "package", "", "`DIRECTORY` of the Go package to compile; default the only main package")
+		return flags
+	}
+	if c.name == "version" { // It reads no file.
 		return flags
 	}
 	flags.Func("f", "stack `FILE`; more than one are merged (default stack.yml)", func(file string) error {

@@ -28,8 +28,8 @@ import (
 
 func TestUsageErrors(t *testing.T) {
 	for arguments, want := range map[string]string{
-		"":                    "say what to do: up, build, rollback, status, view, remove or init",
-		"deploy":              "unknown command 'deploy': want up, build, rollback, status, view, remove or init",
+		"":                    "say what to do: up, build, rollback, status, view, remove, init or version",
+		"deploy":              "unknown command 'deploy': want up, build, rollback, status, view, remove, init or version",
 		"--rolling":           "unknown command '--rolling'",
 		"up --nonsense":       "-nonsense",
 		"up web --nonsense":   "-nonsense",
@@ -48,6 +48,8 @@ func TestUsageErrors(t *testing.T) {
 		"init --port http":    "--port: 'http' is not a port, from 1 to 65535",
 		"init -f stack.yml":   "-f",
 		"init":                "there is neither a go.mod nor a Dockerfile here",
+		"version web":         "version takes no argument, so not 'web' either",
+		"version -f a.yml":    "-f",
 		"view web":            "view takes no argument, so not 'web' either",
 		"view --listen 6790":  "'6790' is not HOST:PORT",
 		"rollback":            "say which service to roll back: shop, web",

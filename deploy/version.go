@@ -1,0 +1,48 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"goblog/deploy/progress"
+)
+
+// version and commit are set with -ldflags -X in a release. A plain go build leaves them
+// empty: then the record of the go command stands in.
+var version, commit string
+
+// A program tells which build of this program it is, as the service's /version does.
+type program struct {
+	Version   string `json:"version"`
+	Commit    string `json:"commit"`
+	GoVersion string `json:"goVersion"`
+}
+
+func thisProgram() program {
+	this := program{Version: version, Commit: commit, GoVersion: runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		this.Version = cmp.Or(this.Version, info.Main.Version)
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				this.Commit = cmp.Or(this.Commit, setting.Value)
+			}
+		}
+	}
+	this.Version = cmp.Or(this.Version, "(devel)")
+	this.Commit = cmp.Or(this.Commit, "unknown")
+	return this
+}
+
+// sayVersion tells the version of this program. It asks no engine, and reads no stack file.
+func sayVersion(_ context.Context, o *options, out *progress.Printer) error {
+	if len(o.arguments) > 0 {
+		return usage("version takes no argument, so not '%s' either", o.arguments[0])
+	}
+	this := thisProgram()
+	out.Value("version", this)
+	out.Text(fmt.Sprintf("deploy %s, commit %s, %s\n", this.Version, this.Commit, this.GoVersion))
+	return nil
+}
