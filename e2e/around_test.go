@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -26,9 +25,9 @@ func TestFullDisk(t *testing.T) {
 		builds := filepath.Join(checkout, "build")
 		So(os.Mkdir(builds, 0o755), ShouldBeNil)
 		mounted := func(size string) {
-			So(syscall.Mount("tmpfs", builds, "tmpfs", 0, "size="+size), ShouldBeNil)
+			So(run(nil, "mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", builds).exit, ShouldEqual, 0)
 		}
-		Reset(func() { _ = syscall.Unmount(builds, 0) })
+		Reset(func() { run(nil, "umount", builds) })
 
 		for what, size := range map[string]string{"the compiler": "1m", "the copy of what goes into the image": "20m"} {
 			Convey("a deploy in which "+what+" finds no room touches nothing, and says so in the tool's words", func() {

@@ -332,9 +332,9 @@ func (c *chaos) resize(size string) {
 	if size == "0" {
 		var status syscall.Statfs_t
 		So(syscall.Statfs("/run", &status), ShouldBeNil)
-		size = strconv.FormatInt(int64(status.Blocks-status.Bfree)*status.Bsize, 10)
+		size = strconv.FormatInt(int64(status.Blocks-status.Bfree)*int64(status.Bsize), 10)
 	}
-	So(syscall.Mount("tmpfs", "/run", "tmpfs", syscall.MS_REMOUNT, "size="+size), ShouldBeNil)
+	So(run(nil, "mount", "-o", "remount,size="+size, "/run").exit, ShouldEqual, 0)
 }
 
 // closeRegistry adds a rule that refuses connections to the registry, or deletes it.

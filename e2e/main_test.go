@@ -93,7 +93,7 @@ func whatAnEngineLacks(engine string) string {
 	if os.Geteuid() != 0 {
 		return "an engine of our own needs root"
 	}
-	tools := []string{"unshare", "ip", "iptables", "curl"}
+	tools := []string{"setpriv", "unshare", "ip", "iptables", "curl"}
 	if engine == "local" {
 		tools = append(tools, "dockerd", "docker")
 	}
@@ -146,14 +146,14 @@ func runBesideEngine() int {
 	cgroup := "e2e-" + strconv.Itoa(os.Getpid())
 	defer removeCgroups(cgroup)
 
-	arguments := []string{"--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child", "./engine.sh"}
-	inside := exec.Command("unshare", append(arguments, os.Args...)...)
+	arguments := []string{"--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child", "./engine.sh"}
+	inside := exec.Command("setpriv", append(arguments, os.Args...)...)
 	inside.Env = append(os.Environ(), insideMark+"=1", cgroupName+"=/"+cgroup)
 	inside.Stdout, inside.Stderr = os.Stdout, os.Stderr
 	// However this process ends, unshare is killed, its child with it, and the
 	// namespaces with that. The death signal is tied to the thread that starts it.
 	runtime.LockOSThread()
-	inside.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	inside.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := inside.Start(); err != nil {
 		fmt.Println("e2e: start unshare:", err)
 		return 1
