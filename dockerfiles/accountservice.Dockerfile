@@ -5,6 +5,7 @@ FROM ${BASE_IMAGE}
 # /data belongs to the service's user. Its mode of 1777 comes from the context: an
 # engine gives a tmpfs the mode of the directory it covers.
 COPY --chown=65532:65532 rootfs/ /
+COPY THIRD_PARTY.txt /
 USER 65532:65532
 ENV ACCOUNTSERVICE_DB=/data/accounts.db \
     ACCOUNTSERVICE_ADMIN_ADDR=:6768 \
