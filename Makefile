@@ -2,10 +2,13 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 HOST_ARCH = $(shell go env GOARCH)
+GORELEASER = github.com/goreleaser/goreleaser/v2@v2.15.1
+CYCLONEDX = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 SERVICE_BINARY = build/accountservice-linux-$(HOST_ARCH)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## serve on http://127.0.0.1:6767, from build/accounts.db
 	@mkdir -p build
@@ -21,17 +24,19 @@ image: ## wrap the binary in an image
 deploy: ## build, deploy to the swarm, and prove that it answers
 	scripts/copyall.sh
 
-lint: lint-shell lint-go lint-ci ## shellcheck, gofmt, go vet, staticcheck, actionlint
+lint: lint-shell lint-go lint-ci ## shellcheck, gofmt, go vet for linux and darwin, staticcheck, actionlint
 
 lint-shell:
 	@command -v shellcheck >/dev/null || { echo "error: shellcheck is not installed: see https://www.shellcheck.net"; exit 1; }
-	shellcheck scripts/*.sh e2e/*.sh deploy/scaffold/testdata/*/scripts/*.sh .ci/install .ci/run .ci/test
+	shellcheck scripts/*.sh release/*.sh e2e/*.sh deploy/scaffold/testdata/*/scripts/*.sh .ci/install .ci/run .ci/test
 
 lint-go:
-	@unformatted=$$(gofmt -l accountservice bench deploy docs e2e examples gatling); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l accountservice bench deploy docs e2e examples gatling release scripts); [[ -z $$unformatted ]] || { echo "gofmt: $$unformatted"; exit 1; }
 	go build -modfile=.ci/tools.mod -o build/staticcheck honnef.co/go/tools/cmd/staticcheck
 	go vet ./... && build/staticcheck ./...
 	cd deploy && go vet ./... && ../build/staticcheck ./...
+	CGO_ENABLED=0 GOOS=darwin go vet ./... && CGO_ENABLED=0 GOOS=darwin go build ./...
+	cd deploy && CGO_ENABLED=0 GOOS=darwin go vet ./... && CGO_ENABLED=0 GOOS=darwin go build ./...
 
 lint-ci:
 	go build -modfile=.ci/tools.mod -o build/actionlint github.com/rhysd/actionlint/cmd/actionlint
@@ -80,7 +85,22 @@ soak: ## half an hour of 1,000 requests/s and 10,000 clients that come and go: m
 	SOAK=$(or $(SOAK),30m) go test -count=1 -timeout 90m -v -run TestSoak ./accountservice
 	if command -v gnuplot >/dev/null; then gnuplot bench/soak.gnuplot; fi
 
+release: release-tools ## publish the tag that is checked out: programs, checksums, SBOMs, image; IMAGE=registry/name
+	release/image.sh check "$(IMAGE)"
+	build/goreleaser release --clean --release-notes <(awk '/^## /{ n++ } n == 1' CHANGELOG.md)
+	release/image.sh push "$(IMAGE)"
+
+release-dry: release-tools ## make all that a release has but the image in build/dist, and publish nothing
+	build/goreleaser release --snapshot --clean --skip=publish
+
+release-tools:
+	GOBIN=$(CURDIR)/build go install $(GORELEASER)
+	GOBIN=$(CURDIR)/build go install $(CYCLONEDX)
+
+vuln: ## look for known vulnerabilities in what is compiled in
+	release/vuln.sh $(GOVULNCHECK)
+
 clean: ## remove what was built
 	rm -rf build gatling/target
 
-.PHONY: help run build image deploy lint lint-shell lint-go lint-ci test unit engine-test loadtest bench pgo bench-build mesh chaos many soak clean
+.PHONY: help run build image deploy lint lint-shell lint-go lint-ci test unit engine-test loadtest bench pgo bench-build mesh chaos many soak release release-dry release-tools vuln clean
