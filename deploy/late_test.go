@@ -47,13 +47,7 @@ func (p *pretend) late(t *testing.T, command, method, part string, next func() r
 func TestLateUpdateAfterItsUndo(t *testing.T) {
 	Convey("An update that was given up, and arrives after the deploy has gone back, changes nothing", t, func() {
 		p := pretendSwarm(t)
-		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
-services:
-  web:
-    image: example/web:${TAG}
-    networks: []
-    x-deploy: {trial: 0s, timeout: 2s}
-`)
+		webAlone(t, "0s", "2s")
 		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
 		p.hook("POST", "/services/", func() {
 			p.Lock()
@@ -147,13 +141,7 @@ func TestDeadTrial(t *testing.T) {
 	}
 	Convey("One that arrives just before the next deploy's trial is replaced by it", t, func() {
 		p := pretendSwarm(t)
-		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
-services:
-  web:
-    image: example/web:${TAG}
-    networks: []
-    x-deploy: {trial: 1s, timeout: 30s}
-`)
+		webAlone(t, "1s", "30s")
 		p.hook("POST", "/services/create", func() { p.make("svc9", "web-trial", "example/web:v3", trial) })
 		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
 		So(p.image("web"), ShouldContainSubstring, "v1")
@@ -161,13 +149,7 @@ services:
 	})
 	Convey("A service of somebody else with the trial's name is left alone, and named", t, func() {
 		p := pretendSwarm(t)
-		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
-services:
-  web:
-    image: example/web:${TAG}
-    networks: []
-    x-deploy: {trial: 1s, timeout: 30s}
-`)
+		webAlone(t, "1s", "30s")
 		p.make("svc9", "web-trial", "example/other:v3", nil)
 		r := with(t, "v1", "up web")
 		So(r.exit, ShouldEqual, exitFailed)
@@ -189,6 +171,27 @@ func TestLostLockOfOneOfTwo(t *testing.T) {
 		So(p.image("web"), ShouldContainSubstring, "v1")
 		So(p.outcomes("shop"), ShouldEqual, "1 done, 2 failed")
 		So(p.outcomes("web"), ShouldEqual, "1 done, 2 failed")
+	})
+}
+
+func TestRemoveTakesAllLocksFirst(t *testing.T) {
+	Convey("Where somebody deploys one of two services, their removal touches neither", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		defer p.lives("shop")()
+		more := false // locks than the first by name: who holds those waits for nobody
+		p.hook("POST", "/configs/create", func() { p.hook("POST", "/configs/create", func() { more = true }) })
+		r := with(t, "v1", "remove")
+		So(more, ShouldBeFalse)
+		So(r.exit, ShouldEqual, exitFailed)
+		So(r.stderr, ShouldContainSubstring, "shop is being deployed already, by eve on earth")
+		So(p.image("web"), ShouldContainSubstring, "v1")
+		Convey("but with --keep-going, the other one is removed", func() {
+			r := with(t, "v1", "remove --keep-going")
+			So(r.exit, ShouldEqual, exitFailed)
+			So(p.image("web"), ShouldEqual, "none")
+			So(p.image("shop"), ShouldContainSubstring, "v1")
+		})
 	})
 }
 

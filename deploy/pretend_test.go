@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -62,6 +63,17 @@ services:
 	return p
 }
 
+// webAlone has the stack file be of one service.
+func webAlone(t *testing.T, trial, timeout string) {
+	put(t, os.Getenv("STACK_FILE"), `version: "3.9"
+services:
+  web:
+    image: example/web:${TAG}
+    networks: []
+    x-deploy: {trial: `+trial+`, timeout: `+timeout+`}
+`)
+}
+
 // hook has something happen before the first call that matches; then never again.
 func (p *pretend) hook(method, part string, do func()) {
 	var once sync.Once
@@ -113,6 +125,23 @@ func (p *pretend) deliver() {
 // holds has somebody hold the lock of a service.
 func (p *pretend) holds(service string) {
 	p.config(service+".deploy.lock", map[string]string{"deploy.holder": "eve on earth", "deploy.beat": "0"})
+}
+
+// lives has somebody hold the lock of a service, and show it, until that one leaves.
+func (p *pretend) lives(service string) (leave func()) {
+	p.holds(service)
+	stop := make(chan bool)
+	go func() {
+		for n := 1; ; n++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(300 * time.Millisecond):
+				p.config(service+".deploy.lock", map[string]string{"deploy.holder": "eve on earth", "deploy.beat": strconv.Itoa(n)})
+			}
+		}
+	}()
+	return func() { close(stop) }
 }
 
 func (p *pretend) config(name string, labels map[string]string) {

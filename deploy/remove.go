@@ -33,13 +33,26 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 	}
 	s.file = loaded
 	var all, removed []*deployment
-	defer func() { s.release(ctx, all) }() // Not before nothing is left to remove.
-	var bad []string
-	networks := map[string]bool{}
 	for _, service := range slices.Backward(services) {
-		d := s.deployment(service)
-		all = append(all, d)
-		names, err := s.networksOfOne(ctx, service) // Before the history goes, which names some.
+		all = append(all, s.deployment(service))
+	}
+	defer func() { s.release(ctx, all) }() // Not before nothing is left to remove.
+	bad := map[string]bool{}
+	for _, d := range byName(all) {
+		if err := s.lock(ctx, []*deployment{d}); err != nil {
+			if !o.keepGoing || ctx.Err() != nil {
+				return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
+			}
+			s.tell(err)
+			bad[d.service.Name] = true
+		}
+	}
+	networks := map[string]bool{}
+	for _, d := range all {
+		if bad[d.service.Name] {
+			continue
+		}
+		names, err := s.networksOfOne(ctx, d) // Before the history goes, which names some.
 		if err == nil {
 			err = d.removeService(ctx)
 		}
@@ -48,7 +61,7 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 				return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
 			}
 			s.tell(err)
-			bad = append(bad, service.Name)
+			bad[d.service.Name] = true
 			continue
 		}
 		removed = append(removed, d)
@@ -71,7 +84,7 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 		}
 	}
 	if len(bad) > 0 {
-		return failed("these could not be removed, for the reasons above: " + strings.Join(bad, " "))
+		return failed("these could not be removed, for the reasons above: " + strings.Join(slices.Sorted(maps.Keys(bad)), " "))
 	}
 	return nil
 }
@@ -87,9 +100,6 @@ func (s *session) outcomeOfRemoval(ctx context.Context, services []stack.Service
 
 // removeService removes a service and its history. Its lock stays.
 func (d *deployment) removeService(ctx context.Context) error {
-	if err := d.lock(ctx, []*deployment{d}); err != nil {
-		return err
-	}
 	ctx = d.guarded(ctx)
 	if err := d.read(ctx); err != nil {
 		return err
@@ -152,12 +162,12 @@ func (s *session) removeWhole(ctx context.Context, id string, kill bool) error {
 
 // networksOfOne are the networks that the files name for a service, and those that a deploy
 // has made for it earlier, under other settings.
-func (s *session) networksOfOne(ctx context.Context, service stack.Service) ([]string, error) {
+func (s *session) networksOfOne(ctx context.Context, d *deployment) ([]string, error) {
 	networks, err := s.engine.Networks(ctx)
 	if err != nil {
 		return nil, err
 	}
-	history, err := journal.Read(ctx, s.engine, service.Name)
+	history, err := journal.Read(ctx, s.engine, d.service.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +177,7 @@ func (s *session) networksOfOne(ctx context.Context, service stack.Service) ([]s
 	}
 	names := map[string]bool{}
 	for _, network := range s.file.Networks {
-		if !network.External && s.deployment(service).uses(network.Name) {
+		if !network.External && d.uses(network.Name) {
 			names[network.Name] = true
 		}
 	}
@@ -220,9 +230,10 @@ func (s *session) removeVolumes(ctx context.Context, services []*deployment) err
 // moment, and need what nobody seems to use.
 func (s *session) deployedNow(ctx context.Context, mine []*deployment) ([]string, error) {
 	records, err := journal.All(ctx, s.engine)
+	own := namesOf(mine)
 	var busy []string
 	for _, name := range slices.Sorted(maps.Keys(records)) {
-		if records[name].Held != nil && !slices.Contains(namesOf(mine), name) {
+		if records[name].Held != nil && !slices.Contains(own, name) {
 			busy = append(busy, name)
 		}
 	}
@@ -252,7 +263,7 @@ func (s *session) removeNetwork(ctx context.Context, name string, mine []*deploy
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
 	for first := true; ; first = false { // It is in use until the last task's end has come through.
-		// Whoever deploys takes a lock first, and leaves its service at the end: so it is asked for first.
+		// Locks are asked for before services: a deploy that ends in between has left its service.
 		busy, err := s.deployedNow(ctx, mine)
 		if err != nil {
 			return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/moby/moby/api/types/swarm"
 	. "github.com/smartystreets/goconvey/convey"
@@ -190,27 +189,10 @@ func TestRobSecondLockHeld(t *testing.T) {
 		image := ""
 		p.hook("POST", "/services/create", func() { // shop was removed.
 			p.robbed("shop", "web")
-			stop := make(chan bool)
-			p.Lock()
-			lock := &swarm.Config{ID: "living", Spec: swarm.ConfigSpec{Annotations: swarm.Annotations{Name: "web.deploy.lock",
-				Labels: map[string]string{"deploy.holder": "eve on earth", "deploy.beat": "0"}}}}
-			p.configs["living"] = lock
-			p.Unlock()
-			go func() {
-				for n := 'a'; ; n++ {
-					select {
-					case <-stop:
-						return
-					case <-time.After(300 * time.Millisecond):
-						p.Lock()
-						lock.Spec.Labels = map[string]string{"deploy.holder": "eve on earth", "deploy.beat": string(n)}
-						p.Unlock()
-					}
-				}
-			}()
+			leave := p.lives("web")
 			b = with(t, "v2", "up")
 			image = p.image("shop")
-			close(stop)
+			leave()
 		})
 		with(t, "v2", "up")
 		So(b.stderr, ShouldContainSubstring, "web is being deployed already, by eve on earth")

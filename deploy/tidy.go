@@ -110,7 +110,8 @@ func (s *session) needed(ctx context.Context) (needs, error) {
 
 // tidy removes what no version needs any more, whether the deploy worked or not. What cannot
 // be removed is said, and does not matter.
-func (s *session) tidy(ctx context.Context, all []*deployment, names []string) {
+func (s *session) tidy(ctx context.Context, all []*deployment) {
+	names := namesOf(all)
 	ctx = guardedBy(context.WithoutCancel(ctx), all)
 	for _, d := range all {
 		if d.left || d.mine(ctx) != nil {

@@ -80,9 +80,8 @@ func (s *session) deploy(ctx context.Context, services []stack.Service) (err err
 	for _, service := range services {
 		all = append(all, s.deployment(service))
 	}
-	names := namesOf(all)
 	for _, d := range all {
-		d.all = names
+		d.all = namesOf(all)
 	}
 	defer func() { s.release(ctx, all) }()
 	prepare := []func(context.Context, []*deployment) error{s.build, s.makeManager, s.lock}
@@ -100,13 +99,13 @@ func (s *session) deploy(ctx context.Context, services []stack.Service) (err err
 	if s.plan {
 		return nil
 	}
-	err = s.carryOut(ctx, all, names)
+	err = s.carryOut(ctx, all)
 	for _, d := range all {
 		if err == nil {
 			d.moveTags(ctx)
 		}
 	}
-	s.tidy(ctx, all, names)
+	s.tidy(ctx, all)
 	for _, d := range all {
 		if err == nil {
 			d.conclude(ctx)
@@ -124,9 +123,9 @@ func namesOf(all []*deployment) []string {
 }
 
 // carryOut does what the plans say.
-func (s *session) carryOut(ctx context.Context, all []*deployment, names []string) error {
+func (s *session) carryOut(ctx context.Context, all []*deployment) error {
 	guarded := guardedBy(ctx, all)
-	if err := s.makeContents(guarded, names); err != nil {
+	if err := s.makeContents(guarded, namesOf(all)); err != nil {
 		return s.untouched(ctx, all, err)
 	}
 	if _, err := s.networkIDs(guarded, s.networksOf(all)); err != nil {
@@ -214,11 +213,14 @@ func (s *session) lockAndRecover(ctx context.Context, all []*deployment) error {
 	})
 }
 
+func byName(all []*deployment) []*deployment {
+	return slices.SortedFunc(slices.Values(all), func(a, b *deployment) int { return strings.Compare(a.service.Name, b.service.Name) })
+}
+
 // lockEach takes the locks in the order of names, so that two deploys never wait for each
 // other's.
 func (s *session) lockEach(ctx context.Context, all []*deployment, then func(*deployment) error) error {
-	sorted := slices.Clone(all)
-	slices.SortFunc(sorted, func(a, b *deployment) int { return strings.Compare(a.service.Name, b.service.Name) })
+	sorted := byName(all)
 	taker := &journal.Taker{
 		Engine: s.engine, IsTaken: engine.IsTaken, Wait: s.wait, Clock: journal.RealClock{},
 		Watching: func(held *journal.HeldError) {

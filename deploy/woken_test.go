@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -41,13 +40,7 @@ func TestRobLateFailedNote(t *testing.T) {
 func TestRobLateTrial(t *testing.T) {
 	Convey("A deploy that wakes before its trial leaves that of the next one alone", t, func() {
 		p := pretendSwarm(t)
-		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
-services:
-  web:
-    image: example/web:${TAG}
-    networks: []
-    x-deploy: {trial: 3s, timeout: 30s}
-`)
+		webAlone(t, "3s", "30s")
 		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
 		ended := make(chan result)
 		p.hook("GET", "/services/web-trial", func() {
