@@ -244,7 +244,7 @@ func (d *deployment) restorable(ctx context.Context, version *journal.Snapshot) 
 }
 
 // restore puts a Spec back: by an update wherever the service still exists, which keeps the
-// registry's credentials. Where the engine has gone back by itself, nothing is to be done.
+// registry's credentials.
 func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm.ServiceSpec) error {
 	if now != nil && !d.updates(now, spec) { // The new version, created anew, or of another mode.
 		if err := d.removeMine(ctx, now); err != nil {
