@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# image.sh check|push IMAGE: builds the image of accountservice for each processor from the
-# release in build/dist, and pushes all of them as IMAGE:VERSION, where VERSION is the tag
-# that is checked out. check only looks whether that can be done. BASE_IMAGE is as for a deploy.
+# image.sh check|push IMAGE: push builds the image of accountservice for each processor, from
+# the release in build/dist. It pushes them together as IMAGE:VERSION. VERSION is the tag that
+# is checked out. check only finds out whether this can be done. BASE_IMAGE is as for a deploy.
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
