@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/moby/moby/api/types/swarm"
@@ -18,7 +20,12 @@ import (
 
 // pretending gives an engine that answers as a test says: none does what these need.
 func pretending(t *testing.T, answer http.HandlerFunc) *Engine {
-	server := httptest.NewServer(answer)
+	var one sync.Mutex // Requests come one after another, but perhaps on several connections.
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		one.Lock()
+		defer one.Unlock()
+		answer(w, r)
+	}))
 	t.Cleanup(server.Close)
 	api, err := client.New(client.WithHost("tcp://"+server.Listener.Addr().String()), client.WithAPIVersion("1.41"))
 	if err != nil {
@@ -60,32 +67,36 @@ func TestGuard(t *testing.T) {
 		"a container's removal":  func(ctx context.Context, e *Engine) error { return e.RemoveContainer(ctx, "one") },
 	} {
 		Convey("Where its guard refuses, this does not reach the engine: "+name, t, func() {
-			changes := 0
+			var changes atomic.Int32
 			e := pretending(t, func(w http.ResponseWriter, r *http.Request) {
 				if r.Method != http.MethodGet {
-					changes++
+					changes.Add(1)
 				}
 				_, _ = w.Write([]byte("{}"))
 			})
 			refused := errors.New("refused")
 			err := change(Guarded(context.Background(), func(context.Context) error { return refused }), e)
 			So(err, ShouldWrap, refused)
-			So(changes, ShouldEqual, 0)
+			So(changes.Load(), ShouldEqual, 0)
 			_ = change(Guarded(context.Background(), func(context.Context) error { return nil }), e)
-			So(changes, ShouldEqual, 1)
+			So(changes.Load(), ShouldEqual, 1)
 		})
 	}
 	Convey("A change that is sent again asks again", t, func() {
-		changes, refused := 0, errors.New("refused")
-		var may error
+		var changes atomic.Int32
+		refused := errors.New("refused")
 		e := pretending(t, func(http.ResponseWriter, *http.Request) {
-			changes++
-			may = refused
+			changes.Add(1)
 			panic(http.ErrAbortHandler) // The connection breaks.
 		})
-		err := e.RemoveConfig(Guarded(Patient(context.Background()), func(context.Context) error { return may }), "one")
+		err := e.RemoveConfig(Guarded(Patient(context.Background()), func(context.Context) error {
+			if changes.Load() > 0 {
+				return refused
+			}
+			return nil
+		}), "one")
 		So(err, ShouldWrap, refused)
-		So(changes, ShouldEqual, 1)
+		So(changes.Load(), ShouldEqual, 1)
 	})
 }
 
