@@ -5,6 +5,8 @@ HOST_ARCH = $(shell go env GOARCH)
 GORELEASER = github.com/goreleaser/goreleaser/v2@v2.15.1
 CYCLONEDX = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+FIGURES = docs/figures.md
+ON_ENGINE = FIGURES=$(abspath $(FIGURES)) PUBLISH_MODE=host BASE_IMAGE=scratch E2E_ENGINE=local go test -count=1 -timeout 30m -run '^$$' -benchtime 1x
 SERVICE_BINARY = build/accountservice-linux-$(HOST_ARCH)
 
 help: ## list the targets
@@ -51,15 +53,25 @@ unit: ## the tests that need no engine
 engine-test: ## deploys to real engines
 	.ci/test engines
 
+# All is written at the end: a page that has changed would make the next version a dirty one.
+figures: ## measure anew what docs/figures.md shows between marks, on an engine of its own, as root; 20 minutes
+	.ci/install
+	mkdir -p build && cp $(FIGURES) build/figures.md
+	E2E=required $(MAKE) bench-load bench-deploy bench FIGURES=build/figures.md
+	cp build/figures.md $(FIGURES) && cp build/footprint.svg $(dir $(FIGURES))
+
 loadtest: ## the footprint and the response times of the running service, under load
 	scripts/loadtest.sh
 
 bench: bench-build ## measure the service beside a bare net/http server, 7 minutes; BENCH='-rounds 1': see bench/main.go
 	set -o pipefail; go test -run '^$$' -bench . -count 6 ./accountservice ./accountservice/httpapi ./accountservice/boltstore | tee build/bench.txt
-	build/bench -service $(SERVICE_BINARY) -bare build/bench-bare -into docs/figures.md $(BENCH)
+	build/bench -service $(SERVICE_BINARY) -bare build/bench-bare -into $(FIGURES) $(BENCH)
 
 bench-deploy: ## measure what deploys take, beside docker stack deploy and by hand, on an engine of its own; 8 minutes
-	TRIAL_SECONDS=1 PUBLISH_MODE=host BASE_IMAGE=scratch E2E_ENGINE=local go test -count=1 -timeout 30m -run '^$$' -bench Deploy -benchtime 1x ./e2e
+	$(ON_ENGINE) -bench Deploy ./e2e
+
+bench-load: ## the load test with 1,000 and with 200 users, on an engine of its own; 4 minutes
+	$(ON_ENGINE) -bench Load ./e2e
 
 pgo: bench-build ## renew the profile that the compiler optimises the service for, a good minute
 	build/bench -service $(SERVICE_BINARY) -profile accountservice/default.pgo -duration 60s
@@ -103,4 +115,4 @@ vuln: ## look for known vulnerabilities in what is compiled in
 clean: ## remove what was built
 	rm -rf build gatling/target
 
-.PHONY: help run build image deploy lint lint-shell lint-go lint-ci test unit engine-test loadtest bench pgo bench-build mesh chaos many soak release release-dry release-tools vuln clean
+.PHONY: help run build image deploy lint lint-shell lint-go lint-ci test unit engine-test figures loadtest bench bench-deploy bench-load pgo bench-build mesh chaos many soak release release-dry release-tools vuln clean

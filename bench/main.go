@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"goblog/bench/figures"
 )
 
 // options are what flags set. The defaults take about five minutes.
@@ -71,25 +73,10 @@ func run(ctx context.Context, args []string) error {
 	if err := os.WriteFile(o.out, []byte(report), 0o644); err != nil {
 		return err
 	}
-	return show(o.into, report)
-}
-
-// show puts the report between the two marks of the file, if one is named.
-func show(path, report string) error {
-	const begin, end = "<!-- bench: begin -->\n", "<!-- bench: end -->\n"
-	if path == "" {
+	if o.into == "" {
 		return nil
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, found := strings.Cut(string(text), begin)
-	_, after, foundEnd := strings.Cut(rest, end)
-	if !found || !foundEnd {
-		return fmt.Errorf("%s has no place for the result: want the lines %q and %q", path, begin, end)
-	}
-	return os.WriteFile(path, []byte(before+begin+report+end+after), 0o644)
+	return figures.Show(o.into, "bench", report)
 }
 
 // serviceOn returns the service with a database and an address for its admin port.

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"os"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"goblog/bench/figures"
 )
 
 // Where a start begins.
@@ -55,8 +54,8 @@ func (r *report) markdown() string {
 	var b strings.Builder
 	// "accountservice VERSION, commit COMMIT, GO": the version tells enough of the commit.
 	version := regexp.MustCompile(", commit [^,]*").ReplaceAllString(firstLine("unknown version", r.service, "-version"), "")
-	fmt.Fprintf(&b, "Measured on %s by `make bench`: %s, %s, %s; %d rounds of %v after a second to warm up, in turn%s.\n",
-		time.Now().Format(time.DateOnly), version, machine(), generator(), r.rounds, r.duration, pinning())
+	fmt.Fprintf(&b, "%s, %s; %d rounds of %v after a second to warm up, in turn%s.\n",
+		figures.Conditions("make bench", version), generator(), r.rounds, r.duration, pinning())
 	b.WriteString("Medians, in brackets the least and the most; a ratio is the median of the rounds' own ratios.\n\n")
 
 	compare := func(title, a, b_ string, as, bs []result, ms []figure) {
@@ -114,20 +113,6 @@ func thousands(n int) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
-}
-
-func machine() string {
-	kernel := firstLine("unknown kernel", "uname", "-sr")
-	model := "unknown processor"
-	if cpuinfo, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(cpuinfo)) {
-			if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
-				model = cmp.Or(strings.TrimSpace(value), model)
-				break
-			}
-		}
-	}
-	return fmt.Sprintf("%s, %d × %s", kernel, runtime.NumCPU(), model)
 }
 
 func pinning() string {

@@ -97,7 +97,6 @@ var wordForm = regexp.MustCompile(`&&|\|\||[;|]|(?:'[^']*'|"[^"]*"|\$\([^)]*\)|[
 
 // check tells what is wrong with a line of commands. It knows simple lines only.
 func (c *commands) check(line string) []string {
-	line = regexp.MustCompile(`(^|\s)#.*$`).ReplaceAllString(line, "")
 	var wrong, words []string
 	for _, word := range append(wordForm.FindAllString(line, -1), ";") {
 		if !slices.Contains([]string{"&&", "||", ";", "|"}, word) {

@@ -23,7 +23,7 @@ type page struct {
 var (
 	linkForm    = regexp.MustCompile(`\]\(<?([^)\s>]+)|(?:href|src|srcset)="([^"]+)"|^\[[^\]^]+\]: (\S+)`)
 	headingForm = regexp.MustCompile(`^#{1,6} +(.*)`)
-	fenceForm   = regexp.MustCompile("^ *(```+) *([a-z]*)")
+	fenceForm   = regexp.MustCompile("^ *(```+)")
 	codeForm    = regexp.MustCompile("`([^`]+)`")
 	noteForm    = regexp.MustCompile(`\[\^([^\]]+)\](:?)`)
 	commandForm = regexp.MustCompile(`^([A-Z0-9_]+=\S+ )*(make|deploy|go test|(\./)?scripts/\S+\.sh)( |$)`)
@@ -34,25 +34,23 @@ func read(text string) page {
 	var p page
 	seen := map[string]int{}
 	used, defined := map[string]bool{}, map[string]bool{}
-	fence, shell, begun := "", false, ""
+	fence := ""
+	for _, block := range Blocks(text) {
+		for _, command := range block {
+			p.commands = append(p.commands, command.Line)
+		}
+	}
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
 		if match := fenceForm.FindStringSubmatch(line); match != nil && (fence == "" || strings.HasPrefix(match[1], fence)) {
 			if fence == "" {
-				fence, shell = match[1], match[2] == "sh"
+				fence = match[1]
 			} else {
 				fence = ""
 			}
 			continue
 		}
 		if fence != "" {
-			if before, goesOn := strings.CutSuffix(line, `\`); goesOn {
-				begun += before
-			} else if begun += line; shell {
-				p.commands, begun = append(p.commands, begun), ""
-			} else {
-				begun = ""
-			}
 			continue
 		}
 		for _, match := range codeForm.FindAllStringSubmatch(line, -1) {
@@ -109,6 +107,10 @@ func TestPages(t *testing.T) {
 		So(p.links, ShouldResemble, []string{"there.md", "one.md#a", "two.md", "four.png", "five.md", "six.md"})
 		So(p.anchors, ShouldResemble, []string{"a-page-code-and-a-link", "again", "again-1"})
 		So(p.notes, ShouldResemble, []string{"lost", "none"})
-		So(p.commands, ShouldResemble, []string{"make test", "VERSION=2 deploy up", "make", "# no heading", "make run   X=1"})
+		So(p.commands, ShouldResemble, []string{"make run   X=1", "make test", "VERSION=2 deploy up", "make"})
+	})
+	Convey("What a reader is told about a command is no part of it, and a # in a word is", t, func() {
+		blocks := Blocks("```sh\nmake test   # long\n\ncurl http://127.0.0.1/#a\n  # none\n```\n1. One:\n   ```sh\n   cd a\n   ```\n```yaml\nx: 1\n```\n")
+		So(blocks, ShouldResemble, [][]Command{{{"make test", "long"}, {"curl http://127.0.0.1/#a", ""}}, {{"cd a", ""}}})
 	})
 }

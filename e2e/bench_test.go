@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"goblog/bench/figures"
 	"goblog/e2e/prober"
 )
 
@@ -30,7 +32,7 @@ type way struct {
 }
 
 // BenchmarkDeploy measures what deploys take on an engine of one node, with a host-mode port,
-// beside the same by hand and by docker stack deploy. It prints a table for the docs.
+// beside the same by hand and by docker stack deploy.
 func BenchmarkDeploy(b *testing.B) {
 	address := "http://192.168.99.100:6767/accounts/10000"
 	overlay := filepath.Join(b.TempDir(), "host.yml")
@@ -62,7 +64,7 @@ services:
 				docker service create --quiet --detach --no-resolve-image --name accountservice --network my_network --publish mode=host,target=6767,published=6767 --endpoint-mode dnsrr \
 				--read-only --cap-drop ALL --mount type=tmpfs,destination=/data,tmpfs-size=67108864,tmpfs-mode=1777 `+image())
 		}},
-		{name: "`copyall.sh`, another version", before: func(b *testing.B, round int) { wipe(b); deployed(b, round) }, silent: true, run: func(round int) result {
+		{name: "`copyall.sh`, another version, with a trial of 1 s", before: func(b *testing.B, round int) { wipe(b); deployed(b, round) }, silent: true, run: func(round int) result {
 			return script("copyall.sh", fmt.Sprintf("VERSION=bench-%d-%d", os.Getpid(), round))
 		}},
 		{name: "`copyall.sh --rolling`, another environment (stop-first, with a drain)", before: deployed, silent: true, run: func(round int) result {
@@ -88,16 +90,60 @@ services:
 			one.measure(b, address, round)
 		}
 	}
-	var table strings.Builder
-	fmt.Fprintf(&table, "\n| what | seconds, median [min max] | longest silence, median [min max] |\n|---|---|---|\n")
+	var report strings.Builder
+	fmt.Fprintf(&report, "%s; one node with a host-mode port, each command in turn, %d rounds. The image takes %s.\n",
+		figures.Conditions("make bench-deploy", "accountservice "+version(b), runtime.Version(),
+			docker(b, "version", "--format", "docker engine {{.Server.Version}}, client {{.Client.Version}}")),
+		rounds, docker(b, "images", "--format", "{{.Size}}", "someprefix/accountservice:latest"))
+	fmt.Fprintf(&report, "\n| what | seconds, median [min max] | longest silence, median [min max] |\n|---|---|---|\n")
 	for _, one := range ways {
 		silence := "not measured"
 		if one.silent {
 			silence = spread(one.silence)
 		}
-		fmt.Fprintf(&table, "| %s | %s | %s |\n", one.name, spread(one.seconds), silence)
+		fmt.Fprintf(&report, "| %s | %s | %s |\n", one.name, spread(one.seconds), silence)
 	}
-	fmt.Print(table.String())
+	show(b, "bench-deploy", report.String())
+}
+
+// BenchmarkLoad runs the load test of 1,000 and of 200 users on an engine of one node, each
+// after a deploy of its own: after a load, the service gives memory back slowly.
+func BenchmarkLoad(b *testing.B) {
+	for _, tool := range []string{"javac", "mvn", "gnuplot"} {
+		installed(b, tool)
+	}
+	for _, users := range []string{"1000", "200"} {
+		wipe(b)
+		deployed(b)
+		r := script("loadtest.sh " + users + " 30")
+		if r.exit != 0 {
+			b.Fatalf("loadtest.sh: exit %d: %s", r.exit, r)
+		}
+		summary, err := os.ReadFile(filepath.Join(leftBy(r), "summary.md"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		show(b, "bench-load-"+users, string(summary))
+		if page := os.Getenv("FIGURES"); page != "" && users == "1000" {
+			chart, err := os.ReadFile(filepath.Join(leftBy(r), "footprint.svg"))
+			if err == nil {
+				err = os.WriteFile(filepath.Join(filepath.Dir(page), "footprint.svg"), chart, 0o644)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// show prints a report, and puts it into the page that FIGURES names.
+func show(b *testing.B, name, report string) {
+	fmt.Print("\n", report)
+	if page := os.Getenv("FIGURES"); page != "" {
+		if err := figures.Show(page, name, report); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // measure measures one round of one way.

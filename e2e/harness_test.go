@@ -18,7 +18,7 @@ import (
 
 // installed is the path of a program without which a test cannot be run. It skips the test,
 // or with E2E=required lets it fail.
-func installed(t *testing.T, program string) string {
+func installed(t testing.TB, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	switch {
@@ -88,7 +88,7 @@ func docker(t testing.TB, arguments ...string) string {
 }
 
 // deployed deploys accountservice, removes it when the test ends, and returns its URL.
-func deployed(t *testing.T, environment ...string) string {
+func deployed(t testing.TB, environment ...string) string {
 	t.Helper()
 	t.Cleanup(func() { wipe(t) })
 	r := script("copyall.sh", environment...)
@@ -184,7 +184,7 @@ func moody(flags string) string {
 }
 
 // version is that which the running accountservice was deployed as.
-func version(t *testing.T) string {
+func version(t testing.TB) string {
 	t.Helper()
 	return docker(t, "service", "inspect", "--format", `{{index .Spec.Labels "deploy.version"}}`, "accountservice")
 }

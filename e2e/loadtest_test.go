@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,10 +19,20 @@ import (
 // loadtest runs loadtest.sh, and returns also the directory with what it left.
 func loadtest(arguments string, environment ...string) (result, string) {
 	r := script("loadtest.sh "+arguments, environment...)
+	left := leftBy(r)
+	if left == "" {
+		So(r.String(), ShouldContainSubstring, "All of it is in ")
+	}
+	return r, left
+}
+
+// leftBy is the directory with what loadtest.sh left, or "" where it says none.
+func leftBy(r result) string {
 	found := regexp.MustCompile(`All of it is in (build/loadtest/\S+);`).FindStringSubmatch(r.stdout)
-	So(r.String(), ShouldContainSubstring, "All of it is in ")
-	So(found, ShouldHaveLength, 2)
-	return r, repository(found[1])
+	if found == nil {
+		return ""
+	}
+	return repository(found[1])
 }
 
 // pathWithout returns a PATH to all commands but one.
@@ -161,6 +172,8 @@ func TestLoad(t *testing.T) {
 		defer os.RemoveAll(dir)
 		summary := readFile(dir, "summary.md")
 		So(r.stdout, ShouldContainSubstring, summary)
+		So(summary, ShouldStartWith, "Measured on "+time.Now().Format(time.DateOnly)+" ")
+		So(summary, ShouldContainSubstring, ": accountservice "+version(t)+", "+runtime.Version()+", docker engine ")
 		So(r.stdout, ShouldContainSubstring, "    20 of 30 samples\n")
 		So(r.exit, ShouldEqual, 0)
 

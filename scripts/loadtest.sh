@@ -123,7 +123,7 @@ simulate() {
 # conditions: what was measured, when, and on what.
 conditions() {
   echo "Measured on $(date '+%Y-%m-%d %H:%M %Z') with \`scripts/loadtest.sh $users $duration\`:" \
-    "$service $(docker service inspect --format '{{index .Spec.Labels "deploy.version"}}' "$service")," \
+    "$(docker exec "${containers%%"$newline"*}" /accountservice -version | sed 's/, commit [^,]*//')," \
     "$(docker info --format 'docker engine {{.ServerVersion}}, {{.NCPU}} cores, {{.OperatingSystem}}, kernel {{.KernelVersion}}')," \
     "Gatling $(sed -n '/gatling-charts/,/version/s/.*<version>\(.*\)<.*/\1/p' gatling/pom.xml)."
 }
