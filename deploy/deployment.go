@@ -222,6 +222,9 @@ func (d *deployment) mine(ctx context.Context) error {
 	return d.held.Check(ctx)
 }
 
+// lost tells whether somebody has taken this deploy for dead.
+func (d *deployment) lost(ctx context.Context) bool { return errors.Is(d.mine(ctx), journal.ErrLost) }
+
 // guarded gives a context in which nothing is changed once somebody has taken this deploy for dead.
 func (d *deployment) guarded(ctx context.Context) context.Context { return engine.Guarded(ctx, d.mine) }
 
@@ -640,6 +643,9 @@ func (d *deployment) end(ctx context.Context, outcome string) error {
 		}
 	}
 	if err := journal.End(d.guarded(ctx), d.engine, d.entry, outcome, returned); err != nil {
+		if d.lost(ctx) { // A removal has taken the entry away, perhaps.
+			return journal.ErrLost
+		}
 		return err
 	}
 	d.entry.Outcome = outcome

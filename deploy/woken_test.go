@@ -109,3 +109,64 @@ func TestRobKilledRemove(t *testing.T) {
 		So(next.exit, ShouldEqual, 0)
 	})
 }
+
+func TestRobDoneAfterARemoval(t *testing.T) {
+	Convey("A deploy that wakes after its proof, when somebody has removed the service and its history, says that it was taken for dead", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		p.hook("POST", "/configs/cfg", func() { // The note of success.
+			p.robbed("web")
+			must(t, with(t, "v2", "remove web").exit, ShouldEqual, 0)
+		})
+		a := with(t, "v2", "up web --rolling")
+		So(a.exit, ShouldEqual, exitFailed)
+		So(p.image("web"), ShouldEqual, "none")
+		So(a.stderr, ShouldContainSubstring, "another deploy took this one for dead")
+		So(a.stderr, ShouldNotContainSubstring, "restores what ran before")
+	})
+}
+
+func TestRobTheOtherGoingBack(t *testing.T) {
+	Convey("Where a deploy of two services is taken for dead while the first goes back as well, that one is not said to be at fault", t, func() {
+		p := pretendSwarm(t)
+		p.bad = badImage("web-v2")
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		n := 0
+		var count func()
+		count = func() {
+			if n++; n < 4 { // shop v2, web v2, web v1 again; then shop v1 again.
+				p.hook("POST", "/services/", count)
+				return
+			}
+			p.robbed("shop", "web")
+			must(t, with(t, "v3", "up shop --rolling").exit, ShouldEqual, 0)
+		}
+		p.hook("POST", "/services/", count)
+		a := with(t, "v2", "up --rolling")
+		So(a.exit, ShouldEqual, exitFailed)
+		So(p.image("shop"), ShouldContainSubstring, "v3")
+		So(a.stderr, ShouldNotContainSubstring, "does not do what it should")
+	})
+}
+
+func TestRobARecovery(t *testing.T) {
+	Convey("A command that is itself taken for dead, while it restores what a dead one has changed, says so", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		var b, c result
+		p.hook("POST", "/services/", func() { // v2.
+			p.hook("POST", "/services/", func() { // v1 again.
+				p.robbed("web")
+				c = with(t, "v4", "up web --rolling")
+			})
+			p.robbed("web")
+			b = with(t, "v3", "up web --rolling")
+		})
+		with(t, "v2", "up web --rolling")
+		So(c.exit, ShouldEqual, 0)
+		So(p.image("web"), ShouldContainSubstring, "v4")
+		So(b.exit, ShouldEqual, exitFailed)
+		So(b.stderr, ShouldContainSubstring, "another deploy took this one for dead")
+		So(b.stderr, ShouldNotContainSubstring, "does not do what it should")
+	})
+}
