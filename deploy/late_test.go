@@ -224,3 +224,17 @@ networks:
 		})
 	})
 }
+
+func TestLateRemoval(t *testing.T) {
+	for _, it := range []struct{ next, runs string }{{"up web", "v3"}, {"rollback web", "v1"}, {"remove web", "none"}} {
+		Convey("A removal that arrives in the moment in which the next command was to remove the same service is no obstacle to it: "+it.next, t, func() {
+			p := pretendSwarm(t)
+			So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+			a, b := p.late(t, "up web", "DELETE", "/services/", func() result { return with(t, "v3", it.next) },
+				"POST", "/services/", 1, func(<-chan result) { p.becomes(t, "web", "none") })
+			So(b.exit, ShouldEqual, 0)
+			So(a.exit, ShouldEqual, exitFailed)
+			So(p.image("web"), ShouldContainSubstring, it.runs)
+		})
+	}
+}

@@ -307,7 +307,8 @@ func (d *deployment) removeMine(ctx context.Context, service *swarm.Service) err
 
 // mark marks a service that this deploy is about to remove. A removal carries no version, so an
 // update that does comes first: whoever takes this deploy for dead in between creates the
-// service anew, under another id.
+// service anew, under another id. One that is gone needs no mark: the removal by a dead deploy
+// may arrive in this moment.
 func (d *deployment) mark(ctx context.Context, service *swarm.Service) error {
 	marked := service.Spec
 	marked.Labels = maps.Clone(marked.Labels)
@@ -315,7 +316,13 @@ func (d *deployment) mark(ctx context.Context, service *swarm.Service) error {
 		marked.Labels = map[string]string{}
 	}
 	marked.Labels[journal.LabelLeaves] = d.id
-	return d.engine.Update(ctx, service, marked, journal.LabelLeaves, false)
+	err := d.engine.Update(ctx, service, marked, journal.LabelLeaves, false)
+	if err != nil {
+		if now, failure := d.engine.Service(ctx, service.ID); failure == nil && now == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // leaves tells whether somebody was about to remove a service.
