@@ -598,14 +598,16 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 	return d.readReturned(ctx)
 }
 
-// create creates the service, in the place of one that a dead deploy has created late.
+// create creates the service, in the place of one that a dead deploy has created late: its own
+// version, or what ran before.
 func (d *deployment) create(ctx context.Context, spec swarm.ServiceSpec) error {
 	_, err := d.engine.Create(ctx, spec, journal.LabelDeploy)
 	if !engine.IsTaken(err) {
 		return err
 	}
 	there, failure := d.engine.Service(ctx, d.service.Name)
-	if failure != nil || !d.unproven(there) {
+	before := there != nil && d.current != nil && madeBy(there, d.current)
+	if failure != nil || !before && !d.unproven(there) {
 		return errors.Join(err, failure)
 	}
 	if err := d.removeMine(ctx, there); err != nil {

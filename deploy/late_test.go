@@ -238,3 +238,34 @@ func TestLateRemoval(t *testing.T) {
 		})
 	}
 }
+
+func TestLateCreationOfWhatRan(t *testing.T) {
+	Convey("What ran before, which a dead deploy puts back in the moment in which the next deploy has removed it, is replaced by that one", t, func() {
+		p := pretendSwarm(t)
+		p.bad = badImage("v2")
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		goOn, next := make(chan bool), make(chan result, 1)
+		hook := func(do func()) { p.hook("POST", "/services/create", do) }
+		hook(func() { // v2, which is bad.
+			hook(func() { // v1 again, which is late.
+				p.robbed("web")
+				hook(func() { // v1 again, by the next deploy.
+					hook(func() { // v3.
+						close(goOn)
+						p.becomes(t, "web", "v1")
+					})
+				})
+				go func() { next <- with(t, "v3", "up web") }()
+				select {
+				case <-goOn:
+				case <-time.After(20 * time.Second):
+					t.Error("the next deploy did not come so far")
+				}
+			})
+		})
+		a := with(t, "v2", "up web")
+		So((<-next).exit, ShouldEqual, 0)
+		So(a.exit, ShouldEqual, exitFailed)
+		So(p.image("web"), ShouldContainSubstring, "v3")
+	})
+}
