@@ -357,15 +357,16 @@ func (d *deployment) try(ctx context.Context) error {
 	if engine.IsTaken(err) {
 		return failed(fmt.Sprintf("a service %s runs, whose name is that of the trial", spec.Name), "rename it, or set x-deploy.trial to 0s")
 	}
+	if errors.Is(err, engine.ErrAway) { // It may be there all the same.
+		d.tidyTrial(ctx, err)
+	}
 	if err != nil {
 		return err
 	}
 	within, cancel := context.WithTimeout(ctx, d.service.Deploy.Timeout)
 	defer cancel()
 	_, err = d.await(within, prove.Goal{Service: spec.Name, Deploy: d.id, Failures: 1, Settled: d.service.Deploy.Trial, NoRoom: true}, nil)
-	if removal := d.removeAtOnce(context.WithoutCancel(ctx), id, true); removal != nil {
-		d.out.Warn(removal.Error())
-	}
+	d.tidyTrial(ctx, d.removeAtOnce(context.WithoutCancel(ctx), id, true))
 	var failure *prove.Failure
 	if errors.As(err, &failure) {
 		d.out.Explain("The trial of "+d.version()+" failed: "+failure.Reason, failure.Lines...)
@@ -375,6 +376,23 @@ func (d *deployment) try(ctx context.Context) error {
 		d.out.Detail("the trial passed, in %.1f s", time.Since(began).Seconds())
 	}
 	return err
+}
+
+// trialPatience is for how long an engine that is away is waited for, to remove a trial: a
+// leader's election takes 10.5 s.
+const trialPatience = 15 * time.Second
+
+// tidyTrial says where the trial stays behind, by the error of its creation or removal.
+// Where the engine was away, it removes it once more: else it would run until the next deploy.
+func (d *deployment) tidyTrial(ctx context.Context, err error) {
+	if errors.Is(err, engine.ErrAway) {
+		within, cancel := context.WithTimeout(engine.Patient(context.WithoutCancel(ctx)), trialPatience)
+		defer cancel()
+		err = d.endTrial(within)
+	}
+	if err != nil {
+		d.out.Warn(fmt.Sprintf("the trial %s may be left behind: %v; the next deploy removes it", plan.TrialOf(d.service.Name), err))
+	}
 }
 
 // endTrial removes the trial that an earlier deploy left behind.

@@ -170,3 +170,31 @@ func TestRobARecovery(t *testing.T) {
 		So(b.stderr, ShouldNotContainSubstring, "does not do what it should")
 	})
 }
+
+func TestTrialOverALostCall(t *testing.T) {
+	Convey("Given a deploy with a trial, and an engine that is away for a moment", t, func() {
+		p := pretendSwarm(t)
+		webAlone(t, "1s", "30s")
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		lost := func() {
+			p.Lock()
+			p.drop = true
+			p.Unlock()
+		}
+		Convey("just when the trial is to be removed, no trial is left behind", func() {
+			p.hook("DELETE", "/services/", lost)
+			So(with(t, "v2", "up web --rolling").exit, ShouldEqual, 0)
+			So(p.image("web"), ShouldContainSubstring, "v2")
+			So(p.image("web-trial"), ShouldEqual, "none")
+		})
+		Convey("just when it was to tell that the trial is created, no trial is left behind", func() {
+			p.hook("POST", "/services/create", func() {
+				p.make("svc9", "web-trial", "example/web:v2", map[string]string{"deploy.trial": "yes"})
+				lost()
+			})
+			So(with(t, "v2", "up web --rolling").exit, ShouldEqual, exitFailed)
+			So(p.image("web"), ShouldContainSubstring, "v1")
+			So(p.image("web-trial"), ShouldEqual, "none")
+		})
+	})
+}
