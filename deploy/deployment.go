@@ -230,14 +230,17 @@ func (d *deployment) guarded(ctx context.Context) context.Context { return engin
 
 // guardedBy is guarded for what several deploys need.
 func guardedBy(ctx context.Context, all []*deployment) context.Context {
-	return engine.Guarded(ctx, func(ctx context.Context) error {
-		for _, d := range all {
-			if err := d.mine(ctx); err != nil {
-				return err
-			}
+	return engine.Guarded(ctx, func(ctx context.Context) error { return allMine(ctx, all) })
+}
+
+// allMine is mine for several deploys.
+func allMine(ctx context.Context, all []*deployment) error {
+	for _, d := range all {
+		if err := d.mine(ctx); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // say tells others what this deploy does now.

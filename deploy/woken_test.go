@@ -198,3 +198,28 @@ func TestTrialOverALostCall(t *testing.T) {
 		})
 	})
 }
+
+func TestRobOneOfTwoBeforeTheFirstChange(t *testing.T) {
+	for _, it := range []struct{ command, method, part, lost, other string }{
+		{"up --rolling", "GET", "/networks", "web", "shop"},  // it has both locks, and deploys shop first
+		{"remove", "POST", "/configs/create", "shop", "web"}, // it is about to take the lock of web, and removes that first
+	} {
+		Convey("A command for two services that is taken for dead in one of them, before its first change, changes neither: "+it.command, t, func() {
+			p := pretendSwarm(t)
+			So(with(t, "v1", "up").exit, ShouldEqual, 0)
+			before := 0
+			p.hook("POST", "/configs/create", func() { // The lock of shop.
+				p.hook(it.method, it.part, func() {
+					p.robbed(it.lost)
+					must(t, with(t, "v3", "up --rolling "+it.lost).exit, ShouldEqual, 0)
+					before = len(p.log)
+				})
+			})
+			a := with(t, "v2", it.command)
+			So(a.exit, ShouldEqual, exitFailed)
+			So(a.stderr, ShouldContainSubstring, "another deploy took this one for dead")
+			So(p.log[before:], ShouldBeEmpty)
+			So(p.image(it.other), ShouldContainSubstring, "v1")
+		})
+	}
+}
