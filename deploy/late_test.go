@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -267,5 +268,25 @@ func TestLateCreationOfWhatRan(t *testing.T) {
 		So((<-next).exit, ShouldEqual, 0)
 		So(a.exit, ShouldEqual, exitFailed)
 		So(p.image("web"), ShouldContainSubstring, "v3")
+	})
+}
+
+func TestTidyingBesideADeploy(t *testing.T) {
+	Convey("A file's config that a removal needs no more stays, while a deploy of another stack file is about to use the same", t, func() {
+		p := pretendSwarm(t)
+		dir := filepath.Dir(os.Getenv("STACK_FILE"))
+		put(t, filepath.Join(dir, "settings"), "blue")
+		service := func(name, more string) string {
+			return "  " + name + ":\n    image: example/" + name + ":${TAG}\n    networks: []\n    x-deploy: {trial: 0s, timeout: 30s}\n" + more
+		}
+		head, settings, tail := "version: \"3.9\"\nservices:\n", "    configs: [settings]\n", "configs:\n  settings: {file: ./settings}\n"
+		one := filepath.Join(dir, "one.yml")
+		put(t, one, head+service("web", settings)+tail)
+		put(t, os.Getenv("STACK_FILE"), head+service("db", "")+service("shop", settings+"    depends_on: [db]\n")+tail)
+		So(with(t, "v1", "up -f "+one).exit, ShouldEqual, 0)
+		p.hook("POST", "/services/create", func() { // db; shop comes later.
+			must(t, with(t, "v1", "remove -f "+one).exit, ShouldEqual, 0)
+		})
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
 	})
 }
