@@ -222,19 +222,25 @@ func (d *deployment) mine(ctx context.Context) error {
 	return d.held.Check(ctx)
 }
 
+// lost tells whether somebody has taken this deploy for dead.
+func (d *deployment) lost(ctx context.Context) bool { return errors.Is(d.mine(ctx), journal.ErrLost) }
+
 // guarded gives a context in which nothing is changed once somebody has taken this deploy for dead.
 func (d *deployment) guarded(ctx context.Context) context.Context { return engine.Guarded(ctx, d.mine) }
 
 // guardedBy is guarded for what several deploys need.
 func guardedBy(ctx context.Context, all []*deployment) context.Context {
-	return engine.Guarded(ctx, func(ctx context.Context) error {
-		for _, d := range all {
-			if err := d.mine(ctx); err != nil {
-				return err
-			}
+	return engine.Guarded(ctx, func(ctx context.Context) error { return allMine(ctx, all) })
+}
+
+// allMine is mine for several deploys.
+func allMine(ctx context.Context, all []*deployment) error {
+	for _, d := range all {
+		if err := d.mine(ctx); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // say tells others what this deploy does now.
@@ -354,15 +360,16 @@ func (d *deployment) try(ctx context.Context) error {
 	if engine.IsTaken(err) {
 		return failed(fmt.Sprintf("a service %s runs, whose name is that of the trial", spec.Name), "rename it, or set x-deploy.trial to 0s")
 	}
+	if errors.Is(err, engine.ErrAway) { // It may be there all the same.
+		d.tidyTrial(ctx, err)
+	}
 	if err != nil {
 		return err
 	}
 	within, cancel := context.WithTimeout(ctx, d.service.Deploy.Timeout)
 	defer cancel()
 	_, err = d.await(within, prove.Goal{Service: spec.Name, Deploy: d.id, Failures: 1, Settled: d.service.Deploy.Trial, NoRoom: true}, nil)
-	if removal := d.removeAtOnce(context.WithoutCancel(ctx), id, true); removal != nil {
-		d.out.Warn(removal.Error())
-	}
+	d.tidyTrial(ctx, d.removeAtOnce(context.WithoutCancel(ctx), id, true))
 	var failure *prove.Failure
 	if errors.As(err, &failure) {
 		d.out.Explain("The trial of "+d.version()+" failed: "+failure.Reason, failure.Lines...)
@@ -372,6 +379,23 @@ func (d *deployment) try(ctx context.Context) error {
 		d.out.Detail("the trial passed, in %.1f s", time.Since(began).Seconds())
 	}
 	return err
+}
+
+// trialPatience is for how long an engine that is away is waited for, to remove a trial: a
+// leader's election takes 10.5 s.
+const trialPatience = 15 * time.Second
+
+// tidyTrial says where the trial stays behind, by the error of its creation or removal.
+// Where the engine was away, it removes it once more: else it would run until the next deploy.
+func (d *deployment) tidyTrial(ctx context.Context, err error) {
+	if errors.Is(err, engine.ErrAway) {
+		within, cancel := context.WithTimeout(engine.Patient(context.WithoutCancel(ctx)), trialPatience)
+		defer cancel()
+		err = d.endTrial(within)
+	}
+	if err != nil {
+		d.out.Warn(fmt.Sprintf("the trial %s may be left behind: %v; the next deploy removes it", plan.TrialOf(d.service.Name), err))
+	}
 }
 
 // endTrial removes the trial that an earlier deploy left behind.
@@ -595,14 +619,16 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 	return d.readReturned(ctx)
 }
 
-// create creates the service, in the place of one that a dead deploy has created late.
+// create creates the service, in the place of one that a dead deploy has created late: its own
+// version, or what ran before.
 func (d *deployment) create(ctx context.Context, spec swarm.ServiceSpec) error {
 	_, err := d.engine.Create(ctx, spec, journal.LabelDeploy)
 	if !engine.IsTaken(err) {
 		return err
 	}
 	there, failure := d.engine.Service(ctx, d.service.Name)
-	if failure != nil || !d.unproven(there) {
+	before := there != nil && d.current != nil && madeBy(there, d.current)
+	if failure != nil || !before && !d.unproven(there) {
 		return errors.Join(err, failure)
 	}
 	if err := d.removeMine(ctx, there); err != nil {
@@ -640,6 +666,9 @@ func (d *deployment) end(ctx context.Context, outcome string) error {
 		}
 	}
 	if err := journal.End(d.guarded(ctx), d.engine, d.entry, outcome, returned); err != nil {
+		if d.lost(ctx) { // A removal has taken the entry away, perhaps.
+			return journal.ErrLost
+		}
 		return err
 	}
 	d.entry.Outcome = outcome

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -222,5 +223,70 @@ networks:
 				So(p.networks, ShouldBeEmpty)
 			})
 		})
+	})
+}
+
+func TestLateRemoval(t *testing.T) {
+	for _, it := range []struct{ next, runs string }{{"up web", "v3"}, {"rollback web", "v1"}, {"remove web", "none"}} {
+		Convey("A removal that arrives in the moment in which the next command was to remove the same service is no obstacle to it: "+it.next, t, func() {
+			p := pretendSwarm(t)
+			So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+			a, b := p.late(t, "up web", "DELETE", "/services/", func() result { return with(t, "v3", it.next) },
+				"POST", "/services/", 1, func(<-chan result) { p.becomes(t, "web", "none") })
+			So(b.exit, ShouldEqual, 0)
+			So(a.exit, ShouldEqual, exitFailed)
+			So(p.image("web"), ShouldContainSubstring, it.runs)
+		})
+	}
+}
+
+func TestLateCreationOfWhatRan(t *testing.T) {
+	Convey("What ran before, which a dead deploy puts back in the moment in which the next deploy has removed it, is replaced by that one", t, func() {
+		p := pretendSwarm(t)
+		p.bad = badImage("v2")
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		goOn, next := make(chan bool), make(chan result, 1)
+		hook := func(do func()) { p.hook("POST", "/services/create", do) }
+		hook(func() { // v2, which is bad.
+			hook(func() { // v1 again, which is late.
+				p.robbed("web")
+				hook(func() { // v1 again, by the next deploy.
+					hook(func() { // v3.
+						close(goOn)
+						p.becomes(t, "web", "v1")
+					})
+				})
+				go func() { next <- with(t, "v3", "up web") }()
+				select {
+				case <-goOn:
+				case <-time.After(20 * time.Second):
+					t.Error("the next deploy did not come so far")
+				}
+			})
+		})
+		a := with(t, "v2", "up web")
+		So((<-next).exit, ShouldEqual, 0)
+		So(a.exit, ShouldEqual, exitFailed)
+		So(p.image("web"), ShouldContainSubstring, "v3")
+	})
+}
+
+func TestTidyingBesideADeploy(t *testing.T) {
+	Convey("A file's config that a removal needs no more stays, while a deploy of another stack file is about to use the same", t, func() {
+		p := pretendSwarm(t)
+		dir := filepath.Dir(os.Getenv("STACK_FILE"))
+		put(t, filepath.Join(dir, "settings"), "blue")
+		service := func(name, more string) string {
+			return "  " + name + ":\n    image: example/" + name + ":${TAG}\n    networks: []\n    x-deploy: {trial: 0s, timeout: 30s}\n" + more
+		}
+		head, settings, tail := "version: \"3.9\"\nservices:\n", "    configs: [settings]\n", "configs:\n  settings: {file: ./settings}\n"
+		one := filepath.Join(dir, "one.yml")
+		put(t, one, head+service("web", settings)+tail)
+		put(t, os.Getenv("STACK_FILE"), head+service("db", "")+service("shop", settings+"    depends_on: [db]\n")+tail)
+		So(with(t, "v1", "up -f "+one).exit, ShouldEqual, 0)
+		p.hook("POST", "/services/create", func() { // db; shop comes later.
+			must(t, with(t, "v1", "remove -f "+one).exit, ShouldEqual, 0)
+		})
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
 	})
 }

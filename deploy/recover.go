@@ -51,6 +51,8 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 	told, err := old.putBack(ctx)
 	// The entry stays as it is, so the next one tries again.
 	switch {
+	case errors.Is(err, journal.ErrLost):
+		return false, err
 	case errors.Is(err, errSilent):
 		return false, failed("what a deploy that was cut off has changed could not be restored: "+told, "look at whether the engine answers, docker node ls, and try again")
 	case err != nil && !d.noUndo:

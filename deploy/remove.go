@@ -47,6 +47,11 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 			bad[d.service.Name] = true
 		}
 	}
+	if !o.keepGoing {
+		if err := allMine(ctx, all); err != nil {
+			return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
+		}
+	}
 	networks := map[string]bool{}
 	for _, d := range all {
 		if bad[d.service.Name] {

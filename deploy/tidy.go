@@ -48,6 +48,18 @@ type needs struct {
 	deployed map[string]bool                // services that somebody deploys now
 }
 
+// others are the services that somebody else deploys now.
+func (n needs) others(mine []string) []string {
+	var names []string
+	for name, deployed := range n.deployed {
+		if deployed && !slices.Contains(mine, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 func (n needs) add(spec *swarm.ServiceSpec) {
 	if spec == nil || spec.TaskTemplate.ContainerSpec == nil {
 		return
@@ -131,8 +143,8 @@ func (s *session) tidy(ctx context.Context, all []*deployment) {
 	}
 }
 
-// tidyContents removes the secrets and configs from files that nobody needs any more. Those
-// of a service that somebody else deploys now may be needed in a moment.
+// tidyContents removes the secrets and configs from files that nobody needs any more. While
+// somebody else deploys, any may be needed in a moment: two stack files may have the same one.
 func (s *session) tidyContents(ctx context.Context, mine []string) error {
 	ctx = context.WithoutCancel(ctx)
 	// They are listed first: what another deploy makes later is not among them.
@@ -146,8 +158,11 @@ func (s *session) tidyContents(ctx context.Context, mine []string) error {
 		return err
 	}
 	for _, one := range contents {
-		busy := slices.ContainsFunc(one.Services, func(name string) bool { return needed.deployed[name] && !slices.Contains(mine, name) })
-		if busy || needed.contents[one.Kind][one.Name] {
+		if needed.contents[one.Kind][one.Name] {
+			continue
+		}
+		if busy := needed.others(mine); len(busy) > 0 {
+			s.out.Detail("%s %s stays, as services are being deployed that may need it: %s", one.Kind, one.Name, strings.Join(busy, ", "))
 			continue
 		}
 		if err := s.engine.RemoveContent(ctx, one); err != nil {
@@ -165,10 +180,8 @@ func (d *deployment) tidyImages(ctx context.Context, mine []string) error {
 	if err != nil {
 		return err
 	}
-	for name, deployed := range needed.deployed {
-		if deployed && !slices.Contains(mine, name) {
-			return nil // It may be another stack of the same file, whose image is built but does not run yet.
-		}
+	if len(needed.others(mine)) > 0 {
+		return nil // It may be another stack of the same file, whose image is built but does not run yet.
 	}
 	repository, _, _ := strings.Cut(d.tag, ":sha-")
 	images, err := d.engine.ImagesOf(ctx, repository)

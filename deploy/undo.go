@@ -28,7 +28,7 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 	firm := context.WithoutCancel(ctx)
 	within, cancel := context.WithTimeout(firm, d.timeToGoBack())
 	defer cancel()
-	if errors.Is(cause, journal.ErrLost) || errors.Is(context.Cause(ctx), journal.ErrLost) || errors.Is(d.mine(within), journal.ErrLost) {
+	if errors.Is(cause, journal.ErrLost) || errors.Is(context.Cause(ctx), journal.ErrLost) || d.lost(within) {
 		if !d.sent { // So there is nothing to restore, and nobody need think so.
 			_ = journal.End(firm, d.engine, d.entry, journal.Failed, nil)
 		}
@@ -44,7 +44,7 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 		d.explain(cause)
 	}
 	told := d.putBackOrLeave(within)
-	if errors.Is(d.mine(within), journal.ErrLost) {
+	if d.lost(within) {
 		return failed(what+" was stopped: "+journal.ErrLost.Error(), d.serves(firm, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
 	}
 	var lines []string
@@ -87,10 +87,14 @@ func (d *deployment) goBack(ctx context.Context) string {
 	if d.entry == nil {
 		return ""
 	}
-	if errors.Is(d.mine(context.WithoutCancel(ctx)), journal.ErrLost) {
-		return ""
+	firm, told := context.WithoutCancel(ctx), ""
+	if !d.lost(firm) {
+		told = d.service.Name + " went back as well: " + d.putBackOrLeave(engine.Patient(firm))
 	}
-	return d.service.Name + " went back as well: " + d.putBackOrLeave(engine.Patient(context.WithoutCancel(ctx)))
+	if d.lost(firm) {
+		told = fmt.Sprintf("%s did not go back: %v; %s", d.service.Name, journal.ErrLost, d.serves(firm, d.service.Name, d.verifyNow()))
+	}
+	return told
 }
 
 // stuck is for how long no task may get anywhere when an update goes back. The old task
@@ -114,6 +118,9 @@ func (d *deployment) notBack(ctx context.Context, what string) (string, error) {
 			next = "restores version " + d.current.Version
 		}
 		return fmt.Sprintf("what serves now is not known, as the engine does not answer: %v; the next deploy or rollback %s", err, next), errSilent
+	}
+	if d.lost(brief) {
+		return journal.ErrLost.Error(), journal.ErrLost
 	}
 	told := what + ": " + d.serves(ctx, d.service.Name, d.verifyNow())
 	if silent {
@@ -300,7 +307,8 @@ func (d *deployment) removeMine(ctx context.Context, service *swarm.Service) err
 
 // mark marks a service that this deploy is about to remove. A removal carries no version, so an
 // update that does comes first: whoever takes this deploy for dead in between creates the
-// service anew, under another id.
+// service anew, under another id. One that is gone needs no mark: the removal by a dead deploy
+// may arrive in this moment.
 func (d *deployment) mark(ctx context.Context, service *swarm.Service) error {
 	marked := service.Spec
 	marked.Labels = maps.Clone(marked.Labels)
@@ -308,7 +316,13 @@ func (d *deployment) mark(ctx context.Context, service *swarm.Service) error {
 		marked.Labels = map[string]string{}
 	}
 	marked.Labels[journal.LabelLeaves] = d.id
-	return d.engine.Update(ctx, service, marked, journal.LabelLeaves, false)
+	err := d.engine.Update(ctx, service, marked, journal.LabelLeaves, false)
+	if err != nil {
+		if now, failure := d.engine.Service(ctx, service.ID); failure == nil && now == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // leaves tells whether somebody was about to remove a service.

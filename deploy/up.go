@@ -147,6 +147,9 @@ func (s *session) changeAll(ctx context.Context, all []*deployment) error {
 	}
 	for i, d := range all {
 		err := d.try(ctx)
+		if err == nil {
+			err = allMine(ctx, all) // Without the others, this one would only have to go back.
+		}
 		if err != nil {
 			err = s.untouched(ctx, all[i:], err)
 		} else if err = d.change(ctx); err == nil {

@@ -109,3 +109,117 @@ func TestRobKilledRemove(t *testing.T) {
 		So(next.exit, ShouldEqual, 0)
 	})
 }
+
+func TestRobDoneAfterARemoval(t *testing.T) {
+	Convey("A deploy that wakes after its proof, when somebody has removed the service and its history, says that it was taken for dead", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		p.hook("POST", "/configs/cfg", func() { // The note of success.
+			p.robbed("web")
+			must(t, with(t, "v2", "remove web").exit, ShouldEqual, 0)
+		})
+		a := with(t, "v2", "up web --rolling")
+		So(a.exit, ShouldEqual, exitFailed)
+		So(p.image("web"), ShouldEqual, "none")
+		So(a.stderr, ShouldContainSubstring, "another deploy took this one for dead")
+		So(a.stderr, ShouldNotContainSubstring, "restores what ran before")
+	})
+}
+
+func TestRobTheOtherGoingBack(t *testing.T) {
+	Convey("Where a deploy of two services is taken for dead while the first goes back as well, that one is not said to be at fault", t, func() {
+		p := pretendSwarm(t)
+		p.bad = badImage("web-v2")
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		n := 0
+		var count func()
+		count = func() {
+			if n++; n < 4 { // shop v2, web v2, web v1 again; then shop v1 again.
+				p.hook("POST", "/services/", count)
+				return
+			}
+			p.robbed("shop", "web")
+			must(t, with(t, "v3", "up shop --rolling").exit, ShouldEqual, 0)
+		}
+		p.hook("POST", "/services/", count)
+		a := with(t, "v2", "up --rolling")
+		So(a.exit, ShouldEqual, exitFailed)
+		So(p.image("shop"), ShouldContainSubstring, "v3")
+		So(a.stderr, ShouldNotContainSubstring, "does not do what it should")
+	})
+}
+
+func TestRobARecovery(t *testing.T) {
+	Convey("A command that is itself taken for dead, while it restores what a dead one has changed, says so", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		var b, c result
+		p.hook("POST", "/services/", func() { // v2.
+			p.hook("POST", "/services/", func() { // v1 again.
+				p.robbed("web")
+				c = with(t, "v4", "up web --rolling")
+			})
+			p.robbed("web")
+			b = with(t, "v3", "up web --rolling")
+		})
+		with(t, "v2", "up web --rolling")
+		So(c.exit, ShouldEqual, 0)
+		So(p.image("web"), ShouldContainSubstring, "v4")
+		So(b.exit, ShouldEqual, exitFailed)
+		So(b.stderr, ShouldContainSubstring, "another deploy took this one for dead")
+		So(b.stderr, ShouldNotContainSubstring, "does not do what it should")
+	})
+}
+
+func TestTrialOverALostCall(t *testing.T) {
+	Convey("Given a deploy with a trial, and an engine that is away for a moment", t, func() {
+		p := pretendSwarm(t)
+		webAlone(t, "1s", "30s")
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		lost := func() {
+			p.Lock()
+			p.drop = true
+			p.Unlock()
+		}
+		Convey("just when the trial is to be removed, no trial is left behind", func() {
+			p.hook("DELETE", "/services/", lost)
+			So(with(t, "v2", "up web --rolling").exit, ShouldEqual, 0)
+			So(p.image("web"), ShouldContainSubstring, "v2")
+			So(p.image("web-trial"), ShouldEqual, "none")
+		})
+		Convey("just when it was to tell that the trial is created, no trial is left behind", func() {
+			p.hook("POST", "/services/create", func() {
+				p.make("svc9", "web-trial", "example/web:v2", map[string]string{"deploy.trial": "yes"})
+				lost()
+			})
+			So(with(t, "v2", "up web --rolling").exit, ShouldEqual, exitFailed)
+			So(p.image("web"), ShouldContainSubstring, "v1")
+			So(p.image("web-trial"), ShouldEqual, "none")
+		})
+	})
+}
+
+func TestRobOneOfTwoBeforeTheFirstChange(t *testing.T) {
+	for _, it := range []struct{ command, method, part, lost, other string }{
+		{"up --rolling", "GET", "/networks", "web", "shop"},  // it has both locks, and deploys shop first
+		{"remove", "POST", "/configs/create", "shop", "web"}, // it is about to take the lock of web, and removes that first
+	} {
+		Convey("A command for two services that is taken for dead in one of them, before its first change, changes neither: "+it.command, t, func() {
+			p := pretendSwarm(t)
+			So(with(t, "v1", "up").exit, ShouldEqual, 0)
+			before := 0
+			p.hook("POST", "/configs/create", func() { // The lock of shop.
+				p.hook(it.method, it.part, func() {
+					p.robbed(it.lost)
+					must(t, with(t, "v3", "up --rolling "+it.lost).exit, ShouldEqual, 0)
+					before = len(p.log)
+				})
+			})
+			a := with(t, "v2", it.command)
+			So(a.exit, ShouldEqual, exitFailed)
+			So(a.stderr, ShouldContainSubstring, "another deploy took this one for dead")
+			So(p.log[before:], ShouldBeEmpty)
+			So(p.image(it.other), ShouldContainSubstring, "v1")
+		})
+	}
+}

@@ -33,6 +33,7 @@ const (
 const (
 	beatInterval = 5 * time.Second
 	beatTimeout  = 11 * time.Second // two calls, which each may take as long as any other of a deploy
+	shortTimeout = 5 * time.Second  // of each second try: a new connection over a lost network waits longer and longer
 	lookInterval = time.Second
 	deadAfter    = 30 * time.Second
 )
@@ -251,12 +252,16 @@ func (l *Lock) beat(clock Clock) {
 	l.stop = stop
 	l.lost, l.lose = context.WithCancel(context.Background())
 	l.beats.Go(func() {
-		for n, next := 1, beatInterval; l.pause(ctx, clock, next) == nil; n++ {
-			next = beatInterval
-			if err := l.move(ctx, n); errors.Is(err, ErrLost) {
+		next, within := beatInterval, beatTimeout
+		for n := 1; l.pause(ctx, clock, next) == nil; n++ {
+			err := l.move(ctx, n, within)
+			switch {
+			case errors.Is(err, ErrLost):
 				return
-			} else if err != nil {
-				next = lookInterval // Whoever watches takes a long silence for death.
+			case err == nil:
+				next, within = beatInterval, beatTimeout
+			default:
+				next, within = lookInterval, beatTimeout+shortTimeout-within // Whoever watches takes a long silence for death.
 			}
 		}
 	})
@@ -279,8 +284,8 @@ func (l *Lock) pause(ctx context.Context, clock Clock, next time.Duration) error
 
 // move moves the beat once, or finds out that the lock is lost. A network that is lost tells
 // nobody, so it gives up in time for the next try.
-func (l *Lock) move(ctx context.Context, n int) error {
-	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+func (l *Lock) move(ctx context.Context, n int, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	labels := map[string]string{labelBeat: strconv.Itoa(n)}
 	if l.told = l.phase.Load(); l.told != nil {

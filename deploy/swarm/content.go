@@ -12,16 +12,14 @@ import (
 )
 
 // labelServices is on the secrets and configs that a deploy has made from files. It names
-// the services that use them, so that they are not tidied away while one of these is deployed.
+// the services that used them then, for people.
 const labelServices = "deploy.services"
 
 // A Content is a secret or a config of the swarm, without its data.
 type Content struct {
 	Kind     stack.Kind
 	ID, Name string
-	// Made tells that a deploy made it from a file, for Services.
-	Made     bool
-	Services []string
+	Made     bool // by a deploy, from a file
 }
 
 // Contents returns the secrets and configs of the swarm.
@@ -42,8 +40,8 @@ func (e *Engine) Contents(ctx context.Context) ([]Content, error) {
 }
 
 func content(kind stack.Kind, id string, of swarm.Annotations) Content {
-	services, made := of.Labels[labelServices]
-	return Content{Kind: kind, ID: id, Name: of.Name, Made: made, Services: strings.Fields(services)}
+	_, made := of.Labels[labelServices]
+	return Content{Kind: kind, ID: id, Name: of.Name, Made: made}
 }
 
 // CreateContent stores the data of a secret or a config in the swarm. One of that name that
