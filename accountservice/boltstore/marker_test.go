@@ -19,7 +19,7 @@ func TestMarker(t *testing.T) {
 			s := seeding{path: path, n: 100}
 			So(s.run(), ShouldBeNil)
 			So(s.added, ShouldEqual, 0)
-			store, err := openComplete(path, 200, time.Second)
+			store, err := openComplete(path, 200, time.Second, true)
 			So(err, ShouldBeNil)
 			So(store.Close(), ShouldBeNil)
 		})

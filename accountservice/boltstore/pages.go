@@ -72,22 +72,21 @@ func (p page) search(key []byte) (i int, found bool) {
 	return low, false
 }
 
-// fits tells whether all that is on a page is inside of it.
-func (p page) fits() bool {
-	if len(p) < headerSize+p.count()*elementSize {
-		return false
-	}
-	for i := range p.count() {
+// fits fails where something on a page is not inside of it.
+func (p page) fits() error {
+	fits := len(p) >= headerSize+p.count()*elementSize
+	for i := 0; fits && i < p.count(); i++ {
 		e, end := p.element(i), headerSize+i*elementSize
 		if p.flags() == leafPage {
 			end += int(native.Uint32(e[12:]))
 			e = e[4:]
 		}
-		if end += int(native.Uint32(e)) + int(native.Uint32(e[4:])); end > len(p) {
-			return false
-		}
+		fits = end+int(native.Uint32(e))+int(native.Uint32(e[4:])) <= len(p)
 	}
-	return true
+	if !fits {
+		return fmt.Errorf("%w: page %d ends before what is on it", errDamaged, p.id())
+	}
+	return nil
 }
 
 // A mapping is a file as it is read: mapped into memory, and only what is in use of it.
@@ -182,8 +181,8 @@ func newSurvey(m mapping) survey { return survey{m, make([]bool, len(m.data)/m.p
 // each calls do with each key and value of a bucket. All must have these flags.
 func (s survey) each(b bucket, flags uint32, do func(key, value []byte) error) error {
 	leaf := func(p page) error {
-		if !p.fits() {
-			return fmt.Errorf("%w: page %d ends before what is on it", errDamaged, p.id())
+		if err := p.fits(); err != nil {
+			return err
 		}
 		for i := range p.count() {
 			if native.Uint32(p.element(i)) != flags {
@@ -219,8 +218,8 @@ func (s survey) each(b bucket, flags uint32, do func(key, value []byte) error) e
 			}
 			continue
 		}
-		if !p.fits() {
-			return fmt.Errorf("%w: page %d ends before what is on it", errDamaged, p.id())
+		if err := p.fits(); err != nil {
+			return err
 		}
 		for i := range p.count() {
 			if err := s.name(p.child(i), p.id()); err != nil {

@@ -129,58 +129,27 @@ func truncate(path string) error {
 	return file.Truncate(0)
 }
 
-// check reads the whole file before anything is written to it, and fails where it is
-// damaged, or where anything but accounts is in it.
+// check fails where the file at path is damaged in a way that BoltDB can tell.
+//
+// BoltDB checks in a goroutine of its own, where guard catches no fault: whatever could
+// fault there was met by openComplete. The list of free pages is read first.
 func check(path string) error {
-	open := func(freelist bool, check func(tx *bolt.Tx) error) error {
-		return guard(func() error {
-			db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: lockRetry, PreLoadFreelist: freelist})
-			if err != nil {
-				return err
-			}
-			defer db.Close()
-			return db.View(check)
-		})
-	}
-	if err := open(false, readAll); err != nil {
-		return err
-	}
-	// Check works in a goroutine of its own, where guard catches no fault: whatever
-	// could fault there was met before. The list of free pages is read first.
-	return open(true, func(tx *bolt.Tx) error {
-		var err error
-		for found := range tx.Check(bolt.WithKVStringer(startOf{})) {
-			if err == nil { // One tells enough; the others must be taken all the same.
-				err = fmt.Errorf("%w: %.200q", errDamaged, found)
-			}
+	return guard(func() error {
+		db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: lockRetry, PreLoadFreelist: true})
+		if err != nil {
+			return err
 		}
-		return err
+		defer db.Close()
+		return db.View(func(tx *bolt.Tx) error {
+			var err error
+			for found := range tx.Check(bolt.WithKVStringer(startOf{})) {
+				if err == nil { // One tells enough; the others must be taken all the same.
+					err = fmt.Errorf("%w: %.200q", errDamaged, found)
+				}
+			}
+			return err
+		})
 	})
-}
-
-// readAll reads all that is in use.
-func readAll(tx *bolt.Tx) error {
-	m, err := mapFile(tx)
-	if err != nil {
-		return err
-	}
-	defer m.unmap()
-	survey := newSurvey(m)
-	buckets, err := survey.buckets(tx)
-	if err != nil {
-		return err
-	}
-	n, err := survey.seeded(buckets)
-	if err != nil {
-		return err
-	}
-	accounts, ok := buckets[accountBucket]
-	if !ok && n > 0 {
-		return errMissing
-	} else if !ok {
-		return nil
-	}
-	return survey.accounts(accounts, n)
 }
 
 // startOf tells keys by their first bytes: where one ends may be part of the damage.

@@ -53,7 +53,7 @@ type Store struct {
 func Open(path string, n int, wait time.Duration) (*Store, int, error) {
 	s := seeding{path: path, n: n}
 	for deadline := time.Now().Add(wait); ; {
-		store, err := openComplete(path, n, max(time.Until(deadline), lockRetry))
+		store, err := openComplete(path, n, max(time.Until(deadline), lockRetry), s.checked)
 		if err == nil {
 			return store, s.added, nil
 		}
@@ -77,7 +77,8 @@ const lockRetry = 60 * time.Millisecond
 var errIncomplete = errors.New("the database is not completely seeded")
 
 // openComplete opens a completely seeded file read-only, or returns errIncomplete.
-func openComplete(path string, n int, wait time.Duration) (*Store, error) {
+// Unless a file that is not complete was checked before, it reads all of it.
+func openComplete(path string, n int, wait time.Duration, checked bool) (*Store, error) {
 	empty, err := isEmpty(path)
 	if err != nil {
 		return nil, err
@@ -91,7 +92,7 @@ func openComplete(path string, n int, wait time.Duration) (*Store, error) {
 		if err != nil {
 			return err
 		}
-		return s.db.View(func(tx *bolt.Tx) error { return s.examine(tx, n) })
+		return s.db.View(func(tx *bolt.Tx) error { return s.examine(tx, n, checked) })
 	})
 	if err != nil {
 		s.mapping.unmap()
@@ -106,7 +107,7 @@ func openComplete(path string, n int, wait time.Duration) (*Store, error) {
 }
 
 // examine finds out what the file is, and fails unless it can be served as it is.
-func (s *Store) examine(tx *bolt.Tx, n int) (err error) {
+func (s *Store) examine(tx *bolt.Tx, n int, checked bool) (err error) {
 	if s.mapping, err = mapFile(tx); err != nil {
 		return err
 	}
@@ -126,14 +127,19 @@ func (s *Store) examine(tx *bolt.Tx, n int) (err error) {
 	if s.seeded, err = survey.seeded(buckets); err != nil {
 		return err
 	}
-	if s.seeded < n {
-		return errIncomplete
-	}
 	var ok bool
-	if s.accounts, ok = buckets[accountBucket]; !ok {
+	if s.accounts, ok = buckets[accountBucket]; !ok && (s.seeded > 0 || s.seeded >= n) {
 		return fmt.Errorf("%w: it has no bucket %q", errDamaged, accountBucket)
 	}
-	return s.readEnds()
+	if s.seeded >= n {
+		return s.readEnds()
+	}
+	if ok && !checked {
+		if err := survey.accounts(s.accounts, s.seeded); err != nil {
+			return err
+		}
+	}
+	return errIncomplete
 }
 
 // examineOriginal reads the whole file: nothing in it tells how many accounts there should
@@ -215,13 +221,11 @@ func (s *Store) read(access func() error) error {
 	}
 	err := guard(access)
 	if errors.Is(err, errDamaged) {
-		s.remember(err)
+		s.failure.CompareAndSwap(nil, &err)
 	}
 	runtime.KeepAlive(s) // The mapping goes with it.
 	return err
 }
-
-func (s *Store) remember(failure error) { s.failure.CompareAndSwap(nil, &failure) }
 
 var (
 	// errDamaged is the kind of every error that a damaged file shows up as.
