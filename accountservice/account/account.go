@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
+	"iter"
 	"strconv"
 )
 
@@ -61,47 +63,34 @@ func plain(text []byte) bool {
 
 // parsedHolds is for what somebody else wrote: there may be spaces, and any name.
 func parsedHolds(text []byte, id string) bool {
-	compact := new(bytes.Buffer)
-	quotedID, err := json.Marshal(id)
-	if err != nil || json.Compact(compact, text) != nil {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	token := func() json.Token { t, _ := decoder.Token(); return t } // nil for what is no JSON
+	if token() != json.Delim('{') || token() != "id" || token() != id || token() != "name" {
 		return false
 	}
-	rest, ok := bytes.CutPrefix(compact.Bytes(), []byte(`{"id":`+string(quotedID)+`,"name":"`))
-	for i := 0; ok && i < len(rest); i++ {
-		switch rest[i] {
-		case '\\':
-			i++
-		case '"':
-			return string(rest[i:]) == `"}` // The name is at its end, and so is the account.
-		}
+	_, isText := token().(string)
+	if !isText || token() != json.Delim('}') {
+		return false
 	}
-	return false
+	_, err := decoder.Token()
+	return err == io.EOF
 }
 
 // Fakes calls yield with the first n fake accounts in the byte order of their
 // ids ("10000", "100000", "10001", ...), until it returns false. That is the
 // order in which a B+tree takes them fastest, and it needs no list to sort.
-func Fakes(n int) func(yield func(Account) bool) {
-	return func(yield func(Account) bool) {
-		for digit := 1; digit <= 9; digit++ {
-			if !fakesUnder(digit, firstID, firstID+n, yield) {
-				return
-			}
-		}
-	}
+func Fakes(n int) iter.Seq[Account] {
+	return func(yield func(Account) bool) { fakesUnder(0, firstID+n, yield) }
 }
 
-// fakesUnder yields the accounts whose id starts with prefix and lies in [low, high):
-// first the prefix itself, then everything under its ten longer prefixes.
-func fakesUnder(prefix, low, high int, yield func(Account) bool) bool {
-	if prefix >= high {
-		return true
-	}
-	if prefix >= low && !yield(Fake(prefix-firstID)) {
+// fakesUnder yields the accounts whose id starts with prefix and is less than end: first
+// the prefix itself, then all under its longer prefixes. It returns false when yield did.
+func fakesUnder(prefix, end int, yield func(Account) bool) bool {
+	if prefix >= firstID && !yield(Fake(prefix-firstID)) {
 		return false
 	}
-	for digit := range 10 {
-		if !fakesUnder(prefix*10+digit, low, high, yield) {
+	for next := max(prefix*10, 1); next < min(prefix*10+10, end); next++ {
+		if !fakesUnder(next, end, yield) {
 			return false
 		}
 	}

@@ -105,6 +105,9 @@ func TestHolds(t *testing.T) {
 			`{"id":"10000","name":"Per"son_0"}`,
 			"{\"id\":\"10000\",\"name\":\"Per\x00son_0\"}",
 			`{"id":10000,"name":"Person_0"}`,
+			`{"id":"10000","name":"Person_0",}`,
+			`{"id":"10000" "name":"Person_0"}`,
+			`{"id":"10000","name":{}}`,
 			`{"id":"10000","name":null}`,
 		} {
 			So(account.Holds([]byte(text), "10000"), ShouldBeFalse)
