@@ -16,17 +16,15 @@ const maxAccounts = 900_000_000
 
 // config is what flags and environment variables set.
 type config struct {
-	addr      string
-	adminAddr string
-	db        string
-	accounts  int
-	drain     time.Duration
-	logFormat string
-	accessLog bool
-
+	addr           string
+	adminAddr      string
+	db             string
+	accounts       int
+	drain          time.Duration
+	logFormat      string
+	accessLog      bool
 	maxConnections int
-
-	version bool
+	version        bool
 }
 
 // A usageError is a mistake in flags or environment variables: exit code 2.
@@ -81,33 +79,27 @@ func parseConfig(args []string, getenv func(string) string) (config, error) {
 	if err != nil {
 		return c, err
 	}
-	return c, c.validate()
+	return c, c.validate(fs)
 }
 
-func (c *config) validate() error {
-	invalid := func(name string, value any, want string) error {
-		return usageError{fmt.Errorf("invalid value %q for -%s or %s: want %s", fmt.Sprint(value), name, variable(name), want)}
-	}
-	if !validAddr(c.addr) {
-		return invalid("addr", c.addr, "host:port or :port")
-	}
-	if c.adminAddr != "" && !validAddr(c.adminAddr) {
-		return invalid("admin-addr", c.adminAddr, "host:port, :port or nothing")
-	}
-	if c.db == "" {
-		return invalid("db", c.db, "the path of a file")
-	}
-	if c.accounts < 0 || c.accounts > maxAccounts {
-		return invalid("accounts", c.accounts, fmt.Sprintf("a number from 0 to %d", maxAccounts))
-	}
-	if c.drain < 0 {
-		return invalid("drain", c.drain, "a duration from 0s on")
-	}
-	if c.maxConnections < 0 {
-		return invalid("max-connections", c.maxConnections, "a number from 0 on")
-	}
-	if c.logFormat != "text" && c.logFormat != "json" {
-		return invalid("log-format", c.logFormat, "text or json")
+func (c *config) validate(fs *flag.FlagSet) error {
+	for _, setting := range []struct {
+		name  string
+		valid bool
+		want  string
+	}{
+		{"addr", validAddr(c.addr), "host:port or :port"},
+		{"admin-addr", c.adminAddr == "" || validAddr(c.adminAddr), "host:port, :port or nothing"},
+		{"db", c.db != "", "the path of a file"},
+		{"accounts", c.accounts >= 0 && c.accounts <= maxAccounts, fmt.Sprintf("a number from 0 to %d", maxAccounts)},
+		{"drain", c.drain >= 0, "a duration from 0s on"},
+		{"max-connections", c.maxConnections >= 0, "a number from 0 on"},
+		{"log-format", c.logFormat == "text" || c.logFormat == "json", "text or json"},
+	} {
+		if !setting.valid {
+			return usageError{fmt.Errorf("invalid value %q for -%s or %s: want %s",
+				fs.Lookup(setting.name).Value, setting.name, variable(setting.name), setting.want)}
+		}
 	}
 	return nil
 }

@@ -52,13 +52,10 @@ func newLogWriter(w io.Writer, tell func(dropped int)) *logWriter {
 func (c *config) startLog(stdout io.Writer) (*slog.Logger, *logWriter) {
 	signal.Ignore(syscall.SIGPIPE)
 	var log *slog.Logger
-	ready := make(chan struct{})
 	w := newLogWriter(stdout, func(dropped int) {
-		<-ready
 		log.Warn("Log lines were dropped, as nobody read them in time", "since_start", dropped)
 	})
-	log = c.logger(w)
-	close(ready)
+	log = c.logger(w) // Before its first line, and so before it can tell anything.
 	return log, w
 }
 
