@@ -10,11 +10,10 @@ import (
 	"time"
 )
 
-// healthcheckTimeout leaves room for starting the process within a second.
+// healthcheckTimeout is short: with the start of the process, a check takes one second.
 const healthcheckTimeout = 900 * time.Millisecond
 
-// healthcheck asks the service that listens on cfg.addr for its health, and
-// returns why it is not healthy, if so.
+// healthcheck asks the service at cfg.addr for /health. It fails unless the answer is 200.
 func healthcheck(_ context.Context, cfg config, _ io.Writer) error {
 	if err := askHealth(cfg.addr); err != nil {
 		return fmt.Errorf("healthcheck of %s: %w", cfg.addr, err)
@@ -24,7 +23,7 @@ func healthcheck(_ context.Context, cfg config, _ io.Writer) error {
 
 func askHealth(addr string) error {
 	client := http.Client{Timeout: healthcheckTimeout, Transport: &http.Transport{
-		// Dialing an address to listen on, ":6767" or "[::]:6767", reaches this host.
+		// An address without a host, such as ":6767" or "[::]:6767", reaches this machine.
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, addr)
 		},
@@ -37,8 +36,8 @@ func askHealth(addr string) error {
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 200))
 	if err == nil && response.StatusCode != http.StatusOK {
-		reason := strings.Join(strings.Fields(string(body)), " ") // In one line.
-		err = fmt.Errorf("it answers %s: %s", response.Status, reason)
+		reason := strings.Join(strings.Fields(string(body)), " ") // An error is one line.
+		err = fmt.Errorf("the answer is %s: %s", response.Status, reason)
 	}
 	return err
 }
