@@ -13,7 +13,7 @@ import (
 const (
 	// logPatience is how long a log line may wait for the write of an earlier line.
 	logPatience = 100 * time.Millisecond
-	// maxLogSize is the most bytes that all waiting lines may have.
+	// maxLogSize is the largest size of all waiting lines together, in bytes.
 	maxLogSize = 2 << 20
 )
 
@@ -56,7 +56,11 @@ func (c *config) startLog(stdout io.Writer) (*slog.Logger, *logWriter) {
 	w := newLogWriter(stdout, func(dropped int) {
 		log.Warn("Log lines were dropped, because nobody read them in time", "since_start", dropped)
 	})
-	log = c.logger(w) // No line is written before this, so tell finds it set.
+	// No line is written before log is set, so the function above finds it set.
+	log = slog.New(slog.NewTextHandler(w, nil))
+	if c.logFormat == "json" {
+		log = slog.New(slog.NewJSONHandler(w, nil))
+	}
 	return log, w
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -138,9 +139,8 @@ func listen(flagName, addr string) (*net.TCPListener, error) {
 	return listener.(*net.TCPListener), nil
 }
 
-func port(listener net.Listener) string {
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	return port
+func port(listener *net.TCPListener) string {
+	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 }
 
 // newServer returns a server with the limits that both listeners have.

@@ -75,7 +75,7 @@ func isEmpty(path string) (bool, error) {
 	case err != nil:
 		return false, err
 	case !info.Mode().IsRegular():
-		return false, fmt.Errorf("%w: it is a %s", errNotAFile, kindOf(info.Mode()))
+		return false, fmt.Errorf("not a file: it is a %s", kindOf(info.Mode()))
 	case info.Size() == 0:
 		return true, nil
 	case info.Size() > 4*int64(os.Getpagesize()): // BoltDB makes a file of four pages.

@@ -238,8 +238,6 @@ var (
 	// These two name no account, so that all accounts have one cause in log and metrics.
 	errMissing   = fmt.Errorf("%w: accounts that were seeded are missing", errDamaged)
 	errNoAccount = fmt.Errorf("%w: the value of an id is not its account", errDamaged)
-	// errNotAFile means that a path is not that of a regular file.
-	errNotAFile = errors.New("not a file")
 	// errForeign means that a file is of another program.
 	errForeign = errors.New("the file is not one of this service")
 )
