@@ -33,8 +33,8 @@ type lazyConn struct {
 	at   *list.Element
 }
 
-// parking is one more state than those of net/http. The server closes the connection, but
-// in truth it goes back to its room.
+// parking is one more state than those of net/http. The server has closed the connection, but
+// it stays open and goes back to its room.
 const parking = int32(http.StateClosed) + 1
 
 // How a connection may be asked to make room.
@@ -211,5 +211,5 @@ func (c *lazyConn) waitsSince() int64 {
 	if read := c.read.wanted.Load(); read != 0 {
 		return read - int64(headerTimeout)
 	}
-	return math.MaxInt64 // It does neither at this moment.
+	return math.MaxInt64 // It waits for nothing at this moment.
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// healthcheckTimeout is short: with the start of the process, a check takes one second.
+// healthcheckTimeout is short: a check must take less than 1 s, with the start of its process.
 const healthcheckTimeout = 900 * time.Millisecond
 
 // healthcheck asks the service at cfg.addr for /health. It fails unless the answer is 200.

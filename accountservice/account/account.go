@@ -51,7 +51,7 @@ func Holds(text []byte, id string) bool {
 	return parsedHolds(text, id)
 }
 
-// plain reports whether text is ASCII that JSON needs no escapes for.
+// plain reports whether text is ASCII that needs no escapes in JSON.
 func plain(text []byte) bool {
 	for _, c := range text {
 		if c-' ' > '~'-' ' || c == '"' || c == '\\' {

@@ -233,8 +233,8 @@ func (s survey) each(b bucket, flags uint32, do func(key, value []byte) error) e
 	return nil
 }
 
-// name notes that the page by names the page id. It fails if id was named before, or if
-// there is no such page.
+// name records that the page by names the page id. It fails if id was named before, or if
+// there is no page id.
 func (s survey) name(id, by uint64) error {
 	if id >= uint64(len(s.named)) {
 		return fmt.Errorf("%w: page %d names page %d, which does not exist", errDamaged, by, id)

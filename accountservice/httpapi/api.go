@@ -38,7 +38,7 @@ type API struct {
 	logged map[string]bool // The causes that the log has already.
 }
 
-// maxCauses is the number of causes that are told apart. Damage can have very many.
+// maxCauses is the number of causes that are told apart. A damaged file can have many more.
 const maxCauses = 100
 
 // New returns an API that reads from accounts, counts in metrics and logs to log.
@@ -51,7 +51,7 @@ func New(accounts Accounts, build Build, metrics *Metrics, log *slog.Logger) *AP
 func (a *API) logFailure(message string, err error, about ...any) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	cause := strings.ToValidUTF8(err.Error(), "?") // Metrics take only this.
+	cause := strings.ToValidUTF8(err.Error(), "?") // Metrics take only valid UTF-8.
 	if !a.logged[cause] {
 		if len(a.logged) == maxCauses {
 			return "one of many others"
@@ -135,7 +135,8 @@ func (a *API) handle(template string, answer endpoint) http.Handler {
 	})
 }
 
-// readOnly lets only GET and HEAD reach an endpoint. net/http omits the body for HEAD.
+// readOnly lets only GET and HEAD reach an endpoint, and answers all other methods itself.
+// net/http omits the body for HEAD.
 func (a *API) readOnly(answer endpoint) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) int {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
