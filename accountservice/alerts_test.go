@@ -20,7 +20,7 @@ func TestAlerts(t *testing.T) {
 	}
 	const tests = "testdata/alerts.yml"
 
-	Convey("The alerts come when they should, and not when they should not", t, func() {
+	Convey("Each alert fires when it should, and only then", t, func() {
 		for _, args := range [][]string{{"check", "rules", "alerts.yml"}, {"test", "rules", tests}} {
 			out, err := exec.Command("promtool", args...).CombinedOutput()
 			So(string(out), ShouldContainSubstring, "SUCCESS")
@@ -30,7 +30,7 @@ func TestAlerts(t *testing.T) {
 }
 
 func TestAlertsAreOfMetricsThatThereAre(t *testing.T) {
-	Convey("Given a service that has answered well and badly", t, func() {
+	Convey("Given a service with good answers and failures", t, func() {
 		path := newPath(t)
 		p := serving("-db", path, "-admin-addr", "127.0.0.1:0")
 		mustGet(p.url("/accounts/10000"))
@@ -38,14 +38,14 @@ func TestAlertsAreOfMetricsThatThereAre(t *testing.T) {
 		So(mustGet(p.url("/accounts/10000")).StatusCode, ShouldEqual, http.StatusInternalServerError)
 		So(mustGet(p.url("/health")).StatusCode, ShouldEqual, http.StatusServiceUnavailable)
 
-		Convey("Then it has each series that the alerts are tested with, by name and labels", func() {
+		Convey("Then it has each series of the tests of the alerts, by name and labels", func() {
 			text, err := os.ReadFile("testdata/alerts.yml")
 			So(err, ShouldBeNil)
 			series := regexp.MustCompile(`series: '(\w+)\{(.*)\}'`).FindAllStringSubmatch(string(text), -1)
 			So(series, ShouldNotBeEmpty)
 			for _, s := range series {
 				name, labels := s[1], regexp.MustCompile(`(^|,)(job|instance)="\w+"`).ReplaceAllString(s[2], "")
-				if name == "up" { // It is Prometheus's own.
+				if name == "up" { // Prometheus itself makes this one.
 					continue
 				}
 				want := name + " "

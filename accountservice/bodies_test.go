@@ -21,7 +21,7 @@ func TestTransferEncoding(t *testing.T) {
 
 		for _, length := range []string{"", "Content-Length: 5\r\n"} {
 			for _, path := range []string{"/accounts/10000", "/nothing", "/health", "/metrics"} {
-				Convey(fmt.Sprintf("When a request for %s has a Transfer-Encoding and %q, it is answered, and the connection closed", path, length), func() {
+				Convey(fmt.Sprintf("When a request for %s has a Transfer-Encoding and %q, the service answers it and closes the connection", path, length), func() {
 					port := p.port(publicPort)
 					if path == "/metrics" {
 						port = p.port(adminPort)
@@ -37,7 +37,7 @@ func TestTransferEncoding(t *testing.T) {
 					So(response.StatusCode, ShouldBeIn, http.StatusOK, http.StatusNotFound)
 					_, err = io.Copy(io.Discard, response.Body)
 					So(err, ShouldBeNil)
-					// A second answer would be one to a request that is none.
+					// A second answer would be for something that is no request.
 					rest, _ := io.ReadAll(answers)
 					So(string(rest), ShouldBeEmpty)
 				})
@@ -53,7 +53,7 @@ func TestBodiesRaceWithNothing(t *testing.T) {
 		p := serving("-db", newPath(t))
 		addr := "127.0.0.1:" + p.port(publicPort)
 
-		Convey("When many clients send bodies of all kinds, no two of its goroutines race", func() {
+		Convey("When many clients send bodies of all kinds, there is no data race", func() {
 			var clients sync.WaitGroup
 			for _, request := range []string{
 				get + "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
@@ -80,8 +80,8 @@ func TestBodiesRaceWithNothing(t *testing.T) {
 	})
 }
 
-// exchange sends what makes up a connection, and reads until its end, or a bit longer
-// than an answer takes.
+// exchange sends all requests of a connection. It reads until the connection ends, or for a
+// little longer than an answer takes.
 func exchange(addr, requests string) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {

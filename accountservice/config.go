@@ -5,42 +5,39 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 	"time"
 )
 
-// maxAccounts keeps every id within nine digits.
+// maxAccounts limits ids to nine digits.
 const maxAccounts = 900_000_000
 
-// config is what flags and environment variables set.
+// config has the values of flags and environment variables.
 type config struct {
-	addr      string
-	adminAddr string
-	db        string
-	accounts  int
-	drain     time.Duration
-	logFormat string
-	accessLog bool
-
+	addr           string
+	adminAddr      string
+	db             string
+	accounts       int
+	drain          time.Duration
+	logFormat      string
+	accessLog      bool
 	maxConnections int
-
-	version bool
+	version        bool
 }
 
-// A usageError is a mistake in flags or environment variables: exit code 2.
+// A usageError is a wrong flag or environment variable. Its exit code is 2.
 type usageError struct{ error }
 
-// flags returns the table of settings: each flag's name, default and meaning.
+// flags returns the table of settings: name, default and meaning of each flag.
 func (c *config) flags() *flag.FlagSet {
 	fs := flag.NewFlagSet("accountservice", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&c.addr, "addr", ":6767", "`host:port` of the public API")
 	fs.StringVar(&c.adminAddr, "admin-addr", "", "`host:port` of /metrics, /debug/pprof and /health; empty: off")
-	fs.StringVar(&c.db, "db", "accounts.db", "`path` of the BoltDB file, created where it is missing")
+	fs.StringVar(&c.db, "db", "accounts.db", "`path` of the BoltDB file, created if it is missing")
 	fs.IntVar(&c.accounts, "accounts", 100, "`number` of fake accounts to seed")
-	fs.DurationVar(&c.drain, "drain", 0, "how `long` to go on serving after SIGTERM, as in 4s")
+	fs.DurationVar(&c.drain, "drain", 0, "how `long` to continue to serve after SIGTERM, such as 4s")
 	fs.StringVar(&c.logFormat, "log-format", "text", "`text or json`, the format of the log")
 	fs.BoolVar(&c.accessLog, "access-log", false, "log each request: method, route, status, bytes and ms")
 	fs.IntVar(&c.maxConnections, "max-connections", 0, "`number` of clients at once; 0: as many as memory and descriptors allow")
@@ -48,13 +45,14 @@ func (c *config) flags() *flag.FlagSet {
 	return fs
 }
 
-// variable is the name of the environment variable that stands in for a flag.
+// variable returns the name of the environment variable that a flag has.
 func variable(flagName string) string {
 	return "ACCOUNTSERVICE_" + strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
 }
 
-// parseConfig reads flags, then the environment for those that were not given. An
-// empty variable counts as none. It returns flag.ErrHelp where help was asked for.
+// parseConfig reads the flags in args, then the environment variables of the other flags.
+// An empty variable counts as none. It fails with flag.ErrHelp if args ask for help, or
+// with a usageError.
 func parseConfig(args []string, getenv func(string) string) (config, error) {
 	var c config
 	fs := c.flags()
@@ -66,7 +64,7 @@ func parseConfig(args []string, getenv func(string) string) (config, error) {
 	if fs.NArg() > 0 {
 		return c, usageError{fmt.Errorf("unexpected argument %q: see accountservice -help", fs.Arg(0))}
 	}
-	given := map[string]bool{"version": true} // A question, not a setting.
+	given := map[string]bool{"version": true} // It is a command, so its variable does not count.
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	var err error
 	fs.VisitAll(func(f *flag.Flag) {
@@ -81,33 +79,27 @@ func parseConfig(args []string, getenv func(string) string) (config, error) {
 	if err != nil {
 		return c, err
 	}
-	return c, c.validate()
+	return c, c.validate(fs)
 }
 
-func (c *config) validate() error {
-	invalid := func(name string, value any, want string) error {
-		return usageError{fmt.Errorf("invalid value %q for -%s or %s: want %s", fmt.Sprint(value), name, variable(name), want)}
-	}
-	if !validAddr(c.addr) {
-		return invalid("addr", c.addr, "host:port or :port")
-	}
-	if c.adminAddr != "" && !validAddr(c.adminAddr) {
-		return invalid("admin-addr", c.adminAddr, "host:port, :port or nothing")
-	}
-	if c.db == "" {
-		return invalid("db", c.db, "the path of a file")
-	}
-	if c.accounts < 0 || c.accounts > maxAccounts {
-		return invalid("accounts", c.accounts, fmt.Sprintf("a number from 0 to %d", maxAccounts))
-	}
-	if c.drain < 0 {
-		return invalid("drain", c.drain, "a duration from 0s on")
-	}
-	if c.maxConnections < 0 {
-		return invalid("max-connections", c.maxConnections, "a number from 0 on")
-	}
-	if c.logFormat != "text" && c.logFormat != "json" {
-		return invalid("log-format", c.logFormat, "text or json")
+func (c *config) validate(fs *flag.FlagSet) error {
+	for _, setting := range []struct {
+		name  string
+		valid bool
+		want  string
+	}{
+		{"addr", validAddr(c.addr), "host:port or :port"},
+		{"admin-addr", c.adminAddr == "" || validAddr(c.adminAddr), "host:port, :port or nothing"},
+		{"db", c.db != "", "the path of a file"},
+		{"accounts", c.accounts >= 0 && c.accounts <= maxAccounts, fmt.Sprintf("a number from 0 to %d", maxAccounts)},
+		{"drain", c.drain >= 0, "a duration of 0s or more"},
+		{"max-connections", c.maxConnections >= 0, "a number of 0 or more"},
+		{"log-format", c.logFormat == "text" || c.logFormat == "json", "text or json"},
+	} {
+		if !setting.valid {
+			return usageError{fmt.Errorf("invalid value %q for -%s or %s: want %s",
+				fs.Lookup(setting.name).Value, setting.name, variable(setting.name), setting.want)}
+		}
 	}
 	return nil
 }
@@ -119,14 +111,6 @@ func validAddr(addr string) bool {
 	}
 	_, err = net.LookupPort("tcp", port)
 	return err == nil
-}
-
-// logger returns a logger of the wanted format that writes to w.
-func (c *config) logger(w io.Writer) *slog.Logger {
-	if c.logFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, nil))
-	}
-	return slog.New(slog.NewTextHandler(w, nil))
 }
 
 // printHelp writes the usage and the table of settings.

@@ -9,7 +9,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// settings is the table that people were promised.
+// settings is the documented table of settings.
 var settings = []struct {
 	flag, variable, byDefault string
 	inVariable, inFlag        string // values to try
@@ -35,20 +35,20 @@ func TestSettings(t *testing.T) {
 			}
 			variable := map[string]string{s.variable: s.inVariable}
 
-			Convey("When neither flag nor variable is there, it has its default", func() {
+			Convey("When there is neither flag nor variable, it has its default", func() {
 				So(parse(nil, nil), ShouldEqual, s.byDefault)
 			})
 			Convey("When the variable is empty, it has its default", func() {
 				So(parse(nil, map[string]string{s.variable: ""}), ShouldEqual, s.byDefault)
 			})
-			Convey("When only the variable is there, it counts", func() {
+			Convey("When there is only the variable, it has its value", func() {
 				So(parse(nil, variable), ShouldEqual, s.inVariable)
 			})
-			Convey("When both are there, the flag wins", func() {
+			Convey("When there are both, the flag wins", func() {
 				So(parse([]string{s.flag + "=" + s.inFlag}, variable), ShouldEqual, s.inFlag)
 				So(parse([]string{"-" + s.flag + "=" + s.inFlag}, variable), ShouldEqual, s.inFlag)
 			})
-			Convey("When the flag repeats the default, it still wins", func() {
+			Convey("When the flag has the value of the default, it still wins", func() {
 				So(parse([]string{s.flag + "=" + s.byDefault}, variable), ShouldEqual, s.byDefault)
 			})
 		})
@@ -84,17 +84,17 @@ func TestHelp(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	Convey("When a released service is asked for its version, it names version, commit and Go version", t, func() {
+	Convey("When the service is run with -version, it prints version, commit and Go version", t, func() {
 		got := finish(command(nil, "-version"))
 		So(got, ShouldResemble, result{stdout: "accountservice v1.2.3, commit abcdef, " + runtime.Version() + "\n", took: got.took})
 	})
 
-	Convey("When a running service is asked for it, it names the same", t, func() {
+	Convey("When a running service is asked for /version, it answers the same", t, func() {
 		p := serving("-db", newPath(t))
 		So(mustGet(p.url("/version")).body, ShouldEqual, `{"version":"v1.2.3","commit":"abcdef","goVersion":"`+runtime.Version()+`"}`)
 	})
 
-	Convey("When a service that was built plainly is asked, it names them as well", t, func() {
+	Convey("When the service was built by a plain go build, it also has version, commit and Go version", t, func() {
 		this := thisBuild()
 		So(this.Version, ShouldNotBeEmpty)
 		So(this.Commit, ShouldNotBeEmpty)
@@ -105,7 +105,7 @@ func TestVersion(t *testing.T) {
 func TestUsageErrors(t *testing.T) {
 	for _, mistake := range []struct {
 		env, args string
-		words     []any // what its one line has to name
+		words     []any // that its one line must have
 	}{
 		{args: "-port=80", words: []any{"-port", "-help"}},
 		{args: "-accounts=many", words: []any{"-accounts", "many", "-help"}},
@@ -114,8 +114,8 @@ func TestUsageErrors(t *testing.T) {
 		{args: "-accounts=99999999999999999999", words: []any{"-accounts", "99999999999999999999"}},
 		{args: "-accounts", words: []any{"-accounts", "-help"}},
 		{args: "-drain=4", words: []any{"-drain", "4", "-help"}},
-		{args: "-drain=-1s", words: []any{"-drain", "-1s", "from 0s"}},
-		{args: "-max-connections=-1", words: []any{"-max-connections", "-1", "from 0"}},
+		{args: "-drain=-1s", words: []any{"-drain", "-1s", "0s or more"}},
+		{args: "-max-connections=-1", words: []any{"-max-connections", "-1", "0 or more"}},
 		{args: "-log-format=xml", words: []any{"-log-format", "xml", "text or json"}},
 		{args: "-addr=6767", words: []any{"-addr", "6767", "host:port"}},
 		{args: "-addr=localhost", words: []any{"-addr", "localhost", "host:port"}},
@@ -137,7 +137,7 @@ func TestUsageErrors(t *testing.T) {
 		{env: "ACCOUNTSERVICE_ADDR=6767", words: []any{"ACCOUNTSERVICE_ADDR", "6767", "host:port"}},
 		{env: "ACCOUNTSERVICE_ADMIN_ADDR=6768", words: []any{"ACCOUNTSERVICE_ADMIN_ADDR", "6768", "host:port"}},
 	} {
-		Convey(fmt.Sprintf("When it is run as %q with %q, one line says what is wrong, and it does nothing", mistake.args, mistake.env), t, func() {
+		Convey(fmt.Sprintf("When it is run as %q with %q, one line names the mistake, and it does nothing", mistake.args, mistake.env), t, func() {
 			cmd := command(strings.Fields(mistake.env), strings.Fields(mistake.args)...)
 			cmd.Dir = t.TempDir()
 			got := finish(cmd)

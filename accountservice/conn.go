@@ -12,46 +12,47 @@ import (
 	"time"
 )
 
-// lazyConn is a connection on which net/http's server does less for each request. It is
-// for handlers that answer at once and need no body: the context of a request does not
-// end when its client goes away. BenchmarkConn shows what it saves.
+// lazyConn is a connection that saves net/http's server some work for each request.
+// BenchmarkConn shows how much. It suits handlers that answer at once and read no body: the
+// context of a request does not end when its client goes away.
 //
-// What is atomic is also looked at by others than the goroutine that serves the
-// connection: by the one with which net/http reads ahead, and by a room that is full.
+// One goroutine serves the connection. The fields that are atomic are also used by the
+// goroutine in which net/http reads ahead, and by a room that is full.
 type lazyConn struct {
-	net.Conn // Not *net.TCPConn, whose ReadFrom would write past these deadlines.
+	net.Conn // Not *net.TCPConn: its ReadFrom would write without these deadlines.
 
-	state       atomic.Int32 // What happens with it, an http.ConnState or parking.
-	leave       atomic.Int32 // What it is asked to do, to make room.
+	state       atomic.Int32 // An http.ConnState, or parking.
+	leave       atomic.Int32 // 0, or how it must make room.
 	read, write deadline
 
-	tail     [4]byte // What was read last.
-	early    [1]byte // What was read before net/http had the connection.
+	tail     [4]byte // The last bytes that were read.
+	early    [1]byte // A byte that was read before net/http had the connection.
 	hasEarly bool
 
-	list *list.List // The list of its room that it is in, at element.
+	list *list.List // The list of the room that has it, or nil.
 	at   *list.Element
 }
 
-// parking is a state besides those of net/http: the server has let go of the connection,
-// and what it takes to be the end of it is none.
+// parking is one more state than those of net/http. The server has closed the connection, but
+// it stays open and goes back to its room.
 const parking = int32(http.StateClosed) + 1
 
-// What a connection may be asked to do.
+// How a connection may be asked to make room.
 const (
-	leaveServer = iota + 1 // When it is idle: it may wait in its room.
-	leaveIdle              // When it is idle.
-	leaveNow
+	leaveServer = iota + 1 // Go back to the room when it is idle.
+	leaveIdle              // Close when it is idle.
+	leaveNow               // Close at once.
 )
 
-// idle tells whether the connection waits for its next request, or for the rest of its header.
+// idle reports whether the connection waits for its next request, or for the rest of its
+// header.
 func (c *lazyConn) idle() bool { return c.state.Load() == int32(http.StateIdle) }
 
-// Read reads as any connection does, but no single byte while a request is handled, nor
-// after that of the last one. For one byte net/http asks from a goroutine of its own, to
-// learn whether the client goes away. That it need not wait there, and be woken when the
-// response is complete, saves 4 % of a request. Where a body's trailer of 4 KiB makes
-// net/http ask for one byte as well, the connection is closed after the answer.
+// Read reads like any connection, with one exception: during a request, and after the last
+// request, a read of one byte returns 0 bytes at once. In a goroutine of its own, net/http
+// reads one byte to notice when the client goes away. This goroutine need not wait, nor be
+// woken after the response. That saves 4 % of a request. net/http also reads one byte when a
+// body has a trailer of 4 KiB. Then the connection is closed after the answer.
 func (c *lazyConn) Read(p []byte) (int, error) {
 	if len(p) == 1 && c.state.Load() != int32(http.StateNew) && !c.idle() {
 		return 0, nil
@@ -64,7 +65,8 @@ func (c *lazyConn) Read(p []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(p)
 		if !c.rearm(&c.read, err, c.Conn.SetReadDeadline) {
-			// After the end of a header, net/http has nothing that would be lost with it.
+			// The last bytes were the end of a header, so net/http holds no part of the next
+			// request that would be lost.
 			if err == nil {
 				last := min(n, len(c.tail))
 				copy(c.tail[:], c.tail[last:])
@@ -89,7 +91,7 @@ func (c *lazyConn) Write(p []byte) (int, error) {
 	}
 }
 
-// CloseWrite is what net/http looks for to close a connection in order.
+// CloseWrite lets net/http end its own direction first, for an orderly close.
 func (c *lazyConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
 
 // Close closes the connection, unless it goes back to its room.
@@ -116,16 +118,16 @@ func (c *lazyConn) SetDeadline(t time.Time) error {
 	return nil
 }
 
-// A deadline is set for each request, several times, and hardly ever comes. For the
-// runtime to know of each costs 10 % of a request, more than to read an account. So it
-// learns of one that comes before the one it knows. That it was moved on or taken off it
-// learns when the one that it knows has passed.
+// net/http sets a deadline several times in each request, and hardly any deadline ever
+// passes. To tell the runtime each time costs 10 % of a request, more than to read an
+// account. So the runtime is told at once only of a deadline that is earlier than the one
+// it knows. It is told of a later one, or of none, when the one it knows has passed.
 type deadline struct {
-	wanted atomic.Int64 // as net/http set it, after epoch; zero: none
-	armed  int64        // as the runtime knows it, after epoch; zero: none
+	wanted atomic.Int64 // set by net/http, in ns after epoch; zero: none
+	armed  int64        // known to the runtime, in ns after epoch; zero: none
 }
 
-// epoch is what deadlines count from: a number needs no lock, as a time.Time would.
+// Deadlines count from epoch. They are numbers, because a time.Time would need a lock.
 var epoch = time.Now()
 
 func (d *deadline) want(t time.Time) {
@@ -136,15 +138,15 @@ func (d *deadline) want(t time.Time) {
 	d.wanted.Store(wanted)
 }
 
-// heed arms the wanted deadline where it comes before the armed one.
+// heed arms the wanted deadline if it is earlier than the armed one.
 func (c *lazyConn) heed(d *deadline, arm func(time.Time) error) {
 	if wanted := d.wanted.Load(); wanted != 0 && (d.armed == 0 || wanted < d.armed) {
-		_ = c.arm(d, arm) // It fails only where the connection is closed, as will what comes next.
+		_ = c.arm(d, arm) // It fails only if the connection is closed. Then the next call fails too.
 	}
 }
 
-// rearm arms the wanted deadline where err came of an earlier one. It reports whether it
-// did so, and what failed is to be tried again.
+// rearm arms the wanted deadline if err is from an earlier one. Then it returns true, and
+// the caller must repeat the call that failed.
 func (c *lazyConn) rearm(d *deadline, err error, arm func(time.Time) error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) || c.leaves() {
 		return false
@@ -161,32 +163,33 @@ func (c *lazyConn) arm(d *deadline, arm func(time.Time) error) error {
 		until = epoch.Add(time.Duration(d.armed))
 	}
 	err := arm(until)
-	if c.leaves() { // It may have been asked to just before, and this have undone it.
+	if c.leaves() { // ask may have come first, and arm has replaced its deadline.
 		err = arm(longAgo)
 	}
 	return err
 }
 
-// longAgo is the deadline that ends at once what waits for it.
+// longAgo is a deadline that ends a waiting read or write at once.
 var longAgo = time.Unix(1, 0)
 
-// ask makes a connection leave: what it waits for ends at once.
+// ask makes a connection leave. Its waiting read ends at once, and with leaveNow its waiting
+// write too.
 func (c *lazyConn) ask(leave int32) {
 	c.leave.Store(leave)
-	// They fail only where the connection is closed, and so has left.
+	// These fail only if the connection is closed, and so has left.
 	_ = c.Conn.SetReadDeadline(longAgo)
 	if leave == leaveNow {
 		_ = c.Conn.SetWriteDeadline(longAgo)
 	}
 }
 
-// leaves tells whether the connection is to do now what it was asked to.
+// leaves reports whether the connection was asked to leave, and must do so now.
 func (c *lazyConn) leaves() bool {
 	leave := c.leave.Load()
 	return leave == leaveNow || leave != 0 && c.idle()
 }
 
-// hasSpoken tells whether something that the client has sent waits to be read.
+// hasSpoken reports whether the client has sent data that nobody has read yet.
 func (c *lazyConn) hasSpoken() bool {
 	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
@@ -199,8 +202,8 @@ func (c *lazyConn) hasSpoken() bool {
 	return n > 0
 }
 
-// waitsSince tells when the connection began to wait for its client, or to answer,
-// after epoch: net/http has set a deadline then.
+// waitsSince returns when the connection began to wait for its client, or to answer, in ns
+// after epoch. It knows this from the deadline that net/http set at that time.
 func (c *lazyConn) waitsSince() int64 {
 	if write := c.write.wanted.Load(); write != 0 {
 		return write - int64(writeTimeout)
@@ -208,5 +211,5 @@ func (c *lazyConn) waitsSince() int64 {
 	if read := c.read.wanted.Load(); read != 0 {
 		return read - int64(headerTimeout)
 	}
-	return math.MaxInt64 // It is between the two.
+	return math.MaxInt64 // It waits for nothing at this moment.
 }

@@ -16,7 +16,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// lazyPair returns the server's end of a connection, and its client's.
+// lazyPair returns both ends of a connection, the server's and the client's.
 func lazyPair() (*lazyConn, net.Conn) {
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	So(err, ShouldBeNil)
@@ -25,7 +25,7 @@ func lazyPair() (*lazyConn, net.Conn) {
 	accepted, err := tcp.Accept()
 	So(err, ShouldBeNil)
 	conn := &lazyConn{Conn: accepted}
-	// Whatever happens to the deadlines, no test waits for ever.
+	// No test waits for ever, even if a deadline never passes.
 	late := time.AfterFunc(patience, func() { conn.Close() })
 	Reset(func() {
 		late.Stop()
@@ -35,15 +35,15 @@ func lazyPair() (*lazyConn, net.Conn) {
 }
 
 func TestDeadlines(t *testing.T) {
-	// Nothing here needs to be fast: what is late is a minute late, or never comes.
+	// The bounds are wide: a wrong deadline passes a minute late, or never.
 	const soon, later, late = 50 * time.Millisecond, 150 * time.Millisecond, 10 * time.Second
-	lots := make([]byte, 64<<20) // More than both ends keep.
+	lots := make([]byte, 64<<20) // More than the buffers of both ends hold.
 
-	Convey("Given a connection whose client says nothing and reads nothing", t, func() {
+	Convey("Given a connection whose client sends nothing and reads nothing", t, func() {
 		conn, client := lazyPair()
 		read := func() (int, error) { return conn.Read(make([]byte, 100)) }
 		write := func() (int, error) { return conn.Write(lots) }
-		// timesOut expects that try ends with a timeout, so long after began, or a bit later.
+		// timesOut expects that try fails with a timeout, at the time after, or a little later.
 		timesOut := func(try func() (int, error), began time.Time, after time.Duration) {
 			_, err := try()
 			So(errors.Is(err, os.ErrDeadlineExceeded), ShouldBeTrue)
@@ -54,10 +54,10 @@ func TestDeadlines(t *testing.T) {
 			until func(time.Time) error
 			try   func() (int, error)
 		}{
-			"read":                        {conn.SetReadDeadline, read},
-			"write":                       {conn.SetWriteDeadline, write},
-			"read, with one for either,":  {conn.SetDeadline, read},
-			"write, with one for either,": {conn.SetDeadline, write},
+			"read":                     {conn.SetReadDeadline, read},
+			"write":                    {conn.SetWriteDeadline, write},
+			"read, with SetDeadline,":  {conn.SetDeadline, read},
+			"write, with SetDeadline,": {conn.SetDeadline, write},
 		} {
 			until := func(d time.Duration) time.Time {
 				now := time.Now()
@@ -65,17 +65,17 @@ func TestDeadlines(t *testing.T) {
 				return now
 			}
 
-			Convey("To "+name+" ends at the deadline", func() {
+			Convey("A "+name+" ends at the deadline", func() {
 				timesOut(direction.try, until(soon), soon)
 
-				Convey("And at once when it is tried again", func() {
+				Convey("And ends at once when it is tried again", func() {
 					timesOut(direction.try, time.Now(), 0)
 				})
-				Convey("And later where a later deadline is set", func() {
+				Convey("And ends later when a later deadline is set", func() {
 					timesOut(direction.try, until(later), later)
 				})
 			})
-			Convey("To "+name+" heeds a deadline that is set later than the first, and one that is set earlier", func() {
+			Convey("A "+name+" ends at a deadline that was moved later, and at one that was moved earlier", func() {
 				until(soon)
 				timesOut(direction.try, until(later), later)
 				until(time.Minute)
@@ -83,7 +83,7 @@ func TestDeadlines(t *testing.T) {
 			})
 		}
 
-		Convey("When a read knew of a late deadline, the next heeds an earlier one", func() {
+		Convey("When a read had a late deadline, and the next one has an earlier one, it ends at that", func() {
 			So(conn.SetReadDeadline(time.Now().Add(time.Minute)), ShouldBeNil)
 			_, err := io.WriteString(client, "early")
 			So(err, ShouldBeNil)
@@ -94,7 +94,7 @@ func TestDeadlines(t *testing.T) {
 			timesOut(read, began, soon)
 		})
 
-		Convey("When a deadline that is known to the runtime is taken off, what comes after it is read all the same", func() {
+		Convey("When a deadline has passed and is removed, later data can be read", func() {
 			began := time.Now()
 			So(conn.SetReadDeadline(began.Add(soon)), ShouldBeNil)
 			timesOut(read, began, soon)
@@ -107,7 +107,7 @@ func TestDeadlines(t *testing.T) {
 			So(string(got[:n]), ShouldEqual, "late")
 		})
 
-		Convey("When the deadline moves on while a long answer waits to be read, all of it arrives, once", func() {
+		Convey("When the deadline moves on while a long answer is being sent, all of it arrives, once", func() {
 			text := strings.Repeat("0123456789", 2_000_000)
 			So(conn.SetWriteDeadline(time.Now().Add(soon)), ShouldBeNil)
 			conn.heed(&conn.write, conn.Conn.SetWriteDeadline) // The runtime knows this one.
@@ -121,7 +121,7 @@ func TestDeadlines(t *testing.T) {
 				conn.Close()
 				written <- err
 			}()
-			time.Sleep(2 * soon) // Time is what this is about.
+			time.Sleep(2 * soon) // The test is about this delay.
 			got, err := io.ReadAll(client)
 			So(err, ShouldBeNil)
 			So(<-written, ShouldBeNil)
@@ -131,19 +131,19 @@ func TestDeadlines(t *testing.T) {
 }
 
 func TestReadingAhead(t *testing.T) {
-	Convey("Given a connection whose client has sent more than was read", t, func() {
+	Convey("Given a connection with unread data", t, func() {
 		conn, client := lazyPair()
 		_, err := io.WriteString(client, "next")
 		So(err, ShouldBeNil)
 		one := make([]byte, 1)
 
-		Convey("When one byte is read, it comes", func() {
+		Convey("When one byte is read, it arrives", func() {
 			n, err := conn.Read(one)
 			So(err, ShouldBeNil)
 			So(string(one[:n]), ShouldEqual, "n")
 		})
 
-		Convey("When one byte is read while a request is handled, none comes, and it is there afterwards", func() {
+		Convey("When one byte is read during a request, none arrives, and it can be read afterwards", func() {
 			newRoom(1).note(conn, http.StateActive)
 			n, err := conn.Read(one)
 			So(err, ShouldBeNil)
@@ -158,7 +158,7 @@ func TestReadingAhead(t *testing.T) {
 }
 
 func TestHeaderInPieces(t *testing.T) {
-	Convey("Given a connection that has had an answer, and a header that is longer than the 4 KiB that net/http reads at once", t, func() {
+	Convey("Given a connection after its first answer, and a header of more than the 4 KiB that net/http reads at once", t, func() {
 		p := serving("-db", newPath(t))
 		conn := dial("127.0.0.1:" + p.port(publicPort))
 		answers := bufio.NewReader(conn)
@@ -166,27 +166,27 @@ func TestHeaderInPieces(t *testing.T) {
 			for _, piece := range pieces {
 				_, err := io.WriteString(conn, piece)
 				So(err, ShouldBeNil)
-				time.Sleep(50 * time.Millisecond) // Or they might be read as one, which proves nothing.
+				time.Sleep(50 * time.Millisecond) // Otherwise the pieces may be read as one.
 			}
 			readOK(answers)
 		}
 		const begin = "GET /health HTTP/1.1\r\nHost: test\r\n"
 		isAnswered(begin + "\r\n")
 
-		Convey("When it comes in such pieces that net/http asks for one byte, it is answered", func() {
-			// A buffer that holds all but one byte of a line is asked to be filled.
+		Convey("When it comes in pieces that make net/http read one byte, it is answered", func() {
+			// When only the last byte of a line is missing, net/http reads one byte into its buffer.
 			line := "X-Long: " + strings.Repeat("x", 6000) + "\r\n"
 			isAnswered(begin, line[:4095], line[4095:]+"\r\n")
 		})
 	})
 }
 
-// BenchmarkConn answers requests on many connections at once with an empty answer: on
-// those that net/http makes itself, and on lazy ones. The time is what a request costs,
-// its client included.
+// BenchmarkConn answers requests on many connections at once, with an empty answer: on plain
+// connections of net/http, and on lazy ones. The time is that of one request, including its
+// client.
 func BenchmarkConn(b *testing.B) {
-	// On more processors the scheduler moves server and client between them, which here,
-	// where both are one process, costs more than what is compared.
+	// With more processors, the scheduler moves server and client between them. In one process
+	// this costs more than the difference that is measured.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for _, kind := range []string{"plain", "lazy"} {
 		b.Run(kind, func(b *testing.B) {
@@ -218,7 +218,7 @@ func BenchmarkConn(b *testing.B) {
 						b.Error(err)
 						return
 					}
-					if _, err := conn.Read(answer); err != nil { // It comes in one piece.
+					if _, err := conn.Read(answer); err != nil { // It arrives in one piece.
 						b.Error(err)
 						return
 					}

@@ -12,7 +12,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// loseLeaf makes the leaf in the middle of the accounts say that it has three of them.
+// loseLeaf changes the count of a leaf in the middle of the accounts to three.
 func loseLeaf(path string) {
 	file, err := os.ReadFile(path)
 	So(err, ShouldBeNil)
@@ -30,7 +30,7 @@ func loseLeaf(path string) {
 }
 
 func TestMissingAccounts(t *testing.T) {
-	Convey("Given a service of a file whose accounts are not all where they were", t, func() {
+	Convey("Given a service with a file in which some accounts are lost", t, func() {
 		path := newPath(t)
 		first := serving("-db", path, "-accounts", "3000")
 		first.signal(syscall.SIGTERM)
@@ -39,7 +39,7 @@ func TestMissingAccounts(t *testing.T) {
 		p := serving("-db", path, "-accounts", "3000", "-admin-addr", "127.0.0.1:0")
 		So(mustGet(p.url("/health")).StatusCode, ShouldEqual, http.StatusOK)
 
-		Convey("When every account is asked for twice, those that are missing are failures, said once, and the service is down", func() {
+		Convey("When each account is asked for twice, missing ones are failures, the log has one line, and the service is down", func() {
 			before, lost := len(p.messages()), 0
 			for range 2 {
 				for i := range 3000 {
@@ -63,7 +63,7 @@ func TestMissingAccounts(t *testing.T) {
 			So(mustGet(p.adminURL("/metrics")).body, ShouldContainSubstring,
 				fmt.Sprintf("\naccount_read_failures_total{cause=\"the file is damaged: accounts that were seeded are missing\"} %d\n", lost))
 
-			Convey("And an account that never was is still not found", func() {
+			Convey("And an account that was never seeded is still not found", func() {
 				So(mustGet(p.url("/accounts/13000")).StatusCode, ShouldEqual, http.StatusNotFound)
 				So(mustGet(p.url("/accounts/nobody")).StatusCode, ShouldEqual, http.StatusNotFound)
 			})
@@ -71,7 +71,7 @@ func TestMissingAccounts(t *testing.T) {
 	})
 }
 
-// filled makes a BoltDB file with one account in one bucket.
+// filled makes a BoltDB file with one value in one bucket.
 func filled(path, bucket, value string) {
 	db, err := bolt.Open(path, 0o600, nil)
 	So(err, ShouldBeNil)
@@ -99,7 +99,7 @@ func TestFilesOfOthers(t *testing.T) {
 	})
 
 	for bucket, value := range map[string]string{"users": ada, "accounts": "secret"} {
-		Convey("When the service is started with a file of somebody else, one line says so, and it ends: "+bucket, t, func() {
+		Convey("When the service is started with a file of another program, one line says so, and it ends: "+bucket, t, func() {
 			path := newPath(t)
 			filled(path, bucket, value)
 			got := finish(command(nil, "-addr", "127.0.0.1:0", "-db", path))

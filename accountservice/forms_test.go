@@ -12,7 +12,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// After an answer, the connection is for more requests, or it is closed.
+// After an answer, the connection is kept for more requests, or it is closed.
 const (
 	kept   = false
 	closed = true
@@ -24,7 +24,7 @@ type form struct {
 	closed        bool
 }
 
-// forms are requests as somebody may send them.
+// forms are all forms of requests, valid and invalid ones.
 var forms = []form{
 	{"HTTP/1.0", "GET /accounts/10000 HTTP/1.0\r\n\r\n", 200, closed},
 	{"HTTP/1.0 that is to be kept alive", "GET /accounts/10000 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, closed},
@@ -106,7 +106,7 @@ func TestRequestForms(t *testing.T) {
 			end := map[bool]string{kept: "kept for the next request", closed: "closed"}[form.closed]
 			Convey(fmt.Sprintf("When a request comes with %s, the answer is %d, and the connection is %s", form.name, form.status, end), func() {
 				conn := dial("127.0.0.1:" + p.port(publicPort))
-				// It fails where the service is done before it has read all.
+				// It fails if the service closes the connection before it has read all.
 				_, _ = io.WriteString(conn, form.request+"GET /version HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
 				answers := bufio.NewReader(conn)
 				response, err := http.ReadResponse(answers, nil)
@@ -131,14 +131,14 @@ func TestRequestForms(t *testing.T) {
 				}
 				if form.closed {
 					_, err := answers.ReadByte()
-					So(err, ShouldNotBeNil) // An answer more would be to what was no request.
+					So(err, ShouldNotBeNil) // Another answer would be for something that is no request.
 				} else {
 					readOK(answers)
 				}
 			})
 		}
 
-		Convey("Then its description says which of these answers are net/http's", func() {
+		Convey("Then its description lists the statuses with which net/http itself answers", func() {
 			So(mustGet(p.url("/openapi.yaml")).body, ShouldContainSubstring, "net/http itself answers, with 400, 417, 431, 501 or 505.")
 			for _, status := range netHTTPs {
 				So(slices.ContainsFunc(forms, func(f form) bool { return f.status == status }), ShouldBeTrue)

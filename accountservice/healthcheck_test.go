@@ -18,7 +18,7 @@ func TestHealthcheck(t *testing.T) {
 		p := serving("-db", newPath(t), "-drain", "1h")
 		port := p.port(publicPort)
 
-		Convey("When its health is checked, by whatever names its address, the check succeeds and says nothing", func() {
+		Convey("When its health is checked, by any form of its address, the check succeeds and prints nothing", func() {
 			for _, cmd := range []struct {
 				env  []string
 				args []string
@@ -56,7 +56,7 @@ func TestHealthcheck(t *testing.T) {
 		})
 	})
 
-	Convey("Given something else that answers", t, func() {
+	Convey("Given another program that answers", t, func() {
 		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusTeapot)
 			fmt.Fprintf(w, "<html>\n%s\n</html>\n", strings.Repeat("short and stout\n", 1000))

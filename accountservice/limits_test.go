@@ -20,12 +20,12 @@ func TestLargeHeader(t *testing.T) {
 		p := serving("-db", newPath(t), "-admin-addr", "127.0.0.1:0")
 		urls := []string{p.url("/health"), p.adminURL("/health")}
 
-		// net/http allows 4 KiB more than it is told to.
+		// net/http allows 4 KiB more than its limit.
 		for size, want := range map[int]int{
 			15 << 10: http.StatusOK,
 			21 << 10: http.StatusRequestHeaderFieldsTooLarge,
 		} {
-			Convey(fmt.Sprintf("When a header of %d bytes is sent, the answer is %s", size, http.StatusText(want)), func() {
+			Convey(fmt.Sprintf("When a client sends a header of %d bytes, the answer is %s", size, http.StatusText(want)), func() {
 				for _, url := range urls {
 					request, err := http.NewRequest(http.MethodGet, url, nil)
 					So(err, ShouldBeNil)
@@ -61,7 +61,7 @@ func TestSlowClients(t *testing.T) {
 	Convey("Given a service", t, func() {
 		p := serving("-db", newPath(t), "-admin-addr", "127.0.0.1:0")
 
-		Convey("When clients are slow, on either port, each is cut off: after 5 s in its header, after 10 s in its body", func() {
+		Convey("When clients are slow, on both ports, each is cut off: after 5 s in its header, after 10 s in its body", func() {
 			outcomes := make(chan string)
 			for _, client := range clients {
 				for _, port := range []string{p.port(publicPort), p.port(adminPort)} {
@@ -104,10 +104,9 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		p := serving("-db", newPath(t), "-admin-addr", "127.0.0.1:0")
 		conn := dial("127.0.0.1:" + p.port(publicPort))
 
-		Convey("When a client asks and asks and never reads, it is cut off 10 s after its last request was taken", func() {
-			// Answers are larger than requests, so what is written last waits for room: a slow
-			// machine gets there late. The client may learn of the end much later still, as
-			// what it was sent before has to come first.
+		Convey("When a client sends requests and never reads, it is cut off 10 s after the service read its last request", func() {
+			// The service writes until the buffers are full, which takes long on a slow machine.
+			// The client may notice the end much later: it would have to read all answers first.
 			requests := []byte(strings.Repeat("GET /accounts/10000 HTTP/1.1\r\nHost: test\r\n\r\n", 1000))
 			began := time.Now()
 			go func() {
@@ -119,10 +118,10 @@ func TestClientThatDoesNotRead(t *testing.T) {
 			So(time.Since(began), ShouldBeBetween, 9900*time.Millisecond, 25*time.Second)
 		})
 
-		Convey("When a client comes back after a pause longer than that, it is answered", func() {
+		Convey("When a client sends a request after a longer pause, it is answered", func() {
 			answers := bufio.NewReader(conn)
 			for pause := range 2 {
-				time.Sleep(time.Duration(pause) * 10500 * time.Millisecond) // Time is what this is about.
+				time.Sleep(time.Duration(pause) * 10500 * time.Millisecond) // The test is about this delay.
 				_, err := io.WriteString(conn, "GET /health HTTP/1.1\r\nHost: test\r\n\r\n")
 				So(err, ShouldBeNil)
 				readOK(answers)

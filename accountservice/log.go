@@ -11,24 +11,24 @@ import (
 )
 
 const (
-	// logPatience is how long a line of the log may wait while another is being written.
+	// logPatience is how long a log line may wait for the write of an earlier line.
 	logPatience = 100 * time.Millisecond
-	// maxLogSize bounds the memory that waiting lines take, in bytes.
+	// maxLogSize is the largest size of all waiting lines together, in bytes.
 	maxLogSize = 2 << 20
 )
 
-// A logWriter writes lines to where they are perhaps read late or never, as a full pipe.
-// No caller waits: a goroutine writes, and drops what has waited too long. The one line
-// that is being written cannot be taken back: it arrives late.
+// A logWriter writes log lines without delay for its callers, even if the log is a pipe
+// that nobody reads. A goroutine writes the lines, and drops those that have waited too
+// long. It cannot cancel a write that has begun, so this one line may arrive late.
 type logWriter struct {
 	to   io.Writer
-	done chan struct{} // closed when all is written
+	done chan struct{} // closed after the last write
 
 	mu      sync.Mutex
-	changed sync.Cond // of waiting and closed
+	changed sync.Cond // tells of changes of waiting and closed
 	waiting []logLine
-	size    int       // of the lines that wait
-	writing time.Time // when the write under way began; zero: there is none
+	size    int       // of the waiting lines, in bytes
+	writing time.Time // when the current write began; zero: there is none
 	closed  bool
 	dropped int
 }
@@ -38,8 +38,8 @@ type logLine struct {
 	since time.Time
 }
 
-// newLogWriter returns a writer to w. It calls tell when lines flow again, with how many
-// were dropped so far.
+// newLogWriter returns a logWriter that writes to w. When lines were dropped, it calls tell
+// after the next write that succeeds, with the number of all lines dropped so far.
 func newLogWriter(w io.Writer, tell func(dropped int)) *logWriter {
 	l := &logWriter{to: w, done: make(chan struct{})}
 	l.changed.L = &l.mu
@@ -47,22 +47,24 @@ func newLogWriter(w io.Writer, tell func(dropped int)) *logWriter {
 	return l
 }
 
-// startLog returns the log that serving writes to stdout, and its writer, to be closed.
-// A reader that goes away is from now on a failed write, and not the end of the process.
+// startLog returns a logger that writes to stdout, and its logWriter, which the caller must
+// close. It makes the process ignore SIGPIPE: when the reader of stdout goes away, writes
+// fail, and the process continues.
 func (c *config) startLog(stdout io.Writer) (*slog.Logger, *logWriter) {
 	signal.Ignore(syscall.SIGPIPE)
 	var log *slog.Logger
-	ready := make(chan struct{})
 	w := newLogWriter(stdout, func(dropped int) {
-		<-ready
-		log.Warn("Log lines were dropped, as nobody read them in time", "since_start", dropped)
+		log.Warn("Log lines were dropped, because nobody read them in time", "since_start", dropped)
 	})
-	log = c.logger(w)
-	close(ready)
+	// No line is written before log is set, so the function above finds it set.
+	log = slog.New(slog.NewTextHandler(w, nil))
+	if c.logFormat == "json" {
+		log = slog.New(slog.NewJSONHandler(w, nil))
+	}
 	return log, w
 }
 
-// Write takes one line. It never fails.
+// Write takes one line and returns at once. It never fails.
 func (l *logWriter) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,7 +79,7 @@ func (l *logWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Dropped returns how many lines were dropped until now.
+// Dropped returns the number of lines dropped so far.
 func (l *logWriter) Dropped() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,7 +87,7 @@ func (l *logWriter) Dropped() int {
 	return l.dropped
 }
 
-// close waits until all lines are written, or have had their time.
+// close waits until all lines are written, for logPatience at most.
 func (l *logWriter) close() {
 	l.mu.Lock()
 	l.closed = true
@@ -97,10 +99,10 @@ func (l *logWriter) close() {
 	}
 }
 
-// dropLate drops the lines that a write has kept waiting too long. Its callers hold the lock.
+// dropLate drops lines that have waited too long for a slow write. Its callers hold the lock.
 func (l *logWriter) dropLate() {
 	if l.writing.IsZero() || time.Since(l.writing) <= logPatience {
-		return // They may wait for a processor, which is nobody's fault.
+		return // No write is slow. Lines may wait for a processor, on a busy machine.
 	}
 	for len(l.waiting) > 0 && time.Since(l.waiting[0].since) > logPatience {
 		l.take()
@@ -108,7 +110,7 @@ func (l *logWriter) dropLate() {
 	}
 }
 
-// take takes the first line that waits. Its callers hold the lock.
+// take removes the first waiting line and returns it. Its callers hold the lock.
 func (l *logWriter) take() []byte {
 	line := l.waiting[0].text
 	l.waiting = l.waiting[1:]
@@ -116,7 +118,7 @@ func (l *logWriter) take() []byte {
 	return line
 }
 
-// next waits for a line. There is none any more where ok is false.
+// next waits for a line and returns it. ok is false when the log is closed and empty.
 func (l *logWriter) next() (line []byte, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// pipe returns both ends of a pipe, which are closed with the scenario.
+// pipe returns both ends of a pipe. They are closed at the end of the scenario.
 func pipe() (reader, writer *os.File) {
 	reader, writer, err := os.Pipe()
 	So(err, ShouldBeNil)
@@ -30,9 +30,9 @@ func pipe() (reader, writer *os.File) {
 	return reader, writer
 }
 
-// fill writes to a pipe until it holds no more.
+// fill writes to a pipe until it is full.
 func fill(pipe *os.File) {
-	for _, size := range []int{1000, 1} { // Many at once, then as many more as there is room for.
+	for _, size := range []int{1000, 1} { // Large writes first, then single bytes.
 		var err error
 		for err == nil {
 			_ = pipe.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
@@ -42,8 +42,7 @@ func fill(pipe *os.File) {
 	}
 }
 
-// startOn runs a command of the service whose output, errors included, goes to a pipe,
-// and waits until it answers.
+// startOn runs the service with stdout and stderr on a pipe, and waits until it answers.
 func startOn(pipe *os.File, public string, cmd *exec.Cmd) *process {
 	cmd.Stdout, cmd.Stderr = pipe, pipe
 	p := start(cmd)
@@ -60,14 +59,14 @@ func freeAddr() string {
 	return listener.Addr().String()
 }
 
-// metric returns the value of a metric without labels.
+// metric returns the value of a metric that has no labels.
 func metric(admin, name string) int {
 	value, found := metrics(admin)[name]
 	So(found, ShouldBeTrue)
 	return value
 }
 
-// metrics returns the metrics without labels.
+// metrics returns all metrics that have no labels.
 func metrics(admin string) map[string]int {
 	values := map[string]int{}
 	for line := range strings.Lines(mustGet("http://" + admin + "/metrics").body) {
@@ -80,20 +79,20 @@ func metrics(admin string) map[string]int {
 	return values
 }
 
-// damage fills the pages of accounts with nonsense, under the eyes of who reads them.
+// damage overwrites the pages of accounts in a file that the service has open.
 func damage(path string) {
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	So(err, ShouldBeNil)
 	defer file.Close()
 	info, err := file.Stat()
 	So(err, ShouldBeNil)
-	start := 2 * int64(os.Getpagesize()) // Two pages tell where the others are.
+	start := 2 * int64(os.Getpagesize()) // The first two pages stay.
 	_, err = file.WriteAt(bytes.Repeat([]byte{0x5a}, int(info.Size()-start)), start)
 	So(err, ShouldBeNil)
 }
 
 func TestLogThatNobodyReads(t *testing.T) {
-	Convey("Given a service whose log goes to a pipe that is full from the start", t, func() {
+	Convey("Given a service whose log is a pipe that is full from the start", t, func() {
 		reader, writer := pipe()
 		fill(writer)
 		path := newPath(t)
@@ -101,17 +100,17 @@ func TestLogThatNobodyReads(t *testing.T) {
 		p := startOn(writer, public, command(nil, "-addr", public, "-admin-addr", admin, "-db", path, "-drain", "300ms"))
 		damage(path)
 
-		Convey("When requests fail and are logged, each has its answer at once, and the lines are counted", func() {
+		Convey("When requests fail and are logged, each has its answer at once, and dropped lines are counted", func() {
 			for range 20 {
 				began := time.Now()
 				So(mustGet("http://"+public+"/accounts/10000").StatusCode, ShouldEqual, http.StatusInternalServerError)
 				So(mustGet("http://"+public+"/health").StatusCode, ShouldEqual, http.StatusServiceUnavailable)
 				So(time.Since(began), ShouldBeLessThan, 2*time.Second)
 			}
-			// All but the first, which is being written: of the start three, and one cause.
+			// Three lines of the start and one of the failure. The first line is still being written.
 			So(eventually(func() bool { return metric(admin, "log_lines_dropped_total") == 4 }), ShouldBeTrue)
 
-			Convey("And when the pipe is read again, one line says how many were dropped, and the log goes on", func() {
+			Convey("And when the pipe is read again, one line has the number of dropped lines, and the log continues", func() {
 				lines := bufio.NewScanner(reader)
 				So(reader.SetReadDeadline(time.Now().Add(patience)), ShouldBeNil)
 				said := 0
@@ -133,27 +132,27 @@ func TestLogThatNobodyReads(t *testing.T) {
 			})
 		})
 
-		Convey("When SIGTERM comes, it drains and ends all the same", func() {
+		Convey("When SIGTERM comes, it still drains and ends", func() {
 			began := time.Now()
 			p.signal(syscall.SIGTERM)
 			So(p.exit(), ShouldEqual, 0)
 			So(time.Since(began), ShouldBeBetween, 300*time.Millisecond, 3*time.Second)
 		})
 
-		Convey("When it fails, so that the reason cannot be written either, it ends all the same", func() {
+		Convey("When it fails, and cannot write the reason, it still ends", func() {
 			p.signal(syscall.SIGTERM)
 			_ = p.cmd.Process.Signal(syscall.SIGTERM)
 			So(p.endsWithin(3*time.Second), ShouldBeTrue)
 		})
 	})
 
-	Convey("Given a service whose log nobody reads any more", t, func() {
+	Convey("Given a service whose log has lost its reader", t, func() {
 		reader, writer := pipe()
 		public, admin := freeAddr(), freeAddr()
 		p := startOn(writer, public, command(nil, "-addr", public, "-admin-addr", admin, "-db", newPath(t), "-drain", "300ms"))
 		So(reader.Close(), ShouldBeNil)
 
-		Convey("When SIGTERM comes, it goes on answering while it drains, then ends without a failure", func() {
+		Convey("When SIGTERM comes, it continues to answer while it drains, and then ends without a failure", func() {
 			began := time.Now()
 			p.signal(syscall.SIGTERM)
 			So(eventually(func() bool { return mustGet("http://"+public+"/health").StatusCode == http.StatusServiceUnavailable }), ShouldBeTrue)
@@ -164,7 +163,7 @@ func TestLogThatNobodyReads(t *testing.T) {
 	})
 }
 
-// A slowLog takes a while for each line.
+// A slowLog needs some time for each line.
 type slowLog struct {
 	perLine time.Duration
 	lines   int
@@ -177,14 +176,14 @@ func (s *slowLog) Write(line []byte) (int, error) {
 }
 
 func TestManyLogLines(t *testing.T) {
-	// The clock of this scenario moves only while all wait, however busy the machine is.
+	// The clock of synctest moves only while all goroutines wait, so a busy machine is no problem.
 	for perLine, late := range map[time.Duration]bool{
 		0:                              false,
 		logPatience - time.Millisecond: false,
 		logPatience + time.Millisecond: true,
 	} {
-		Convey(fmt.Sprintf("Given a log whose reader takes %v for a line", perLine), t, func() {
-			Convey("When lines come at once, as those of many requests, lines are dropped only where one write lasts too long", func() {
+		Convey(fmt.Sprintf("Given a log whose reader needs %v for a line", perLine), t, func() {
+			Convey("When many lines come at once, lines are dropped only if one write takes too long", func() {
 				const lines = 10_000
 				read := &slowLog{perLine: perLine}
 				dropped := 0
@@ -208,7 +207,7 @@ func TestManyLogLines(t *testing.T) {
 		log := newLogWriter(writer, func(int) {})
 		Reset(func() { reader.Close() })
 
-		Convey("When lines of 4 MiB come at once, no more than 2 MiB wait", func() {
+		Convey("When 4 MiB of lines come at once, no more than 2 MiB wait", func() {
 			for range 64 {
 				_, _ = log.Write(make([]byte, 64<<10))
 			}
@@ -239,7 +238,7 @@ func TestAccessLog(t *testing.T) {
 			Convey(fmt.Sprintf("Given a service with -log-format=%s and -access-log=%t", format, on), t, func() {
 				p := serving("-db", newPath(t), "-log-format", format, fmt.Sprintf("-access-log=%t", on))
 
-				Convey("When requests are answered, the log has a line for each, or none", func() {
+				Convey("When requests are answered, the log has one line for each, or none", func() {
 					start := strings.Count(p.stdout.String(), "\n")
 					want := []string{}
 					conn := dial("127.0.0.1:" + p.port(publicPort))
@@ -251,13 +250,13 @@ func TestAccessLog(t *testing.T) {
 						}
 					}
 					So(conn.(*net.TCPConn).CloseWrite(), ShouldBeNil)
-					_, err := io.Copy(io.Discard, conn) // It ends after the last answer.
+					_, err := io.Copy(io.Discard, conn) // The connection ends after the last answer.
 					So(err, ShouldBeNil)
 					p.signal(syscall.SIGTERM)
 					So(p.exit(), ShouldEqual, 0)
 					got := duration.ReplaceAllString(moment.ReplaceAllString(p.stdout.String(), "${1}T"), "${1}N")
 					all := strings.Split(strings.TrimSpace(got), "\n")
-					So(all[start:len(all)-2], ShouldResemble, want) // The last two are of the end.
+					So(all[start:len(all)-2], ShouldResemble, want) // The last two lines are about the end of the service.
 				})
 			})
 		}

@@ -15,7 +15,7 @@ func main() {
 	if err == nil {
 		return
 	}
-	// A full pipe must not keep the process from its end.
+	// Where stderr is a full pipe, a plain write would block, and the process would not end.
 	stderr := newLogWriter(os.Stderr, func(int) {})
 	fmt.Fprintln(stderr, "accountservice:", err)
 	stderr.close()
@@ -25,8 +25,8 @@ func main() {
 	os.Exit(1)
 }
 
-// run does what args ask for, until it is done, fails, is told to stop by a signal,
-// or ctx ends, which counts as an interrupt.
+// run executes the command in args. It serves unless args name another command, until it
+// gets a signal or ctx ends. The end of ctx counts as an interrupt.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error {
 	command := serve
 	if len(args) > 0 && args[0] == "healthcheck" {

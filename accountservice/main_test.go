@@ -27,7 +27,7 @@ import (
 )
 
 const (
-	// patience is how long a test waits for what should come much sooner.
+	// patience is how long a test waits for an event that should come much sooner.
 	patience = 20 * time.Second
 
 	person0 = `{"id":"10000","name":"Person_0"}`
@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	if err := buildIn(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	} else {
-		// The parallel tests do nothing but wait: more of them than processors is fine.
+		// Parallel tests mostly wait, so there may be more of them than processors.
 		flag.Parse()
 		_ = flag.Set("test.parallel", "16")
 		code = m.Run()
@@ -58,7 +58,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// buildIn builds the service in dir, with the race detector where the tests have it.
+// buildIn builds the service in dir, with the race detector if the tests have it.
 func buildIn(dir string) error {
 	binary = filepath.Join(dir, "accountservice")
 	flags := []string{"-ldflags", "-X main.version=v1.2.3 -X main.commit=abcdef"}
@@ -84,22 +84,22 @@ func goBuild(to string, flags ...string) error {
 	return nil
 }
 
-// process is the service, running.
+// process is a running service.
 type process struct {
 	cmd            *exec.Cmd
 	stdout, stderr output
 	ended          chan struct{}
 }
 
-// command returns the service as a command, with these environment variables and no others.
+// command returns a command that runs the service, with only these environment variables.
 func command(env []string, args ...string) *exec.Cmd {
 	cmd := exec.Command(binary, args...)
 	cmd.Env = append([]string{"GORACE=atexit_sleep_ms=0"}, env...)
 	return cmd
 }
 
-// start runs the command until the end of the scenario at most. It keeps the output that
-// the command has no other place for.
+// start runs the command, until the end of the scenario at most. It keeps the output, unless
+// the command writes it elsewhere.
 func start(cmd *exec.Cmd) *process {
 	p := &process{cmd: cmd, ended: make(chan struct{})}
 	if cmd.Stdout == nil {
@@ -117,8 +117,8 @@ func start(cmd *exec.Cmd) *process {
 	return p
 }
 
-// serving runs the service with these flags, on a free port unless they name one,
-// and waits until it listens.
+// serving runs the service with these flags, by default on a free port, and waits until it
+// listens.
 func serving(args ...string) *process {
 	p := start(command(nil, append([]string{"-addr", "127.0.0.1:0"}, args...)...))
 	p.awaitListening()
@@ -132,7 +132,7 @@ func (p *process) awaitListening() {
 	So(p.port(publicPort), ShouldNotBeEmpty)
 }
 
-// The start of the messages that name a port.
+// The beginnings of messages that have a port.
 const (
 	publicPort = "Starting HTTP service at "
 	adminPort  = "Starting admin service at "
@@ -157,7 +157,7 @@ func (p *process) adminURL(path string) string {
 
 var textMessage = regexp.MustCompile(`^time=\S+ level=\S+ msg=("(?:[^"\\]|\\.)*"|\S+)`)
 
-// messages returns what the log says, which has either format.
+// messages returns the messages of the log, in any of its formats.
 func (p *process) messages() []string {
 	var messages []string
 	for line := range strings.Lines(p.stdout.String()) {
@@ -205,7 +205,7 @@ func (p *process) exit() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// result is what a command left when it ended.
+// result is the outcome of a command.
 type result struct {
 	code           int
 	stdout, stderr string
@@ -220,8 +220,8 @@ func finish(cmd *exec.Cmd) result {
 	return result{code, p.stdout.String(), p.stderr.String(), time.Since(began)}
 }
 
-// shouldBeOneLine succeeds for what a person can read at a glance: one line on stderr
-// that has all of the given words, and no trace of the program's inside.
+// shouldBeOneLine succeeds for one line on stderr that has all of the given words, and no
+// internals of the program, such as a stack trace.
 func shouldBeOneLine(actual any, words ...any) string {
 	text := actual.(string)
 	line, rest, ended := strings.Cut(text, "\n")
@@ -265,7 +265,7 @@ type answer struct {
 	body string
 }
 
-// get asks on a connection of its own, as a new client does.
+// get sends a request on a new connection.
 func get(url string) (answer, error) {
 	transport := &http.Transport{ResponseHeaderTimeout: patience}
 	defer transport.CloseIdleConnections()
@@ -278,14 +278,14 @@ func get(url string) (answer, error) {
 	return answer{response, string(body)}, err
 }
 
-// mustGet asks where there must be an answer.
+// mustGet is get for a request that must have an answer.
 func mustGet(url string) answer {
 	got, err := get(url)
 	So(err, ShouldBeNil)
 	return got
 }
 
-// dial connects to the public port, for as long as the scenario.
+// dial connects to the public port, until the end of the scenario.
 func (p *process) dial() net.Conn {
 	return dial("127.0.0.1:" + p.port(publicPort))
 }
@@ -307,7 +307,7 @@ func readOK(answers *bufio.Reader) {
 	So(err, ShouldBeNil)
 }
 
-// refuses reports whether nothing listens on the public port any more.
+// refuses reports whether the public port is closed.
 func (p *process) refuses() bool {
 	conn, err := net.Dial("tcp", "127.0.0.1:"+p.port(publicPort))
 	if err == nil {
@@ -331,7 +331,7 @@ func newPath(t *testing.T) string {
 }
 
 func TestRun(t *testing.T) {
-	Convey("Given the service as a function", t, func() {
+	Convey("Given a service that runs in this process", t, func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		p := &process{ended: make(chan struct{})}
 		done := make(chan error, 1)

@@ -25,18 +25,18 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// crowd is many clients of one kind, in a process of their own.
+// crowd is many clients of one kind, in processes of their own.
 type crowd struct {
-	From    string // the address that they come from
+	From    string // the address from which they connect
 	Addr    string
-	Says    string        // what each says as soon as it is connected
-	Asks    time.Duration // how often each asks for an account; 0: never
-	Goes    time.Duration // after how long each has gone, to come again; 0: none goes
+	Says    string        // what each client sends first
+	Asks    time.Duration // the time between requests of a client; 0: it sends no more
+	Goes    time.Duration // the longest time until a client closes and connects again; 0: it stays
 	Clients int
-	Rate    int // of them that come a second
+	Rate    int // new clients a second
 }
 
-// outcome is what became of a crowd.
+// outcome is the outcome of a crowd.
 type outcome struct {
 	Connected, Answered atomic.Int64
 	Closed              atomic.Int64 // by the service, between two answers
@@ -55,8 +55,8 @@ var kinds = map[string]crowd{
 	"send half of a body":                 {Says: "GET /accounts/10000 HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nhalf"},
 }
 
-// beCrowd is the main function of a crowd. Each line of its input is an address, which those
-// that come from then on go to. It reports when its input ends.
+// beCrowd is the main function of a crowd. Each line of stdin is an address, to which clients
+// connect from then on. When stdin ends, it prints the outcome.
 func beCrowd(description string) {
 	var c crowd
 	if err := json.Unmarshal([]byte(description), &c); err != nil {
@@ -79,15 +79,15 @@ func beCrowd(description string) {
 	fmt.Printf("%d %d %d %d\n", got.Connected.Load(), got.Answered.Load(), got.Closed.Load(), got.Broken.Load())
 }
 
-// errGone tells that a client has gone by itself.
+// errGone means that a client has closed its connection itself.
 var errGone = errors.New("gone")
 
-// client lives on one connection until the service closes it, or it goes. One that asks, or
-// goes, comes again.
+// client uses a connection until the service or the client closes it. A client that asks or
+// goes then connects again.
 func (c crowd) client(i int, addr *atomic.Value, got *outcome) {
 	from := net.ParseIP(c.From).To4()
 	if runtime.GOOS == "linux" {
-		from[2] = byte(i % 50) // Each address has 28,000 ports, and a port rests for a minute after its use.
+		from[2] = byte(i % 50) // An address has 28,000 ports, and a used port is blocked for a minute.
 	}
 	for again := true; again; again = c.Asks > 0 || c.Goes > 0 {
 		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}).Dial("tcp", addr.Load().(string))
@@ -110,11 +110,10 @@ func (c crowd) client(i int, addr *atomic.Value, got *outcome) {
 }
 
 func (c crowd) talk(conn net.Conn, got *outcome) error {
-	// What is written to a connection that was closed in order may fail. What counts is
-	// what can be read.
+	// After an orderly close by the service, a write may fail. Only the reads matter.
 	_, _ = io.WriteString(conn, c.Says)
 	if c.Asks == 0 && c.Goes == 0 {
-		// Some are told why they are sent away.
+		// Some clients get an error response before the end.
 		_, err := io.Copy(io.Discard, struct{ io.Reader }{conn})
 		return cmp.Or(err, io.EOF)
 	}
@@ -140,8 +139,8 @@ func (c crowd) talk(conn net.Conn, got *outcome) error {
 	}
 }
 
-// come lets a crowd come, from two processes. The first that is returned sends those that come
-// from then on to another address. The second ends the crowd, and tells what became of it.
+// come starts a crowd in two processes. It returns two functions: turn makes clients connect
+// to another address from then on, and end ends the crowd and returns its outcome.
 func (c crowd) come(addr string) (turn func(addr string), end func() (connected, answered, closed, broken int)) {
 	var outs [2]output
 	var inputs [2]io.WriteCloser
@@ -182,7 +181,7 @@ func (c crowd) come(addr string) (turn func(addr string), end func() (connected,
 	}
 }
 
-// statusOf reads a whole answer, and returns its status.
+// statusOf sends a request, reads the whole answer and returns its status.
 func statusOf(client *http.Client, url string) (int, error) {
 	response, err := client.Get(url)
 	if err != nil {
@@ -193,8 +192,9 @@ func statusOf(client *http.Client, url string) (int, error) {
 	return response.StatusCode, err
 }
 
-// patrol asks for an account and for the health, each on a new connection and on one that
-// it keeps, until stop is closed. It returns the longest that an answer took, and what failed.
+// patrol asks for an account and for the health until stop is closed, on new connections and
+// on one that it keeps. It returns the number of requests, the time of the slowest, and the
+// first failure.
 func patrol(addr string, stop <-chan struct{}) (asked int, longest time.Duration, failure error) {
 	kept := &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: patience}}
 	defer kept.CloseIdleConnections()
@@ -227,7 +227,7 @@ func patrol(addr string, stop <-chan struct{}) (asked int, longest time.Duration
 	}
 }
 
-// shouldBear expects that a service bears a crowd, and answers everybody else in time.
+// shouldBear expects that a service survives a crowd, and answers all other clients in time.
 func (p *process) shouldBear(c crowd, most int, watch time.Duration) {
 	addr := "127.0.0.1:" + p.port(publicPort)
 	stop := make(chan struct{})
@@ -268,8 +268,8 @@ func TestCrowd(t *testing.T) {
 		Convey("Given a service for 200 clients", t, func() {
 			p := serving("-db", newPath(t), "-admin-addr", "127.0.0.1:0", "-max-connections", "200")
 
-			Convey("When 600 come that "+name+", some are closed for room, and everybody else is answered", func() {
-				// A newcomer has half a second until 200 others have come. A busy machine needs that.
+			Convey("When 600 clients come that "+name+", some are closed for room, and all others are answered", func() {
+				// A client has half a second until 200 others have come. A busy machine needs this time.
 				kind.Clients, kind.Rate = 600, 400
 				if kind.Asks > 0 {
 					kind.Asks = 500 * time.Millisecond
@@ -280,14 +280,14 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
-// TestManyClients takes minutes: make many.
+// TestManyClients takes minutes. Run it with make many.
 func TestManyClients(t *testing.T) {
 	clients, _ := strconv.Atoi(os.Getenv("MANY_CLIENTS"))
 	if clients == 0 {
-		t.Skip("20,000 clients take a while: make many")
+		t.Skip("20,000 clients take minutes: run make many")
 	}
 	lean := filepath.Join(t.TempDir(), "accountservice")
-	if err := goBuild(lean); err != nil { // Without the race detector, which takes memory of its own.
+	if err := goBuild(lean); err != nil { // Without the race detector, which needs much memory.
 		t.Fatal(err)
 	}
 	for name, kind := range kinds {
@@ -296,7 +296,7 @@ func TestManyClients(t *testing.T) {
 			p := start(limitMemory(t, 128<<20, cmd))
 			p.awaitListening()
 
-			Convey(fmt.Sprintf("When %d come that %s, it lives on, and answers everybody else", clients, name), func() {
+			Convey(fmt.Sprintf("When %d clients come that %s, it survives, and answers all others", clients, name), func() {
 				fmt.Printf("\n%s: ", name)
 				kind.Clients, kind.Rate = clients, 4000
 				p.shouldBear(kind, 8192+500, time.Duration(clients)*time.Second/4000+20*time.Second)
@@ -305,7 +305,7 @@ func TestManyClients(t *testing.T) {
 	}
 }
 
-// limitMemory returns the command in a cgroup of its own.
+// limitMemory returns the command in a cgroup of its own, with a memory limit in bytes.
 func limitMemory(t *testing.T, bytes int, cmd *exec.Cmd) *exec.Cmd {
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		t.Skip("only root on Linux can make a cgroup")
@@ -316,11 +316,11 @@ func limitMemory(t *testing.T, bytes int, cmd *exec.Cmd) *exec.Cmd {
 	}
 	dir, err := os.MkdirTemp(root, "accountservice-test-")
 	if err != nil {
-		t.Skip("this machine lets nobody make a cgroup: ", err)
+		t.Skip("a cgroup cannot be made on this machine: ", err)
 	}
 	t.Cleanup(func() { _ = syscall.Rmdir(dir) })
 	if err := os.WriteFile(filepath.Join(dir, limit), []byte(strconv.Itoa(bytes)), 0o644); err != nil {
-		t.Skip("this machine lets nobody limit a cgroup: ", err)
+		t.Skip("a cgroup cannot be limited on this machine: ", err)
 	}
 	args := append([]string{"-c", `echo $$ > "$0"/cgroup.procs; exec "$@"`, dir}, cmd.Args...)
 	return exec.Command("sh", args...)

@@ -16,7 +16,7 @@ func TestBallast(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("this test reads /proc, which only Linux has")
 	}
-	// Without the race detector, which takes memory of its own.
+	// Without the race detector, which needs much memory.
 	lean := filepath.Join(t.TempDir(), "accountservice")
 	if err := goBuild(lean); err != nil {
 		t.Fatal(err)

@@ -14,37 +14,40 @@ import (
 )
 
 const (
-	// linger is how long an idle connection keeps what net/http has for it. It is as long
-	// as headerTimeout, so that a connection's deadline tells since when it waits.
+	// linger is how long net/http keeps an idle connection. Then it goes back to the room.
+	// It equals headerTimeout, because waitsSince subtracts that from any read deadline.
 	linger = headerTimeout
-	// grace is what a client has to go on with its request, however full the room is.
+	// grace is how long a client may pause in a request, even if the room is full.
 	grace = 200 * time.Millisecond
-	// farewell is for how long a client that is closed for room may still say something.
+	// farewell is how long a client may still send data after its connection was closed for
+	// room. The room reads the data and drops it.
 	farewell = 200 * time.Millisecond
 )
 
-// A room holds a server's connections, and never more than there is memory for. net/http
-// has a goroutine with 16 KiB and more for each that it serves. So it serves those that
-// speak, while new ones and idle ones wait here, where each takes a goroutine that reads
-// one byte, with a stack of 2 KiB.
+// A room holds the connections of a server, and never more of them than fit into memory.
+// For each connection, net/http takes a goroutine with 16 KiB or more. So net/http serves
+// only connections with requests. New and idle connections wait in the room, each with a
+// goroutine that reads one byte and has a stack of 2 KiB.
 //
-// Where a connection is one too many, it is the one that counts least that goes: first
-// one that owes a request or its end, then the one that is idle for longest.
+// When there is one connection too many, the room closes the least important one. This is
+// a connection whose client has not finished its request, or not begun its first. If there
+// is none, it is the one that has been idle for longest.
 type room struct {
-	most       int // connections
-	mostServed int // of them by net/http
+	most       int // The limit of connections.
+	mostServed int // The limit of those that net/http has.
 	server     *http.Server
 
 	mu          sync.Mutex
 	closed      bool
-	mute        list.List // of *lazyConn that have said nothing yet, the longest first
-	idle        list.List // of *lazyConn between two requests, the longest first
-	served      list.List // of *lazyConn that net/http has
-	leaving     int       // of those served, which were asked to make room and have not yet
-	closedForIt int       // connections, so that there was room for others
+	mute        list.List // Each *lazyConn before its first byte, the oldest first.
+	idle        list.List // Each *lazyConn between two requests, the longest idle first.
+	served      list.List // Each *lazyConn that net/http has.
+	leaving     int       // Number of served ones that were asked to close and have not yet.
+	closedForIt int       // Number of connections that were closed to make room.
 }
 
-// newRoom returns a room for so many connections, or with 0 for as many as are safe.
+// newRoom returns a room with a limit of most connections. With 0, memory and descriptors
+// set the limit.
 func newRoom(most int) *room {
 	if most == 0 {
 		most = min(byMemory(), byDescriptors())
@@ -52,21 +55,21 @@ func newRoom(most int) *room {
 	return &room{most: most, mostServed: max(most/8, 64)}
 }
 
-// byMemory returns how many connections the memory bears that the process may have. A
-// cgroup sets the limit, else the machine does. A waiting connection takes 6 KiB with
-// what the kernel has for it, a served one up to 40 KiB with a large header: as one in
-// eight is served, this is 11 KiB each, and what garbage there is on top.
+// byMemory returns how many connections fit into the memory that the process may use. The
+// cgroup sets the limit of memory, or else the machine does. A waiting connection takes
+// 6 KiB, including the kernel's part. A served one takes up to 40 KiB, with a large header.
+// One in eight is served, so the mean is 11 KiB. With garbage it is 14 KiB.
 func byMemory() int {
 	limit, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
 	if err != nil {
-		return 1 << 20 // Nobody knows.
+		return 1 << 20 // The limit is not known.
 	}
 	const forAllElse, forEach = 16 << 20, 14 << 10
 	return int(max(min(limit, 1<<40), forAllElse+64*forEach)-forAllElse) / forEach
 }
 
-// byDescriptors returns how many connections the process may have descriptors for, with
-// some left for all else that it opens.
+// byDescriptors returns how many connections the limit of file descriptors allows. It
+// leaves 32 descriptors for other files.
 func byDescriptors() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -75,7 +78,7 @@ func byDescriptors() int {
 	return int(max(min(limit.Cur, 1<<20), 32+16) - 32)
 }
 
-// serve serves on the connections that listener accepts.
+// serve lets server serve the connections that listener accepts, and returns its error.
 func (r *room) serve(server *http.Server, listener *net.TCPListener) error {
 	r.server = server
 	server.ConnState = r.note
@@ -83,8 +86,8 @@ func (r *room) serve(server *http.Server, listener *net.TCPListener) error {
 	return server.Serve(roomListener{listener, r})
 }
 
-// roomListener takes connections into a room. None comes out of it: net/http gets them
-// when they say something.
+// roomListener accepts connections into a room. Accept never returns one of them: net/http
+// gets a connection from the room, when its client speaks.
 type roomListener struct {
 	*net.TCPListener
 	room *room
@@ -100,7 +103,7 @@ func (l roomListener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close closes the listener, and the connections that wait, as net/http does with idle ones.
+// Close closes the listener and the waiting connections, as net/http does with idle ones.
 func (l roomListener) Close() error {
 	err := l.TCPListener.Close()
 	l.room.mu.Lock()
@@ -108,13 +111,13 @@ func (l roomListener) Close() error {
 	l.room.closed = true
 	for _, waiting := range []*list.List{&l.room.mute, &l.room.idle} {
 		for e := waiting.Front(); e != nil; e = e.Next() {
-			_ = e.Value.(*lazyConn).Conn.Close() // It fails only where it is closed.
+			_ = e.Value.(*lazyConn).Conn.Close() // It fails only if it is closed.
 		}
 	}
 	return err
 }
 
-// note follows what net/http does with a connection.
+// note gets each new state of a connection from net/http.
 func (r *room) note(conn net.Conn, state http.ConnState) {
 	c := conn.(*lazyConn)
 	if state != http.StateClosed {
@@ -134,15 +137,15 @@ func (r *room) note(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// hasLeft notes that a connection does as it was asked, if it was. Its callers hold the lock.
+// hasLeft stops counting a connection as leaving, if it was. Its callers hold the lock.
 func (r *room) hasLeft(c *lazyConn) {
 	if c.leave.Load() >= leaveIdle {
 		r.leaving--
 	}
 }
 
-// put moves a connection to another list, or with nil out of the room. Its callers hold
-// the lock.
+// put moves a connection to another list, or with nil out of the room. Its callers hold the
+// lock.
 func (r *room) put(c *lazyConn, list *list.List) {
 	if c.list != nil {
 		c.list.Remove(c.at)
@@ -152,22 +155,22 @@ func (r *room) put(c *lazyConn, list *list.List) {
 	}
 }
 
-// wait keeps a connection in the room until its client says something. Whoever says
-// nothing for so long is gone.
+// wait keeps a connection in a list of the room until its client speaks. If the client is
+// silent for the duration long, the connection is closed.
 func (r *room) wait(c *lazyConn, list *list.List, long time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.hasLeft(c)
 	c.leave.Store(0)
 	c.read.want(time.Now().Add(long))
-	_ = c.arm(&c.read, c.Conn.SetReadDeadline) // It fails only where the connection is closed.
+	_ = c.arm(&c.read, c.Conn.SetReadDeadline) // It fails only if the connection is closed.
 	if r.closed {
 		r.put(c, nil)
 		_ = c.Conn.Close()
 		return
 	}
 	if c.list == nil {
-		// There may be more than one too many: at times, none of them waits.
+		// There may be more than one too many, because makeRoom may find none to close.
 		for tooMany := r.len() - r.leaving - r.most; tooMany >= 0; tooMany-- {
 			r.makeRoom()
 		}
@@ -176,7 +179,7 @@ func (r *room) wait(c *lazyConn, list *list.List, long time.Duration) {
 	go r.await(c)
 }
 
-// await waits for the first byte of a request, and lets net/http serve the connection.
+// await waits for the first byte of a request. Then it lets net/http serve the connection.
 func (r *room) await(c *lazyConn) {
 	n, _ := c.Conn.Read(c.early[:])
 	r.mu.Lock()
@@ -185,8 +188,8 @@ func (r *room) await(c *lazyConn) {
 		r.put(c, nil)
 		r.mu.Unlock()
 		if sentAway && n > 0 {
-			// To close while something is unread tells the client of a failure. It has
-			// been told of the end already.
+			// To close a connection with unread data is an error for the client. But it
+			// should see an orderly end, so the data is read first.
 			for rest := make([]byte, 512); n > 0; n, _ = c.Conn.Read(rest) {
 			}
 		}
@@ -194,9 +197,9 @@ func (r *room) await(c *lazyConn) {
 		return
 	}
 	if r.served.Len() >= r.mostServed {
-		_ = r.makeRoomToServe(leaveServer) // All who are served may just go on: then there is one more.
+		_ = r.makeRoomToServe(leaveServer) // If none can leave, net/http serves one more.
 	}
-	c.read.want(time.Now().Add(headerTimeout)) // As net/http will: from now on it owes the rest.
+	c.read.want(time.Now().Add(headerTimeout)) // As net/http will, for the rest of the header.
 	r.put(c, &r.served)
 	r.mu.Unlock()
 	c.hasEarly = true
@@ -222,12 +225,12 @@ func (l *onceListener) Accept() (net.Conn, error) {
 func (l *onceListener) Close() error   { return nil }
 func (l *onceListener) Addr() net.Addr { return nil }
 
-// len returns how many connections there are. Its callers hold the lock.
+// len returns the number of connections. Its callers hold the lock.
 func (r *room) len() int { return r.mute.Len() + r.idle.Len() + r.served.Len() }
 
-// makeRoom closes a connection, so that there is room for another one: one that is mute
-// for long, else the one that is idle for longest, else one that net/http has in vain,
-// else any that is mute. Its callers hold the lock.
+// makeRoom closes the first of these that it finds: the oldest mute connection, if it is
+// older than grace; the longest idle one; a stuck or idle one that net/http has; the oldest
+// mute one. Its callers hold the lock.
 func (r *room) makeRoom() {
 	c := silent(&r.mute)
 	if c == nil || c.waitsSince() > int64(time.Since(epoch)-grace) {
@@ -239,13 +242,12 @@ func (r *room) makeRoom() {
 	}
 	r.put(c, nil)
 	r.closedForIt++
-	// What the client may be sending just now shall not make a failure of the end.
+	// The client may be sending data at this moment. await reads it, for an orderly end.
 	_ = c.CloseWrite()
 	_ = c.Conn.SetReadDeadline(time.Now().Add(farewell))
 }
 
-// silent returns the first connection in a list whose client has not said anything that
-// waits to be read.
+// silent returns the first connection in a list that has no unread data, or nil.
 func silent(waiting *list.List) *lazyConn {
 	for e := waiting.Front(); e != nil; e = e.Next() {
 		if c := e.Value.(*lazyConn); !c.hasSpoken() {
@@ -255,9 +257,9 @@ func silent(waiting *list.List) *lazyConn {
 	return nil
 }
 
-// makeRoomToServe asks the connection that net/http has in vain for longest to leave: one
-// whose client does not go on, else one that is idle. It reports whether there is one.
-// Its callers hold the lock.
+// makeRoomToServe asks one connection that net/http has to leave: the one whose request has
+// been stuck for longest, or else the one that has been idle for longest. It reports
+// whether there is one. Its callers hold the lock.
 func (r *room) makeRoomToServe(leave int32) bool {
 	var idle, stuck *lazyConn
 	idleSince, stuckSince := int64(math.MaxInt64), int64(time.Since(epoch)-grace)
@@ -285,14 +287,14 @@ func (r *room) makeRoomToServe(leave int32) bool {
 	return stuck != nil || idle != nil
 }
 
-// Open returns how many connections there are.
+// Open returns the number of connections.
 func (r *room) Open() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.len()
 }
 
-// Idle returns how many connections are between two requests.
+// Idle returns the number of connections between two requests.
 func (r *room) Idle() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -305,7 +307,7 @@ func (r *room) Idle() int {
 	return idle
 }
 
-// ClosedForRoom returns how many connections were closed so that there was room for others.
+// ClosedForRoom returns the number of connections that were closed to make room.
 func (r *room) ClosedForRoom() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

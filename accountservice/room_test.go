@@ -19,7 +19,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// client is a connection of a client, and what comes on it.
+// client is the connection of a client, and a reader of its answers.
 type client struct {
 	net.Conn
 	answers *bufio.Reader
@@ -30,14 +30,14 @@ func (p *process) client() client {
 	return client{conn, bufio.NewReader(conn)}
 }
 
-// asks expects an answer.
+// asks sends a request and expects an answer.
 func (c client) asks() {
 	_, err := io.WriteString(c, askForAccount)
 	So(err, ShouldBeNil)
 	readOK(c.answers)
 }
 
-// isClosed waits for the end of the connection, which must be one in order.
+// isClosed waits for the end of the connection, which must be orderly.
 func (c client) isClosed() {
 	rest, err := io.ReadAll(c.answers)
 	So(err, ShouldBeNil)
@@ -45,7 +45,7 @@ func (c client) isClosed() {
 }
 
 func TestRoom(t *testing.T) {
-	Convey("Given a service for three clients, all of which have asked and are idle", t, func() {
+	Convey("Given a service for three clients, with three idle clients", t, func() {
 		p := serving("-db", newPath(t), "-admin-addr", "127.0.0.1:0", "-max-connections", "3")
 		clients := []client{p.client(), p.client(), p.client()}
 		for i, c := range clients {
@@ -54,7 +54,7 @@ func TestRoom(t *testing.T) {
 		}
 		So(p.metric("http_connections_open"), ShouldEqual, 3)
 
-		Convey("When another one comes, the one that is idle for longest is closed, and the others are answered", func() {
+		Convey("When another client comes, the one that has been idle for longest is closed, and the others are answered", func() {
 			p.client().asks()
 			clients[0].isClosed()
 			clients[1].asks()
@@ -63,7 +63,7 @@ func TestRoom(t *testing.T) {
 			So(p.metric("http_connections_closed_for_room_total"), ShouldEqual, 1)
 		})
 
-		Convey("When the first one asks again before another one comes, the second is closed", func() {
+		Convey("When the first client asks again before another one comes, the second is closed", func() {
 			clients[0].asks()
 			p.client().asks()
 			clients[1].isClosed()
@@ -76,7 +76,7 @@ func TestRoom(t *testing.T) {
 		"sends half of a header": "GET /accounts/10000 HTTP/1.1\r\nHost: test\r\n",
 		"sends half of a body":   "GET /accounts/10000 HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nhalf",
 	} {
-		Convey("Given a service for three clients, two of which are idle, and the last "+name, t, func() {
+		Convey("Given a service for three clients, with two that are idle and one that "+name, t, func() {
 			p := serving("-db", newPath(t), "-max-connections", "3")
 			idle := []client{p.client(), p.client()}
 			for _, c := range idle {
@@ -85,12 +85,12 @@ func TestRoom(t *testing.T) {
 			slow := p.client()
 			_, err := io.WriteString(slow, says)
 			So(err, ShouldBeNil)
-			time.Sleep(2 * grace) // Time is what this is about.
+			time.Sleep(2 * grace) // The test is about this delay.
 
-			Convey("When another one comes, it is the last that is closed", func() {
+			Convey("When another client comes, the last of the three is closed", func() {
 				began := time.Now()
 				p.client().asks()
-				_, _ = io.Copy(io.Discard, slow.answers) // It may be told why.
+				_, _ = io.Copy(io.Discard, slow.answers) // It may get an error response first.
 				So(time.Since(began), ShouldBeLessThan, 2*time.Second)
 				for _, c := range idle {
 					c.asks()
@@ -102,14 +102,14 @@ func TestRoom(t *testing.T) {
 
 func TestIdleForLong(t *testing.T) {
 	t.Parallel()
-	Convey("Given clients that have been idle for longer than net/http keeps what it has for them", t, func() {
+	Convey("Given clients that have been idle so long that net/http has let them go", t, func() {
 		p := serving("-db", newPath(t))
 		one, other := p.client(), p.client()
 		one.asks()
 		other.asks()
-		_, err := io.WriteString(other, "GET /health HTTP/1.1\r\n") // It goes on when the time is over.
+		_, err := io.WriteString(other, "GET /health HTTP/1.1\r\n") // The rest comes after the delay.
 		So(err, ShouldBeNil)
-		time.Sleep(linger + 500*time.Millisecond) // Time is what this is about.
+		time.Sleep(linger + 500*time.Millisecond) // The test is about this delay.
 
 		Convey("When one asks, it is answered, again and again", func() {
 			one.asks()
@@ -117,7 +117,7 @@ func TestIdleForLong(t *testing.T) {
 			time.Sleep(linger + 500*time.Millisecond)
 			one.asks()
 		})
-		Convey("When one has sent half of a header meanwhile, it is closed", func() {
+		Convey("When a client has sent half of a header meanwhile, it is closed", func() {
 			other.isClosed()
 		})
 		Convey("When SIGTERM comes, they are closed in order, and the service ends without delay", func() {
@@ -130,7 +130,7 @@ func TestIdleForLong(t *testing.T) {
 	})
 }
 
-// maxConnections returns how many connections the service says that it takes.
+// maxConnections returns the limit of connections that the service has logged.
 func (p *process) maxConnections() int {
 	_, after, found := strings.Cut(p.stdout.String(), "max_connections=")
 	So(found, ShouldBeTrue)
@@ -141,15 +141,15 @@ func (p *process) maxConnections() int {
 }
 
 func TestRoomByMemory(t *testing.T) {
-	Convey("Given a service that may have 32 MiB", t, func() {
+	Convey("Given a service with a limit of 32 MiB", t, func() {
 		args := []string{"-addr", "127.0.0.1:0", "-db", newPath(t)}
 
-		Convey("When it is started, it takes as many clients as that bears", func() {
+		Convey("When it is started, it takes as many clients as fit into this memory", func() {
 			p := start(limitMemory(t, 32<<20, command(nil, args...)))
 			p.awaitListening()
 			So(p.maxConnections(), ShouldEqual, (16<<20)/(14<<10))
 		})
-		Convey("When a flag says how many, it takes as many as that", func() {
+		Convey("When a flag sets the number, it takes this number of clients", func() {
 			p := start(limitMemory(t, 32<<20, command(nil, append(args, "-max-connections", "50000")...)))
 			p.awaitListening()
 			So(p.maxConnections(), ShouldEqual, 50000)
@@ -166,16 +166,16 @@ func TestFewDescriptors(t *testing.T) {
 		p := start(few("-addr", "127.0.0.1:0", "-db", newPath(t)))
 		p.awaitListening()
 
-		Convey("When more clients come than it has descriptors, and stay, each is answered, and so is everybody else", func() {
+		Convey("When more clients come than it has descriptors, and stay, all are answered, and so is /health", func() {
 			for range 100 {
 				p.client().asks()
 			}
 			So(mustGet(p.url("/health")).body, ShouldEqual, `{"status":"UP"}`)
-			So(p.messages(), ShouldHaveLength, 3) // It has not run out of them.
+			So(p.messages(), ShouldHaveLength, 3) // None is about missing descriptors.
 		})
 	})
 
-	Convey("Given one that believes to have more, whose log goes to a full pipe", t, func() {
+	Convey("Given a service with a higher limit of clients than of descriptors, and a full pipe as its log", t, func() {
 		_, writer := pipe()
 		fill(writer)
 		public := freeAddr()
@@ -183,12 +183,12 @@ func TestFewDescriptors(t *testing.T) {
 		descriptors := func() int {
 			entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
 			if errors.Is(err, os.ErrNotExist) {
-				return 64 // Only Linux tells.
+				return 64 // Only Linux has this directory.
 			}
 			return len(entries)
 		}
 
-		Convey("When it has run out of them, and the clients go, it answers again", func() {
+		Convey("When it has run out of descriptors, and then the clients go, it answers again", func() {
 			var clients []net.Conn
 			for range 100 {
 				clients = append(clients, dial(public))
@@ -205,7 +205,7 @@ func TestFewDescriptors(t *testing.T) {
 }
 
 func TestRoomThatCloses(t *testing.T) {
-	Convey("Given a server with a client that has asked and waits, and one that has said nothing", t, func() {
+	Convey("Given a server with one client that has asked and waits, and one that has sent nothing", t, func() {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		So(err, ShouldBeNil)
 		server := newServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), slog.New(slog.DiscardHandler))
@@ -217,7 +217,7 @@ func TestRoomThatCloses(t *testing.T) {
 		client{asked, answers}.asks()
 		So(eventually(func() bool { return r.Idle() == 1 && r.Open() == 2 }), ShouldBeTrue)
 		r.mu.Lock()
-		r.makeRoomToServe(leaveServer) // The one that has asked goes back to wait.
+		r.makeRoomToServe(leaveServer) // The client that has asked goes back to the room.
 		r.mu.Unlock()
 		So(eventually(func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.idle.Len() == 1 }), ShouldBeTrue)
 
@@ -230,7 +230,7 @@ func TestRoomThatCloses(t *testing.T) {
 			So(eventually(func() bool { return r.Open() == 0 }), ShouldBeTrue)
 		})
 
-		Convey("When it asks again, it is answered", func() {
+		Convey("When the first client asks again, it is answered", func() {
 			client{asked, answers}.asks()
 		})
 	})

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -18,19 +19,19 @@ import (
 )
 
 const (
-	// lockWait is how long to wait for a sibling that is seeding the same file.
+	// lockWait is how long to wait for another process that seeds the same file.
 	lockWait = 10 * time.Second
-	// inFlight is how long requests under way may take to finish at shutdown.
+	// inFlight is how long shutdown waits for requests that have begun.
 	inFlight = 10 * time.Second
 
-	// What a client may take its time for.
+	// How long a client may take: for a header, for an answer, and until its next request.
 	headerTimeout = 5 * time.Second
 	writeTimeout  = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
 )
 
-// serve answers requests until a signal or a failure ends it. The listener opens
-// last and closes first; the database closes after the last request.
+// serve answers requests until a signal, a failure, or the end of ctx. The listener opens
+// last and closes first. The database closes after the last request.
 func serve(ctx context.Context, cfg config, stdout io.Writer) error {
 	tuneGC()
 	log, lines := cfg.startLog(stdout)
@@ -47,8 +48,8 @@ func serve(ctx context.Context, cfg config, stdout io.Writer) error {
 		log.Info(fmt.Sprintf("Seeded %d fake accounts...", cfg.accounts), "added", added, "took", time.Since(start))
 	}
 
-	// Until here a signal ends the process as it always does: the next start goes on
-	// where this one was.
+	// Before this line, a signal ends the process at once. The next start completes what
+	// this one has seeded.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
@@ -59,7 +60,7 @@ func serve(ctx context.Context, cfg config, stdout io.Writer) error {
 	room := newRoom(cfg.maxConnections)
 	metrics.Gauge("http_connections_open", "Connections of the public API.", room.Open)
 	metrics.Gauge("http_connections_idle", "Connections of the public API that are between two requests.", room.Idle)
-	metrics.Counter("http_connections_closed_for_room_total", "Connections closed to have room for others.", room.ClosedForRoom)
+	metrics.Counter("http_connections_closed_for_room_total", "Connections closed to make room for others.", room.ClosedForRoom)
 	api := httpapi.New(store, this, metrics, log)
 	api.AccessLog = cfg.accessLog
 	err = serveAPI(ctx, cfg, api, room, log, signals)
@@ -67,7 +68,7 @@ func serve(ctx context.Context, cfg config, stdout io.Writer) error {
 	return errors.Join(err, store.Close())
 }
 
-// serveAPI opens the listeners and serves on them until it is time to stop.
+// serveAPI opens the listeners and serves on them until a signal, a failure, or the end of ctx.
 func serveAPI(ctx context.Context, cfg config, api *httpapi.API, room *room, log *slog.Logger, signals <-chan os.Signal) error {
 	failed := make(chan error, 2)
 	if cfg.adminAddr != "" {
@@ -85,7 +86,7 @@ func serveAPI(ctx context.Context, cfg config, api *httpapi.API, room *room, log
 		return err
 	}
 	server := newServer(api.Handler(), log)
-	server.WriteTimeout = writeTimeout // The admin server streams profiles for longer.
+	server.WriteTimeout = writeTimeout // Not for the admin server: a profile takes longer.
 	defer server.Close()
 	go func() { failed <- room.serve(server, public) }()
 	log.Info("Starting HTTP service at "+port(public), "max_connections", room.most)
@@ -104,8 +105,8 @@ func serveAPI(ctx context.Context, cfg config, api *httpapi.API, room *room, log
 	return shutDown(server, api, drain, signals)
 }
 
-// shutDown goes on serving for as long as drain says, then closes the listener and
-// waits for the requests under way. A second signal ends it at once.
+// shutDown continues to serve for the duration drain. Then it closes the listener, and
+// waits up to inFlight for requests that have begun. It fails at once on another signal.
 func shutDown(server *http.Server, api *httpapi.API, drain time.Duration, signals <-chan os.Signal) error {
 	api.Drain()
 	ctx, cancel := context.WithTimeout(context.Background(), drain+inFlight)
@@ -118,44 +119,44 @@ func shutDown(server *http.Server, api *httpapi.API, drain time.Duration, signal
 	select {
 	case err := <-stopped:
 		if errors.Is(err, context.DeadlineExceeded) {
-			return nil // They had their time: serveAPI cuts them off.
+			return nil // Some requests still run: serveAPI closes their connections.
 		}
 		return err
 	case s := <-signals:
-		return fmt.Errorf("second signal (%v): stopped at once, without waiting for the requests under way", s)
+		return fmt.Errorf("second signal (%v): stopped at once, without waiting for running requests", s)
 	}
 }
 
-// listen opens the address that a flag asks for.
+// listen listens on the address of a flag. An error names the flag.
 func listen(flagName, addr string) (*net.TCPListener, error) {
 	listener, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("listen on %s: the port is taken: stop what uses it, or choose another with -%s", addr, flagName)
+		return nil, fmt.Errorf("listen on %s: the port is taken: stop the program that uses it, or choose another with -%s", addr, flagName)
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w: choose another address with -%s", addr, err, flagName)
 	}
 	return listener.(*net.TCPListener), nil
 }
 
-func port(listener net.Listener) string {
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	return port
+func port(listener *net.TCPListener) string {
+	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 }
 
-// newServer returns a server with the limits that every listener has.
+// newServer returns a server with the limits that both listeners have.
 func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// A proxy in front may take the end of such a request for another one, where it
-			// has a length as well. Nothing may come after it. (RFC 9112, 6.1) With HTTP/1.0
-			// net/http overlooks the encoding, and does not tell.
+			// A request can have a Transfer-Encoding and a length. A proxy in front may use
+			// the length, and take the rest of the body for another request. So no request
+			// may follow on this connection. (RFC 9112, 6.1) In HTTP/1.0, net/http does not
+			// report a Transfer-Encoding, so none may follow any request of HTTP/1.0.
 			if r.TransferEncoding != nil || r.ProtoMinor == 0 {
 				w.Header().Set("Connection", "close")
 			}
 			handler.ServeHTTP(w, r)
 		}),
-		// OPTIONS * is for the handler to answer and to count, as any other request.
+		// The handler answers and counts OPTIONS * like any other request.
 		DisableGeneralOptionsHandler: true,
 
 		ReadHeaderTimeout: headerTimeout,

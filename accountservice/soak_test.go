@@ -22,11 +22,11 @@ import (
 
 const (
 	soakRate    = 1000   // requests a second
-	soakClients = 10_000 // others, that come, idle and go
+	soakClients = 10_000 // other clients, that come, are idle and go
 
-	// steadiest is how much memory may grow, in 10 minutes.
+	// steadiest is the part by which memory may grow in 10 minutes.
 	steadiest = 0.01
-	// A slope says nothing of a shorter time. A third of each life is for warming up.
+	// In a shorter time, a slope proves nothing. The first third of a life is for warming up.
 	shortestSlope = 5 * time.Minute
 )
 
@@ -38,7 +38,7 @@ type steady struct {
 	longest         atomic.Int64 // nanoseconds
 }
 
-// begin returns what ends it.
+// begin starts the requests, and returns a function that ends them.
 func (s *steady) begin() (end func()) {
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
 	stop := make(chan struct{})
@@ -83,7 +83,7 @@ func (s *steady) begin() (end func()) {
 	})
 }
 
-// stalls reads a log, and stops doing so for 3 seconds in each 20.
+// stalls reads a log, but pauses for 3 seconds of every 20.
 func stalls(log io.Reader) {
 	began := time.Now()
 	for lines := bufio.NewReader(log); ; {
@@ -114,7 +114,7 @@ func beBorn(binary, db string) *life {
 	return l
 }
 
-// watch takes a sample a second, for as long as said.
+// watch takes a sample each second until the life is as long as long says.
 func (l *life) watch(long time.Duration, since time.Time, asks *steady, samples *csv.Writer) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -135,7 +135,7 @@ func (l *life) watch(long time.Duration, since time.Time, asks *steady, samples 
 	}
 	samples.Flush()
 	So(samples.Error(), ShouldBeNil)
-	So(metric(l.admin, "log_lines_dropped_total"), ShouldBeGreaterThan, 0) // It went on all the same.
+	So(metric(l.admin, "log_lines_dropped_total"), ShouldBeGreaterThan, 0) // The log has stalled.
 	So(most, ShouldBeGreaterThan, soakClients*9/10)
 }
 
@@ -162,13 +162,13 @@ func slope(x, y []float64) (mean, growth float64) {
 	return sy / n, (n*sxy - sx*sy) / (n*sxx - sx*sx)
 }
 
-// TestSoak takes as long as SOAK says: make soak. It leaves build/soak.csv.
+// TestSoak runs for the duration SOAK, and writes build/soak.csv. Run it with make soak.
 func TestSoak(t *testing.T) {
 	long, _ := time.ParseDuration(os.Getenv("SOAK"))
 	if long == 0 {
-		t.Skip("a long run takes half an hour: make soak")
+		t.Skip("a long run takes half an hour: run make soak")
 	}
-	Convey("Given a service that logs each request, to a reader that stalls", t, func() {
+	Convey("Given a service that logs each request, and a reader of the log that stalls", t, func() {
 		lean, db := filepath.Join(t.TempDir(), "accountservice"), newPath(t)
 		So(goBuild(lean), ShouldBeNil)
 		So(os.MkdirAll("../build", 0o755), ShouldBeNil)
@@ -190,7 +190,7 @@ func TestSoak(t *testing.T) {
 			turn, end := idlers.come(first.public)
 			first.watch(long/2, began, asks, samples)
 
-			// The next one serves before this one stops, as in a rolling update.
+			// The second process serves before the first one stops, as in a rolling update.
 			second := beBorn(lean, db)
 			asks.addr.Store(second.public)
 			turn(second.public)
@@ -203,7 +203,7 @@ func TestSoak(t *testing.T) {
 			fmt.Printf("\n%d requests in %v, the slowest %v; %d clients came, %d were answered, %d closed\n",
 				asks.answered.Load(), long, time.Duration(asks.longest.Load()), connected, answered, closed)
 
-			Convey("Then no request fails, memory stays flat (in a long run), and of descriptors and goroutines none is left over", func() {
+			Convey("Then no request fails, memory stays flat (in a long run), and no descriptor and no goroutine is left over", func() {
 				So(asks.wrong.Load(), ShouldEqual, 0)
 				So(asks.answered.Load(), ShouldBeGreaterThan, int64(0.99*soakRate*long.Seconds()))
 				So(broken, ShouldEqual, 0)

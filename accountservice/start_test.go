@@ -18,10 +18,10 @@ import (
 )
 
 func TestStart(t *testing.T) {
-	Convey("When the service is started with nothing but an address and a path", t, func() {
+	Convey("When the service is started with only an address and a path", t, func() {
 		p := serving("-db", newPath(t))
 
-		Convey("Then it says so in three messages, and answers", func() {
+		Convey("Then it logs three messages, and answers", func() {
 			So(p.messages(), ShouldResemble, []string{
 				"Starting accountservice",
 				"Seeded 100 fake accounts...",
@@ -33,7 +33,7 @@ func TestStart(t *testing.T) {
 			So(mustGet(p.url("/accounts/10100")).StatusCode, ShouldEqual, http.StatusNotFound)
 		})
 
-		Convey("Then it logs no requests, and says when it stops", func() {
+		Convey("Then it logs no requests, and logs that it stops", func() {
 			for _, path := range []string{"/accounts/10000", "/accounts/nobody", "/nothing", "/health"} {
 				mustGet(p.url(path))
 			}
@@ -45,10 +45,10 @@ func TestStart(t *testing.T) {
 		})
 	})
 
-	Convey("When the service is started with a log of JSON", t, func() {
+	Convey("When the service is started with -log-format json", t, func() {
 		p := serving("-db", newPath(t), "-log-format", "json")
 
-		Convey("Then it says the same, each line an object", func() {
+		Convey("Then it logs the same messages, each as a JSON object", func() {
 			for line := range strings.Lines(p.stdout.String()) {
 				var entry map[string]any
 				So(json.Unmarshal([]byte(line), &entry), ShouldBeNil)
@@ -66,7 +66,7 @@ func TestStart(t *testing.T) {
 	Convey("When the service is started with an admin address", t, func() {
 		p := serving("-db", newPath(t), "-admin-addr", "127.0.0.1:0", "-accounts", "5")
 
-		Convey("Then metrics, profiles and health are there, and not on the public port", func() {
+		Convey("Then metrics, profiles and health are at this address, and not on the public port", func() {
 			So(p.messages(), ShouldResemble, []string{
 				"Starting accountservice",
 				"Seeded 5 fake accounts...",
@@ -96,7 +96,7 @@ func TestStart(t *testing.T) {
 		}))
 		p.awaitListening()
 
-		Convey("Then it does as they say", func() {
+		Convey("Then it has these settings", func() {
 			So(p.messages()[1], ShouldEqual, "Seeded 7 fake accounts...")
 			So(p.port(adminPort), ShouldNotBeEmpty)
 			_, err := os.Stat(path)
@@ -109,7 +109,7 @@ func TestStart(t *testing.T) {
 }
 
 func TestStartAgain(t *testing.T) {
-	Convey("Given a file that a service seeded and was killed with", t, func() {
+	Convey("Given a file that a service has seeded, before it was killed", t, func() {
 		path := newPath(t)
 		first := serving("-db", path)
 		So(first.cmd.Process.Kill(), ShouldBeNil)
@@ -125,7 +125,7 @@ func TestStartAgain(t *testing.T) {
 }
 
 func TestTwoServicesOfOneFile(t *testing.T) {
-	Convey("Given two services that are started at once with the same new file", t, func() {
+	Convey("Given two services that were started at once with the same new file", t, func() {
 		path := newPath(t)
 		args := []string{"-addr", "127.0.0.1:0", "-db", path, "-accounts", "20000"}
 		services := []*process{start(command(nil, args...)), start(command(nil, args...))}
@@ -153,7 +153,7 @@ func TestTwoServicesOfOneFile(t *testing.T) {
 			}
 		})
 
-		Convey("When one is killed, the other goes on", func() {
+		Convey("When one is killed, the other still answers", func() {
 			So(services[0].cmd.Process.Kill(), ShouldBeNil)
 			services[0].exit()
 			So(mustGet(services[1].url("/accounts/10000")).body, ShouldEqual, person0)
@@ -169,7 +169,7 @@ func TestPortTaken(t *testing.T) {
 			Reset(func() { taken.Close() })
 			addr := taken.Addr().String()
 
-			Convey("When the service is started with it as "+flag+", one line says so, and it ends", func() {
+			Convey("When the service is started with this port as "+flag+", one line says so, and it ends", func() {
 				got := finish(command(nil, "-addr", "127.0.0.1:0", "-db", newPath(t), flag, addr))
 				So(got.stderr, shouldBeOneLine, addr, "taken", flag)
 				So(got.code, ShouldEqual, 1)
@@ -195,7 +195,7 @@ func TestBadDatabase(t *testing.T) {
 		"not a database":         file,
 		"a directory":            dir,
 		"in a missing directory": filepath.Join(dir, "missing", "accounts.db"),
-		"in what is a file":      filepath.Join(file, "accounts.db"),
+		"below a file":           filepath.Join(file, "accounts.db"),
 	} {
 		Convey("When the service is started with a path that is "+what+", one line says so, and it ends and changes nothing", t, func() {
 			before, err := os.ReadFile(file)
@@ -214,7 +214,7 @@ func TestBadDatabase(t *testing.T) {
 }
 
 func TestForbiddenDatabase(t *testing.T) {
-	// Root may do everything: where the tests are root's, the service runs as somebody else.
+	// Root may do everything. If root runs the tests, the service must run as another user.
 	var nobody *syscall.SysProcAttr
 	if os.Geteuid() == 0 {
 		nobody = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
@@ -225,7 +225,7 @@ func TestForbiddenDatabase(t *testing.T) {
 		t.Skip("a user who is not root cannot run the service here:", err)
 	}
 
-	Convey("Given a seeded file in a directory, neither of which the service may write to", t, func() {
+	Convey("Given a seeded file and its directory, and the service may write to neither", t, func() {
 		dir := t.TempDir()
 		seeded := filepath.Join(dir, "accounts.db")
 		p := serving("-db", seeded)
@@ -239,7 +239,7 @@ func TestForbiddenDatabase(t *testing.T) {
 		Reset(func() { So(os.Chmod(dir, 0o755), ShouldBeNil) })
 
 		for what, args := range map[string][]string{
-			"a file that it would have to make":   {"-db", filepath.Join(dir, "new.db")},
+			"a file that it must make":            {"-db", filepath.Join(dir, "new.db")},
 			"a file that it may not read":         {"-db", secret},
 			"more accounts than are in that file": {"-db", seeded, "-accounts", "200"},
 		} {
@@ -252,7 +252,7 @@ func TestForbiddenDatabase(t *testing.T) {
 			})
 		}
 
-		Convey("When it is started with that file as it is, it answers", func() {
+		Convey("When it is started with the seeded file, it answers", func() {
 			cmd := command(nil, "-addr", "127.0.0.1:0", "-db", seeded)
 			cmd.SysProcAttr = nobody
 			p := start(cmd)
@@ -288,7 +288,7 @@ func TestLockReleased(t *testing.T) {
 		p := start(command(nil, "-addr", "127.0.0.1:0", "-db", path))
 		So(eventually(func() bool { return len(p.messages()) == 1 }), ShouldBeTrue)
 
-		Convey("When the lock is released after a while, it starts", func() {
+		Convey("When the lock is released later, it starts", func() {
 			So(p.endsWithin(300*time.Millisecond), ShouldBeFalse)
 			So(writer.Close(), ShouldBeNil)
 			p.awaitListening()

@@ -22,14 +22,14 @@ import (
 func TestDrain(t *testing.T) {
 	const drain = 1500 * time.Millisecond
 
-	Convey("Given a service that drains for a while", t, func() {
+	Convey("Given a service that drains for 1.5 s", t, func() {
 		p := serving("-db", newPath(t), "-admin-addr", "127.0.0.1:0", "-drain", drain.String())
 		So(mustGet(p.url("/accounts/10000")).Close, ShouldBeFalse)
 		asked := time.Now()
 		p.signal(syscall.SIGTERM)
 		So(eventually(func() bool { return mustGet(p.url("/health")).StatusCode == http.StatusServiceUnavailable }), ShouldBeTrue)
 
-		Convey("When SIGTERM comes, it goes on answering new clients for just that long, then closes the listener and succeeds", func() {
+		Convey("When SIGTERM comes, it still answers new clients for this time, then closes the listener and succeeds", func() {
 			answered := 0
 			var err error
 			for err == nil && time.Since(asked) < patience {
@@ -48,7 +48,7 @@ func TestDrain(t *testing.T) {
 			So(p.stderr.String(), ShouldBeEmpty)
 		})
 
-		Convey("Then its health says so meanwhile, on both listeners", func() {
+		Convey("Then /health is DOWN meanwhile, on both listeners", func() {
 			for _, url := range []string{p.url("/health"), p.adminURL("/health")} {
 				got := mustGet(url)
 				So(got.StatusCode, ShouldEqual, http.StatusServiceUnavailable)
@@ -96,7 +96,7 @@ func TestSecondSignal(t *testing.T) {
 			p.signal(syscall.SIGTERM)
 			So(eventually(func() bool { return mustGet(p.url("/health")).StatusCode == http.StatusServiceUnavailable }), ShouldBeTrue)
 
-			Convey(fmt.Sprintf("When %v comes, it ends at once, and says that this was no clean end", second), func() {
+			Convey(fmt.Sprintf("When %v comes, it ends at once, and says that the end was not clean", second), func() {
 				p.shouldEndAtOnceBy(second)
 			})
 		})
@@ -108,7 +108,7 @@ func TestSecondSignal(t *testing.T) {
 		p.signal(syscall.SIGINT)
 		So(eventually(p.refuses), ShouldBeTrue)
 
-		Convey("When a second SIGINT comes, it ends at once, and says that this was no clean end", func() {
+		Convey("When a second SIGINT comes, it ends at once, and says that the end was not clean", func() {
 			p.shouldEndAtOnceBy(syscall.SIGINT)
 		})
 	})
@@ -124,7 +124,7 @@ func (p *process) shouldEndAtOnceBy(s syscall.Signal) {
 
 func TestRequestInFlight(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
-		Convey("Given a service with a request under way", t, func() {
+		Convey("Given a service with a running request", t, func() {
 			p := serving("-db", newPath(t), "-admin-addr", "127.0.0.1:0")
 			conn := p.beginRequest()
 
@@ -148,8 +148,8 @@ func TestRequestInFlight(t *testing.T) {
 	}
 }
 
-// beginRequest sends a request but for the last four bytes of its body, and returns
-// when the service has it in hand: net/http answers when it has read the rest.
+// beginRequest sends a request without the last four bytes of its body, and returns when the
+// service has begun to handle it. net/http sends the answer when it has read the rest.
 func (p *process) beginRequest() net.Conn {
 	conn := p.dial()
 	_, err := io.WriteString(conn, "GET /accounts/10000 HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nfirst")
@@ -160,7 +160,7 @@ func (p *process) beginRequest() net.Conn {
 	return conn
 }
 
-// stoppable is an HTTP server whose one kind of request lasts until it is released.
+// stoppable is an HTTP server whose requests last until release is closed.
 type stoppable struct {
 	server    *http.Server
 	api       *httpapi.API
@@ -170,7 +170,7 @@ type stoppable struct {
 	signals   chan os.Signal
 }
 
-// startRequest serves, and returns when a request is under way.
+// startRequest starts the server, and returns when a request has begun.
 func startRequest(t *testing.T) *stoppable {
 	store, _, err := boltstore.Open(newPath(t), 1, patience)
 	So(err, ShouldBeNil)
@@ -203,7 +203,7 @@ func startRequest(t *testing.T) *stoppable {
 	return s
 }
 
-// shutDown begins to shut down and returns where the outcome comes.
+// shutDown begins to shut down, and returns a channel for the outcome.
 func (s *stoppable) shutDown(drain time.Duration) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- shutDown(s.server, s.api, drain, s.signals) }()
@@ -214,7 +214,7 @@ func TestShutDown(t *testing.T) {
 	Convey("Given a server with a request that takes long", t, func() {
 		s := startRequest(t)
 
-		Convey("When it is shut down, that waits until the request is finished", func() {
+		Convey("When it is shut down, this waits until the request is finished", func() {
 			done := s.shutDown(0)
 			So(eventually(func() bool { _, err := get(s.url); return err != nil }), ShouldBeTrue)
 			select {
@@ -227,7 +227,7 @@ func TestShutDown(t *testing.T) {
 			So(<-done, ShouldBeNil)
 		})
 
-		Convey("When a signal comes while it is shut down, that ends at once", func() {
+		Convey("When a signal comes while it is shut down, this ends at once", func() {
 			done := s.shutDown(time.Hour)
 			s.signals <- syscall.SIGTERM
 			err := <-done
@@ -244,7 +244,7 @@ func TestShutDownOfAnEndlessRequest(t *testing.T) {
 		s := startRequest(t)
 		Reset(func() { close(s.release) })
 
-		Convey("When it is shut down, that waits ten seconds after the drain, and is no failure", func() {
+		Convey("When it is shut down, this waits ten seconds after the drain, and is no failure", func() {
 			const drain = 500 * time.Millisecond
 			asked := time.Now()
 			done := s.shutDown(drain)

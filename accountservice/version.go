@@ -8,8 +8,8 @@ import (
 	"goblog/accountservice/httpapi"
 )
 
-// version and commit are set by the deploy program with -ldflags -X. A plain go build
-// leaves them empty, and what the go command recorded stands in.
+// The deploy program sets version and commit with -ldflags -X. A plain go build leaves them
+// empty. Then the values that the go command recorded are used.
 var version, commit string
 
 func thisBuild() httpapi.Build {

@@ -17,7 +17,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// build compiles a package of this project into dir, once for all scenarios.
+// build compiles a package of this project into dir.
 func build(t *testing.T, dir, name, pkg string) string {
 	t.Helper()
 	binary := filepath.Join(dir, name)
@@ -49,16 +49,16 @@ func TestBench(t *testing.T) {
 	}
 
 	for what, env := range map[string][]string{
-		"what is on this machine":   os.Environ(),
+		"the tools of this machine": os.Environ(),
 		"no wrk and no other tools": {"PATH="},
 	} {
-		Convey("When it measures, briefly, with "+what, t, func() {
+		Convey("When it measures for a short time with "+what, t, func() {
 			So(os.WriteFile(page, []byte("before\n<!-- bench: begin -->\nold\n<!-- bench: end -->\nafter\n"), 0o600), ShouldBeNil)
 			out, err := run(env)
 			So(out, ShouldContainSubstring, "Round 1 of 1")
 			So(err, ShouldBeNil)
 
-			Convey("Then all figures are there, in the file and between the marks of the page, and nothing is left behind", func() {
+			Convey("Then the file and the page have all figures, and no other file is left", func() {
 				report, err := os.ReadFile(filepath.Join(dir, "build", "bench.md"))
 				So(err, ShouldBeNil)
 				for _, row := range []string{
@@ -85,10 +85,10 @@ func TestBench(t *testing.T) {
 		So(err, ShouldBeNil)
 		profile, err := os.ReadFile(file)
 		So(err, ShouldBeNil)
-		So(bytes.HasPrefix(profile, []byte{0x1f, 0x8b}), ShouldBeTrue) // gzip, as pprof has it
+		So(bytes.HasPrefix(profile, []byte{0x1f, 0x8b}), ShouldBeTrue) // gzip, as pprof writes it
 	})
 
-	Convey("When the servers do not answer alike, it refuses to compare them", t, func() {
+	Convey("When the servers give different answers, it does not compare them", t, func() {
 		empty := target{name: "the service without accounts", command: func(addr string) *exec.Cmd {
 			return exec.Command(service, "-addr", addr, "-db", filepath.Join(dir, "empty.db"), "-accounts", "0")
 		}}
@@ -99,7 +99,7 @@ func TestBench(t *testing.T) {
 		So(err.Error(), ShouldContainSubstring, "404 Not Found")
 	})
 
-	Convey("When a server does not start, that is said, and it ends", t, func() {
+	Convey("When a server does not start, it says so and ends", t, func() {
 		out, err := run(os.Environ(), "-bare", "/bin/false")
 		So(err, ShouldNotBeNil)
 		So(out, ShouldContainSubstring, "/bin/false")
@@ -115,18 +115,18 @@ func shouldMatch(actual any, expected ...any) string {
 }
 
 func TestLoadThatFails(t *testing.T) {
-	Convey("Given a server that answers with a failure", t, func() {
+	Convey("Given a server that answers with 404", t, func() {
 		server := httptest.NewServer(http.NotFoundHandler())
 		Reset(server.Close)
 
-		Convey("When it is loaded, that is an error, not a figure", func() {
+		Convey("When it is loaded, the result is an error, not a figure", func() {
 			_, err := load{connections: 2, duration: time.Second}.generate(context.Background(), strings.TrimPrefix(server.URL, "http://"))
 			So(err, ShouldNotBeNil)
 			So(err.Error(), ShouldContainSubstring, "404")
 		})
 	})
 
-	Convey("Given a report of wrk that tells of failures", t, func() {
+	Convey("Given a report of wrk with failures", t, func() {
 		_, err := readWrk("  50% 1.00ms\n  99% 2.00ms\n  10 requests in 1.00s\n  Non-2xx or 3xx responses: 3\nRequests/sec: 10.0\n")
 
 		Convey("Then it is an error, not a figure", func() {

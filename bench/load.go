@@ -22,35 +22,35 @@ import (
 	"time"
 )
 
-// load is what a server is asked for, and for how long.
+// load describes the requests to a server.
 type load struct {
 	connections int
-	ids         int // random ids among so many accounts; 0: always account 10000
+	ids         int // random ids of this number of accounts; 0: always account 10000
 	duration    time.Duration
 }
 
-// answers is what came of it, latencies in milliseconds.
+// answers is the outcome of a load. Latencies are in milliseconds.
 type answers struct {
 	Requests  int
 	PerSecond float64
 	P50, P99  float64
 }
 
-// result is what a load cost the server.
+// result is the outcome of a load and its cost for the server.
 type result struct {
 	answers
 	cpu  float64 // microseconds per request
 	peak float64 // resident memory, MiB
 }
 
-// underLoad starts a server, loads it and stops it. The peak is that of its whole life.
+// underLoad starts a server, loads it and stops it. The peak is that of the whole process.
 func underLoad(ctx context.Context, t target, l load) (result, error) {
 	p, _, err := start(ctx, t, true)
 	if err != nil {
 		return result{}, err
 	}
 	defer p.stop()
-	// A second to warm up, in which the heap grows and the file's pages are mapped.
+	// One second to warm up: the heap grows, and the pages of the file are mapped.
 	if _, err := (load{l.connections, l.ids, time.Second}).run(ctx, p.addr); err != nil {
 		return result{}, fmt.Errorf("load on %s: %w", t.name, err)
 	}
@@ -73,16 +73,16 @@ func underLoad(ctx context.Context, t target, l load) (result, error) {
 	return result{got, float64((after - before).Microseconds()) / float64(got.Requests), float64(peak) / (1 << 20)}, nil
 }
 
-// generator names what makes the load.
+// generator returns the name of the load generator.
 func generator() string {
 	if _, err := exec.LookPath("wrk"); err != nil {
 		return "the load generator in bench/load.go"
 	}
-	// It prints its version and help, and fails.
+	// wrk -v prints its version and help, and fails.
 	return "wrk " + strings.Join(strings.Fields(firstLine("", "wrk", "-v"))[1:2], "")
 }
 
-// run makes the load with wrk, or where there is none with this program.
+// run makes the load with wrk, or with this program if wrk is not installed.
 func (l load) run(ctx context.Context, addr string) (answers, error) {
 	if _, err := exec.LookPath("wrk"); err == nil {
 		return l.wrk(ctx, addr)
@@ -100,7 +100,7 @@ func (l load) run(ctx context.Context, addr string) (answers, error) {
 	return got, json.Unmarshal(out, &got)
 }
 
-// output runs a command on the client's processor and returns what it prints.
+// output runs a command on the client's processor and returns its output.
 func output(ctx context.Context, name string, args ...string) ([]byte, error) {
 	pinned := pin(exec.Command(name, args...), 1)
 	cmd := exec.CommandContext(ctx, pinned.Args[0], pinned.Args[1:]...)
@@ -149,19 +149,19 @@ func readWrk(text string) (answers, error) {
 	p50, e3 := time.ParseDuration(field(`(?m)^\s+50%\s+(\S+)`))
 	p99, e4 := time.ParseDuration(field(`(?m)^\s+99%\s+(\S+)`))
 	if err := errors.Join(e1, e2, e3, e4); err != nil {
-		return answers{}, fmt.Errorf("wrk's report is not understood: %w\n%s", err, text)
+		return answers{}, fmt.Errorf("read the report of wrk: %w\n%s", err, text)
 	}
 	return answers{requests, perSecond, milliseconds(p50), milliseconds(p99)}, nil
 }
 
-// loadCommand makes a load and prints what came of it as JSON.
+// loadCommand makes a load and prints its outcome as JSON.
 func loadCommand(ctx context.Context, args []string) error {
 	var l load
 	fs := flag.NewFlagSet("bench load", flag.ContinueOnError)
 	addr := fs.String("addr", "", "`host:port` of the server")
 	fs.IntVar(&l.connections, "connections", 64, "`number` of connections")
 	fs.IntVar(&l.ids, "ids", 0, "`number` of accounts to choose from; 0: always the first")
-	fs.DurationVar(&l.duration, "duration", time.Second, "how `long` it lasts")
+	fs.DurationVar(&l.duration, "duration", time.Second, "how `long` the load lasts")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func loadCommand(ctx context.Context, args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(got)
 }
 
-// generate asks on all connections at once, on each as soon as the last answer is there.
+// generate sends requests on all connections at once, each after the answer to the one before.
 func (l load) generate(ctx context.Context, addr string) (answers, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.duration)
 	defer cancel()
@@ -197,7 +197,7 @@ func (l load) generate(ctx context.Context, addr string) (answers, error) {
 	return answers{len(all), float64(len(all)) / seconds, at(.5), at(.99)}, nil
 }
 
-// client asks on one connection until ctx ends, and returns how long each answer took.
+// client sends requests on one connection until ctx ends. It returns the time of each answer.
 func (l load) client(ctx context.Context, addr string) ([]time.Duration, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -226,8 +226,8 @@ func (l load) client(ctx context.Context, addr string) ([]time.Duration, error) 
 	return took, nil
 }
 
-// readAnswer reads one answer, which must be a 200 that tells its length. It does no
-// more than that, as a client that is slower than the server measures itself.
+// readAnswer reads one answer, which must be a 200 with a length. It does no more, because a
+// client that is slower than the server would measure itself.
 func readAnswer(in *bufio.Reader) error {
 	length := -1
 	for first := true; ; first = false {

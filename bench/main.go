@@ -1,5 +1,5 @@
-// Command bench measures the service beside a bare net/http server, in one run on one
-// machine, and writes a Markdown table of it. It reads /proc, so it needs Linux.
+// Command bench compares the service with a bare net/http server, in one run on one machine,
+// and writes Markdown tables. It reads /proc, so it needs Linux.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 	"goblog/bench/figures"
 )
 
-// options are what flags set. The defaults take about five minutes.
+// options has the values of flags. The defaults take about five minutes.
 type options struct {
 	service  string
 	bare     string
@@ -43,7 +43,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	if len(args) > 0 && args[0] == "load" { // A process of its own, to be pinned to a processor of its own.
+	if len(args) > 0 && args[0] == "load" { // bench runs itself for this, pinned to a processor.
 		return loadCommand(ctx, args[1:])
 	}
 	var o options
@@ -53,12 +53,12 @@ func run(ctx context.Context, args []string) error {
 	fs.StringVar(&o.bare, "bare", "", "`binary` of the bare server")
 	fs.IntVar(&o.rounds, "rounds", 10, "`number` of rounds")
 	fs.DurationVar(&o.duration, "duration", 3*time.Second, "how `long` each load lasts, in whole seconds")
-	fs.IntVar(&o.many, "many", 1_000_000, "`number` of accounts to set beside 100")
+	fs.IntVar(&o.many, "many", 1_000_000, "`number` of accounts to compare with 100")
 	fs.StringVar(&o.seed, "seed", "1000000,10000000", "`numbers` of accounts whose seeding is timed")
 	fs.IntVar(&o.starts, "starts", 20, "`number` of starts until the first answer")
 	fs.StringVar(&o.out, "out", "build/bench.md", "`file` for the result")
-	fs.StringVar(&o.into, "into", "", "`file` that shows the result between two marks")
-	fs.StringVar(&profile, "profile", "", "instead of measuring, write a CPU profile of the service under load to `file`")
+	fs.StringVar(&o.into, "into", "", "`file` whose part between two marks the result replaces")
+	fs.StringVar(&profile, "profile", "", "do not measure, but write a CPU profile of the service under load to `file`")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -79,17 +79,17 @@ func run(ctx context.Context, args []string) error {
 	return figures.Show(o.into, "bench", report)
 }
 
-// serviceOn returns the service with a database and an address for its admin port.
+// serviceOn returns the service with a database and an admin address.
 func (o options) serviceOn(db string, accounts int, admin string) target {
 	return target{name: fmt.Sprintf("the service with %d accounts", accounts), accounts: accounts, command: func(addr string) *exec.Cmd {
-		// What the image sets, but for its drain, which nothing here waits for.
+		// The settings of the image, without its drain.
 		return exec.Command(o.service, "-addr", addr, "-db", db, "-accounts", strconv.Itoa(accounts), "-admin-addr", admin)
 	}}
 }
 
 // measure does all rounds and returns the report.
 func measure(ctx context.Context, o options) (string, error) {
-	dir, err := os.MkdirTemp("build", "bench-") // On disk, where a /tmp may be in memory.
+	dir, err := os.MkdirTemp("build", "bench-") // On disk. A /tmp may be in memory.
 	if err != nil {
 		return "", err
 	}
@@ -118,7 +118,7 @@ func measure(ctx context.Context, o options) (string, error) {
 			return "", err
 		}
 	}
-	if _, _, err := seed(ctx, big); err != nil { // To be there when it is started for a load.
+	if _, _, err := seed(ctx, big); err != nil { // The later starts need a seeded database.
 		return "", err
 	}
 
@@ -154,7 +154,7 @@ func measure(ctx context.Context, o options) (string, error) {
 	for round := range o.rounds {
 		say("Round %d of %d", round+1, o.rounds)
 		for i := range loads {
-			l := loads[i^(round%2)] // The first of a pair is the second of the next round.
+			l := loads[i^(round%2)] // In the next round, the order of a pair is reversed.
 			l.load.duration = o.duration
 			got, err := underLoad(ctx, l.t, l.load)
 			if err != nil {
@@ -170,7 +170,7 @@ func say(format string, args ...any) { fmt.Printf("==> "+format+"\n", args...) }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// firstLine returns the first line that a command prints, or what stands in for it.
+// firstLine returns the first line that a command prints, or else fallback.
 func firstLine(fallback, name string, args ...string) string {
 	out, _ := exec.Command(name, args...).CombinedOutput()
 	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// writeProfile writes a CPU profile of the service under the load that it is measured
-// with, among many accounts: that goes through all of the tree's levels. The compiler
-// optimises for what it finds there.
+// writeProfile writes a CPU profile of the service to file. The load is the same as in the
+// measurements, with many accounts, so that reads go through all levels of the tree. The
+// compiler uses the profile to optimise the service.
 func writeProfile(ctx context.Context, o options, file string) error {
 	dir, err := os.MkdirTemp("build", "bench-")
 	if err != nil {

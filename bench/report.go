@@ -10,7 +10,7 @@ import (
 	"goblog/bench/figures"
 )
 
-// Where a start begins.
+// The servers whose starts are measured.
 const (
 	startBare   = "bare server"
 	startEmpty  = "no database yet, 100 accounts to seed"
@@ -24,7 +24,7 @@ type seeding struct {
 	anonymous int // bytes
 }
 
-// report is all that was measured, one result a round.
+// report has all results, one of each kind for each round.
 type report struct {
 	options
 	bare64, service64, bare1000, service1000, few, many []result
@@ -34,7 +34,7 @@ type report struct {
 
 func newReport(o options) *report { return &report{options: o, starts: map[string][]float64{}} }
 
-// A figure is one figure of a result.
+// A figure is one value of a result.
 type figure struct {
 	name   string
 	format string
@@ -49,10 +49,11 @@ var measures = []figure{
 	{"peak memory, MiB", "%.1f", func(r result) float64 { return r.peak }},
 }
 
-// markdown returns the report as tables: medians, and in brackets the least and the most.
+// markdown returns the report as tables. They have medians, and in brackets the smallest and
+// the largest value.
 func (r *report) markdown() string {
 	var b strings.Builder
-	// "accountservice VERSION, commit COMMIT, GO": the version tells enough of the commit.
+	// "accountservice VERSION, commit COMMIT, GO": the version is enough, so the commit goes.
 	version := regexp.MustCompile(", commit [^,]*").ReplaceAllString(firstLine("unknown version", r.service, "-version"), "")
 	fmt.Fprintf(&b, "%s, %s; %d rounds of %v after a second to warm up, in turn%s.\n",
 		figures.Conditions("make bench", version), generator(), r.rounds, r.duration, pinning())
@@ -92,7 +93,7 @@ func values(results []result, m figure) []float64 {
 	return v
 }
 
-// spread shows values by their median, least and most.
+// spread returns the median of values, and in brackets the smallest and the largest.
 func spread(format string, values []float64) string {
 	sorted := slices.Sorted(slices.Values(values))
 	return fmt.Sprintf(format+" ["+format+" "+format+"]", median(sorted), sorted[0], sorted[len(sorted)-1])

@@ -24,20 +24,20 @@ type target struct {
 	command  func(addr string) *exec.Cmd
 }
 
-// process is a server that runs.
+// process is a running server.
 type process struct {
 	cmd   *exec.Cmd
 	addr  string
 	ended chan struct{}
 }
 
-// canPin tells whether server and client can have a processor each.
+// canPin reports whether server and client can have a processor each.
 func canPin() bool {
 	_, err := exec.LookPath("taskset")
 	return err == nil && runtime.NumCPU() > 1
 }
 
-// pin makes a command run on one processor only, where that can be had.
+// pin returns the command bound to one processor, if canPin.
 func pin(cmd *exec.Cmd, processor int) *exec.Cmd {
 	if !canPin() {
 		return cmd
@@ -45,8 +45,8 @@ func pin(cmd *exec.Cmd, processor int) *exec.Cmd {
 	return exec.Command("taskset", append([]string{"-c", strconv.Itoa(processor)}, cmd.Args...)...)
 }
 
-// start starts a server and waits for its first answer; it returns how long that took
-// from the start of the process. A pinned one has a processor for itself.
+// start starts a server and waits for its first answer. It returns the time from the start of
+// the process to this answer. A pinned server has a processor for itself.
 func start(ctx context.Context, t target, pinned bool) (*process, time.Duration, error) {
 	p, began, err := launch(t, pinned)
 	if err != nil {
@@ -86,13 +86,13 @@ func launch(t target, pinned bool) (*process, time.Time, error) {
 	return p, began, nil
 }
 
-// stop ends the server, and returns when it has ended.
+// stop kills the server and waits for its end.
 func (p *process) stop() {
-	_ = p.cmd.Process.Kill() // It fails only where the process has ended.
+	_ = p.cmd.Process.Kill() // It fails only if the process has ended.
 	<-p.ended
 }
 
-// firstAnswer asks again and again until there is an answer.
+// firstAnswer repeats a request until there is an answer.
 func (p *process) firstAnswer(ctx context.Context, t target, began time.Time) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -137,7 +137,7 @@ func ask(addr string) (string, error) {
 
 func path(id int) string { return "/accounts/" + strconv.Itoa(id) }
 
-// sameAnswer fails where two servers do not answer alike: they could not be compared.
+// sameAnswer fails if two servers give different answers. Then a comparison means nothing.
 func sameAnswer(ctx context.Context, a, b target) error {
 	var answers []string
 	for _, t := range []target{a, b} {
@@ -153,13 +153,13 @@ func sameAnswer(ctx context.Context, a, b target) error {
 		answers = append(answers, answer)
 	}
 	if answers[0] != answers[1] {
-		return fmt.Errorf("%s and %s answer differently:\n%s\n%s", a.name, b.name, answers[0], answers[1])
+		return fmt.Errorf("compare %s and %s: their answers are different:\n%s\n%s", a.name, b.name, answers[0], answers[1])
 	}
 	return nil
 }
 
-// seed starts a server on a database that is not there yet. It returns how long the
-// first answer took, and the most anonymous memory that was seen meanwhile, in bytes.
+// seed starts a server without a database. It returns the time to its first answer, and the
+// largest anonymous memory until then, in bytes.
 func seed(ctx context.Context, t target) (time.Duration, int, error) {
 	p, began, err := launch(t, false)
 	if err != nil {
@@ -203,8 +203,8 @@ func (p *process) memory(field string) (int, error) {
 	return 0, fmt.Errorf("%s has no field %s", file, field)
 }
 
-// cpu returns the time that all threads of the process were running, as the scheduler
-// counts it: the first number of /proc/PID/task/TID/schedstat, in nanoseconds.
+// cpu returns the CPU time of all threads of the process. The scheduler counts it: it is the
+// first number of /proc/PID/task/TID/schedstat, in nanoseconds.
 // (Linux, Documentation/scheduler/sched-stats.rst)
 func (p *process) cpu() (time.Duration, error) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))

@@ -1,4 +1,4 @@
-# soak.gnuplot: draws build/soak.csv, which TestSoak leaves, as build/soak.svg.
+# soak.gnuplot: draws build/soak.svg from build/soak.csv, the output of TestSoak.
 set terminal svg size 900,720 font 'sans-serif,14' background 'white'
 set output 'build/soak.svg'
 set datafile separator ','
@@ -11,7 +11,7 @@ set tics nomirror out
 set key off
 samples = 'build/soak.csv'
 
-# A label, as a title cannot be put at the left edge of a graph.
+# Labels, because a title cannot be at the left edge of a graph.
 set label 2 system("sed -n '1s/^# //p' ".samples) at graph 0, graph 1.28
 set label 1 'memory of the process, MiB' at graph 0, graph 1.1
 plot samples using 1:2 skip 2 with lines linewidth 2 linecolor '#1f77b4'
@@ -20,7 +20,7 @@ set label 1 'connections (blue), descriptors (green), goroutines (red)'
 plot samples using 1:4 skip 2 with lines linewidth 2 linecolor '#d62728', \
      samples using 1:3 skip 2 with lines linewidth 2 linecolor '#2ca02c', \
      samples using 1:5 skip 2 with lines linewidth 2 linecolor '#1f77b4'
-set label 1 'requests a second, besides those of the clients that come and go'
+set label 1 'requests a second, without those of the clients that come and go'
 set format x '%g'
 set xlabel 'seconds since the start'
 plot samples using 1:6 skip 2 with lines linewidth 2 linecolor '#2ca02c'

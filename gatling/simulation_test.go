@@ -1,4 +1,4 @@
-// Package gatling tests the simulation against the service's own handler.
+// Package gatling tests the simulation with the handler of the service.
 package gatling
 
 import (
@@ -35,13 +35,13 @@ func TestMain(m *testing.M) {
 			fmt.Println("gatling: FAILED: E2E=required, but", tool, "is not installed")
 			os.Exit(1)
 		}
-		fmt.Printf("not run: the simulation of users, as %s is not installed\n", tool)
+		fmt.Printf("not run: the simulation of users, because %s is not installed\n", tool)
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// service is the handler over a real store, and the paths it was asked for, in order.
+// service is the handler with a real store. It keeps the requested paths in order.
 type service struct {
 	*httptest.Server
 	mutex       sync.Mutex
@@ -49,8 +49,8 @@ type service struct {
 	connections int
 }
 
-// start serves n accounts until the end of the scenario; each request first goes to
-// before, which tells whether it has answered it.
+// start serves n accounts until the end of the scenario. Each request first goes to before,
+// which returns true if it has answered.
 func start(t *testing.T, n int, before func(http.ResponseWriter, *http.Request) bool) *service {
 	store, _, err := boltstore.Open(filepath.Join(t.TempDir(), "accounts.db"), n, time.Second)
 	So(err, ShouldBeNil)
@@ -82,7 +82,7 @@ func start(t *testing.T, n int, before func(http.ResponseWriter, *http.Request) 
 
 func nothingBefore(http.ResponseWriter, *http.Request) bool { return false }
 
-// A run is how a simulation ended; seconds has the lines of seconds.csv, without its head.
+// A run is the outcome of a simulation. seconds has the lines of seconds.csv, without the first.
 type run struct {
 	exit    int
 	output  string
@@ -90,8 +90,8 @@ type run struct {
 	reports []string
 }
 
-// simulate runs the simulation with parameters, for two minutes at most. The bound on
-// the response times is wide, as other tests may run beside this one.
+// simulate runs the simulation with parameters, for two minutes at most. The limit of the
+// response times is high, because other tests may run at the same time.
 func simulate(t *testing.T, parameters ...string) run {
 	dir := t.TempDir()
 	seconds := filepath.Join(dir, "seconds.csv")
@@ -99,7 +99,7 @@ func simulate(t *testing.T, parameters ...string) run {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "mvn", append([]string{"--batch-mode", "--quiet", "gatling:test", "-Dp99=5000",
 		"-Dgatling.resultsFolder=" + dir, "-DsecondsFile=" + seconds}, parameters...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Maven's children end with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // So that Maven's child processes end too.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	output, err := cmd.CombinedOutput()
 	So(ctx.Err(), ShouldBeNil)
@@ -137,36 +137,36 @@ func TestSimulation(t *testing.T) {
 		began := time.Now()
 		r := simulate(t, "-Dusers=150", "-Dduration=6", "-DbaseUrl="+s.URL+"/")
 
-		// Passes.
+		// It succeeds.
 		So(r.output, ShouldContainSubstring, "count of failed events is less than or equal to 0.0 : true")
 		So(r.exit, ShouldEqual, 0)
 		So(r.reports, ShouldHaveLength, 1)
 
-		// Asks for all accounts, one after the other, and again from the first.
+		// It requests all accounts in order, and then again from the first.
 		So(len(s.paths), ShouldBeGreaterThan, 100)
 		var want []string
 		for i := range s.paths {
 			want = append(want, "GET /accounts/"+strconv.Itoa(10000+i%100))
 		}
-		slices.Sort(want) // Of two at the same time either may come first.
+		slices.Sort(want) // Two requests at the same time may come in any order.
 		slices.Sort(s.paths)
 		So(s.paths, ShouldResemble, want)
 
-		// Has users that keep their connection, and pause for a second after each request.
-		So(s.connections, ShouldBeLessThanOrEqualTo, 150+1) // One to see that the service is there.
+		// Users keep their connection, and pause for a second after each request.
+		So(s.connections, ShouldBeLessThanOrEqualTo, 150+1) // One more tests that the service is there.
 		So(len(s.paths), ShouldBeLessThanOrEqualTo, 150*6)
 
-		// Counts the requests of each second.
+		// It counts the requests of each second.
 		So(r.seconds, ShouldHaveLength, 6)
 		requests, failures := r.counted()
 		So(requests, ShouldEqual, len(s.paths))
 		So(failures, ShouldEqual, 0)
 		So(r.seconds[0][0], ShouldBeGreaterThanOrEqualTo, int(began.Unix()))
 		So(r.seconds[5][0], ShouldEqual, r.seconds[0][0]+5)
-		So(r.seconds[0][1], ShouldBeLessThan, r.seconds[5][1]) // Users arrive all the time.
+		So(r.seconds[0][1], ShouldBeLessThan, r.seconds[5][1]) // Users arrive during all six seconds.
 	})
 
-	Convey("Requests that get a 404 fail the build, and leave the report", t, func() {
+	Convey("Requests that get a 404 fail the build, but there is a report", t, func() {
 		s := start(t, 1, nothingBefore)
 		r := simulate(t, "-Dusers=20", "-Dduration=4", "-DbaseUrl="+s.URL)
 		So(r.exit, ShouldNotEqual, 0)
@@ -177,7 +177,7 @@ func TestSimulation(t *testing.T) {
 		So(r.reports, ShouldHaveLength, 1)
 	})
 
-	Convey("An answer with another account's body is a failure, of which as many are allowed as are said to be", t, func() {
+	Convey("An answer with the body of another account is a failure, and -Dfailures sets how many are allowed", t, func() {
 		s := start(t, 100, func(w http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Path != "/accounts/10003" {
 				return false
@@ -206,7 +206,7 @@ func TestSimulation(t *testing.T) {
 }
 
 func TestNowhereElse(t *testing.T) {
-	Convey("What Gatling itself would ask of others goes to a port of this machine", t, func() {
+	Convey("Requests of Gatling itself to public servers go to a port of this machine", t, func() {
 		s := start(t, 100, nothingBefore)
 		nowhere, err := net.Listen("tcp", "127.0.0.1:0")
 		So(err, ShouldBeNil)
@@ -227,7 +227,7 @@ func TestNowhereElse(t *testing.T) {
 		}()
 		_, port, err := net.SplitHostPort(nowhere.Addr().String())
 		So(err, ShouldBeNil)
-		So(os.RemoveAll("target/.java"), ShouldBeNil) // Where it would remember the answer.
+		So(os.RemoveAll("target/.java"), ShouldBeNil) // Gatling may have stored an answer there.
 		r := simulate(t, "-Dusers=1", "-Dduration=1", "-DbaseUrl="+s.URL, "-Dnowhere="+port)
 		So(r.exit, ShouldEqual, 0)
 		So(asked, ShouldHaveLength, 1)
@@ -249,13 +249,13 @@ func TestParameters(t *testing.T) {
 		"baseUrl=http://:6767":                   "error: baseUrl='http://:6767': want http://host:port",
 		"baseUrl=http://" + free.Addr().String(): "error: nothing can be reached at http://" + free.Addr().String() + ": Connection refused; deploy the service, or set -DbaseUrl",
 	} {
-		Convey(parameter+" is refused in one line, before any user starts", t, func() {
+		Convey(parameter+" is refused with one line, before any user starts", t, func() {
 			s := start(t, 100, nothingBefore)
 			r := simulate(t, "-DbaseUrl="+s.URL, "-D"+parameter)
 			So(r.exit, ShouldNotEqual, 0)
 			var errors []string
 			for line := range strings.Lines(r.output) {
-				if !strings.Contains(line, "ERROR") { // Maven says that the build failed.
+				if !strings.Contains(line, "ERROR") { // These lines are from Maven: the build failed.
 					errors = append(errors, strings.Trim(line, "\x1b[0m\n"))
 				}
 			}

@@ -1,20 +1,22 @@
-// Package account is the domain: what an account is, and nothing of HTTP or storage.
+// Package account defines an account. It knows nothing of HTTP or storage.
 package account
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
+	"iter"
 	"strconv"
 )
 
-// ErrNotFound says that no account has the id asked for.
+// ErrNotFound means that no account has the requested id.
 var ErrNotFound = errors.New("account not found")
 
 // firstID is the id of the first fake account.
 const firstID = 10000
 
-// Account is one account as it is stored and served:
+// Account is one account. Its JSON is stored and served:
 //
 //	{"id":"10000","name":"Person_0"}
 type Account struct {
@@ -22,21 +24,21 @@ type Account struct {
 	Name string `json:"name"`
 }
 
-// Fake returns the i-th fake account, i from 0: id 10000+i, name Person_i.
+// Fake returns the fake account with index i, from 0 on: id 10000+i, name Person_i.
 func Fake(i int) Account {
 	return Account{ID: strconv.Itoa(firstID + i), Name: "Person_" + strconv.Itoa(i)}
 }
 
-// IsFake tells whether one of the first n fake accounts has this id.
+// IsFake reports whether one of the first n fake accounts has this id.
 func IsFake(id string, n int) bool {
 	number, err := strconv.Atoi(id)
 	return err == nil && number >= firstID && number-firstID < n && strconv.Itoa(number) == id
 }
 
-// Holds tells whether text is the JSON of the account with this id: an object of an id
-// and then a name, and nothing else.
+// Holds reports whether text is the JSON of the account with this id: an object with an
+// id, then a name, and nothing else.
 func Holds(text []byte, id string) bool {
-	// Each answer is checked, so what Fake makes is told without a parser.
+	// This runs for each request, so the usual form of an account needs no parser.
 	const beforeID, beforeName, end = `{"id":"`, `","name":"`, `"}`
 	idEnd := len(beforeID) + len(id)
 	nameStart, nameEnd := idEnd+len(beforeName), len(text)-len(end)
@@ -49,7 +51,7 @@ func Holds(text []byte, id string) bool {
 	return parsedHolds(text, id)
 }
 
-// plain tells whether text stands in JSON as it is.
+// plain reports whether text is ASCII that needs no escapes in JSON.
 func plain(text []byte) bool {
 	for _, c := range text {
 		if c-' ' > '~'-' ' || c == '"' || c == '\\' {
@@ -59,49 +61,35 @@ func plain(text []byte) bool {
 	return true
 }
 
-// parsedHolds is for what somebody else wrote: there may be spaces, and any name.
+// parsedHolds is Holds for JSON of another program: it may have spaces, and any name.
 func parsedHolds(text []byte, id string) bool {
-	compact := new(bytes.Buffer)
-	quotedID, err := json.Marshal(id)
-	if err != nil || json.Compact(compact, text) != nil {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	token := func() json.Token { t, _ := decoder.Token(); return t } // nil if it is no JSON
+	if token() != json.Delim('{') || token() != "id" || token() != id || token() != "name" {
 		return false
 	}
-	rest, ok := bytes.CutPrefix(compact.Bytes(), []byte(`{"id":`+string(quotedID)+`,"name":"`))
-	for i := 0; ok && i < len(rest); i++ {
-		switch rest[i] {
-		case '\\':
-			i++
-		case '"':
-			return string(rest[i:]) == `"}` // The name is at its end, and so is the account.
-		}
-	}
-	return false
-}
-
-// Fakes calls yield with the first n fake accounts in the byte order of their
-// ids ("10000", "100000", "10001", ...), until it returns false. That is the
-// order in which a B+tree takes them fastest, and it needs no list to sort.
-func Fakes(n int) func(yield func(Account) bool) {
-	return func(yield func(Account) bool) {
-		for digit := 1; digit <= 9; digit++ {
-			if !fakesUnder(digit, firstID, firstID+n, yield) {
-				return
-			}
-		}
-	}
-}
-
-// fakesUnder yields the accounts whose id starts with prefix and lies in [low, high):
-// first the prefix itself, then everything under its ten longer prefixes.
-func fakesUnder(prefix, low, high int, yield func(Account) bool) bool {
-	if prefix >= high {
-		return true
-	}
-	if prefix >= low && !yield(Fake(prefix-firstID)) {
+	_, isText := token().(string)
+	if !isText || token() != json.Delim('}') {
 		return false
 	}
-	for digit := range 10 {
-		if !fakesUnder(prefix*10+digit, low, high, yield) {
+	_, err := decoder.Token()
+	return err == io.EOF
+}
+
+// Fakes yields the first n fake accounts in the byte order of their ids: "10000",
+// "100000", "10001", ... A B+tree takes keys fastest in this order.
+func Fakes(n int) iter.Seq[Account] {
+	return func(yield func(Account) bool) { fakesUnder(0, firstID+n, yield) }
+}
+
+// fakesUnder yields the accounts whose id is less than end and starts with prefix; 0 is the
+// empty prefix. It returns false when yield did.
+func fakesUnder(prefix, end int, yield func(Account) bool) bool {
+	if prefix >= firstID && !yield(Fake(prefix-firstID)) {
+		return false
+	}
+	for next := max(prefix*10, 1); next < min(prefix*10+10, end); next++ {
+		if !fakesUnder(next, end, yield) {
 			return false
 		}
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func TestFake(t *testing.T) {
-	Convey("Given the numbers of some fake accounts", t, func() {
+	Convey("Given the indexes of some fake accounts", t, func() {
 		for i, want := range map[int]account.Account{
 			0:       {ID: "10000", Name: "Person_0"},
 			1:       {ID: "10001", Name: "Person_1"},
@@ -21,14 +21,14 @@ func TestFake(t *testing.T) {
 			90_000:  {ID: "100000", Name: "Person_90000"},
 			999_999: {ID: "1009999", Name: "Person_999999"},
 		} {
-			Convey(fmt.Sprintf("Number %d is %s with id %s", i, want.Name, want.ID), func() {
+			Convey(fmt.Sprintf("Account %d is %s with id %s", i, want.Name, want.ID), func() {
 				So(account.Fake(i), ShouldResemble, want)
 			})
 		}
 	})
 }
 
-// inByteOrder lists the first n fake accounts the plain way.
+// inByteOrder returns the first n fake accounts in byte order, by sorting them.
 func inByteOrder(n int) []account.Account {
 	var all []account.Account
 	for i := range n {
@@ -39,9 +39,9 @@ func inByteOrder(n int) []account.Account {
 }
 
 func TestFakes(t *testing.T) {
-	// From 90,001 on there are ids of different lengths.
+	// With 90,001 accounts or more, ids have different lengths.
 	for _, n := range []int{0, 1, 100, 90_000, 90_001, 123_456} {
-		Convey(fmt.Sprintf("When %d fake accounts are asked for, exactly these come, in the byte order of their ids", n), t, func() {
+		Convey(fmt.Sprintf("When %d fake accounts are listed, exactly these come, in the byte order of their ids", n), t, func() {
 			got := slices.Collect(account.Fakes(n))
 			So(len(got), ShouldEqual, n)
 			So(slices.Equal(got, inByteOrder(n)), ShouldBeTrue)
@@ -49,10 +49,10 @@ func TestFakes(t *testing.T) {
 	}
 
 	all := inByteOrder(123_456)
-	Convey("When many fake accounts are asked for, but only a few are taken", t, func() {
-		// The second id is the first with a digit more; the twelfth is of five digits again.
+	Convey("When many fake accounts are listed, but only a few are taken", t, func() {
+		// The second id is the first one with six digits. The twelfth has five digits again.
 		for _, few := range []int{1, 2, 12, 5000} {
-			Convey(fmt.Sprintf("Then no more than these %d come", few), func() {
+			Convey(fmt.Sprintf("Then only these %d come", few), func() {
 				var got []account.Account
 				for a := range account.Fakes(len(all)) {
 					if got = append(got, a); len(got) == few {
@@ -67,7 +67,7 @@ func TestFakes(t *testing.T) {
 
 func TestIsFake(t *testing.T) {
 	Convey("Given 100 fake accounts", t, func() {
-		Convey("Then just their ids are known as theirs", func() {
+		Convey("Then only their ids are recognized", func() {
 			for _, id := range []string{"10000", "10042", "10099"} {
 				So(account.IsFake(id, 100), ShouldBeTrue)
 			}
@@ -80,7 +80,7 @@ func TestIsFake(t *testing.T) {
 }
 
 func TestHolds(t *testing.T) {
-	Convey("The JSON of an account is known by its id and its name", t, func() {
+	Convey("The JSON of an account is recognized by its id and its name", t, func() {
 		for _, text := range []string{
 			`{"id":"10000","name":"Person_0"}`,
 			`{"id":"10000","name":""}`,
@@ -91,7 +91,7 @@ func TestHolds(t *testing.T) {
 		}
 	})
 
-	Convey("Anything else is not taken for it", t, func() {
+	Convey("Any other text is not recognized as the account", t, func() {
 		for _, text := range []string{
 			`{"name":"Person_0","id":"10000"}`,
 			`{"id":"10000","name":"Person_0","name":"Ada"}`,
@@ -105,6 +105,9 @@ func TestHolds(t *testing.T) {
 			`{"id":"10000","name":"Per"son_0"}`,
 			"{\"id\":\"10000\",\"name\":\"Per\x00son_0\"}",
 			`{"id":10000,"name":"Person_0"}`,
+			`{"id":"10000","name":"Person_0",}`,
+			`{"id":"10000" "name":"Person_0"}`,
+			`{"id":"10000","name":{}}`,
 			`{"id":"10000","name":null}`,
 		} {
 			So(account.Holds([]byte(text), "10000"), ShouldBeFalse)

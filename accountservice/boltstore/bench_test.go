@@ -10,7 +10,7 @@ import (
 	"goblog/accountservice/boltstore"
 )
 
-// BenchmarkAccount reads one account, a random one each time.
+// BenchmarkAccount reads one random account each time.
 func BenchmarkAccount(b *testing.B) {
 	for _, n := range []int{100, 1_000_000} {
 		b.Run(fmt.Sprintf("accounts=%d", n), func(b *testing.B) {
@@ -19,7 +19,7 @@ func BenchmarkAccount(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer store.Close()
-			ids := make([]string, 4096) // Made before: what is measured is the reading.
+			ids := make([]string, 4096) // Made before, so that only the reads are measured.
 			for i := range ids {
 				ids[i] = account.Fake(rand.N(n)).ID
 			}

@@ -22,16 +22,15 @@ import (
 	"goblog/accountservice/boltstore"
 )
 
-// damagedAccounts is how many accounts are in the files that are damaged: enough for a branch page.
+// damagedAccounts is the number of accounts in the damaged files. It makes a branch page.
 const damagedAccounts = 3000
 
-// garbage fills a page with what makes no sense, the same on every run.
+// garbage fills a page with random bytes, the same in each run.
 func garbage(page []byte) {
 	_, _ = rand.NewChaCha8([32]byte{}).Read(page)
 }
 
-// Where things are in a file: it consists of pages, a page of a header and elements.
-// (bbolt, internal/common/page.go)
+// The layout of a page: a header and elements. (bbolt, internal/common/page.go)
 const (
 	headerSize    = 16
 	elementCount  = 10 // in the header, 2 bytes
@@ -47,10 +46,10 @@ const (
 
 var pageSize = int64(os.Getpagesize())
 
-// A damage does something to the file at path.
+// A damage changes the file at path.
 type damage func(t *testing.T, path string)
 
-// onPage is a damage to a page of this type that is in use.
+// onPage returns a damage to a used page of this type.
 func onPage(pageType string, change func(page []byte)) damage {
 	return func(t *testing.T, path string) {
 		pages := pagesByType(t, path)[pageType]
@@ -119,16 +118,16 @@ func replacedBy(content string) damage {
 	}
 }
 
-// damages are what may befall a file. One that is complete is only looked at when
-// it is opened, so what lies deeper shows only where more is to be written.
+// damages are all kinds of damage. To open a complete file, the service reads only a few
+// pages. So a deeper damage shows only in an incomplete file.
 var damages = []struct {
 	what   string
 	deeper bool
 	do     damage
 }{
-	{"it is text", false, replacedBy(strings.Repeat("This is not a database.\n", 5000))},
-	{"it is a few bytes of text", false, replacedBy("hello\n")},
-	{"it is zeros", false, replacedBy(string(make([]byte, 1<<16)))},
+	{"it became text", false, replacedBy(strings.Repeat("This is not a database.\n", 5000))},
+	{"it became a few bytes of text", false, replacedBy("hello\n")},
+	{"it became zeros", false, replacedBy(string(make([]byte, 1<<16)))},
 	{"it was cut in the first page", false, cutTo(pageSize / 2)},
 	{"it was cut after the first page", false, cutTo(pageSize)},
 	{"it was cut after the meta pages", false, cutTo(2 * pageSize)},
@@ -137,27 +136,27 @@ var damages = []struct {
 		last := slices.Max(slices.Concat(slices.Collect(maps.Values(pagesByType(t, path)))...))
 		cutTo(last*pageSize)(t, path)
 	}},
-	{"both meta pages are garbage", false, func(t *testing.T, path string) {
+	{"both meta pages became garbage", false, func(t *testing.T, path string) {
 		rewrite(t, path, func(file []byte) []byte {
 			garbage(file[:2*pageSize])
 			return file
 		})
 	}},
-	{"a leaf page is garbage", true, onPage("leaf", garbage)},
-	{"a leaf page is garbage after its header", true, onPage("leaf", func(page []byte) { garbage(page[headerSize:]) })},
-	{"a leaf page is zeros", true, onPage("leaf", func(page []byte) { clear(page) })},
-	{"a leaf page is zeros after its header", true, onPage("leaf", func(page []byte) { clear(page[headerSize:]) })},
-	{"a branch page is garbage", true, onPage("branch", garbage)},
-	{"a branch page leads nowhere", true, onPage("branch", func(page []byte) {
+	{"a leaf page became garbage", true, onPage("leaf", garbage)},
+	{"a leaf page became garbage after its header", true, onPage("leaf", func(page []byte) { garbage(page[headerSize:]) })},
+	{"a leaf page became zeros", true, onPage("leaf", func(page []byte) { clear(page) })},
+	{"a leaf page became zeros after its header", true, onPage("leaf", func(page []byte) { clear(page[headerSize:]) })},
+	{"a branch page became garbage", true, onPage("branch", garbage)},
+	{"a branch page lost its elements", true, onPage("branch", func(page []byte) {
 		binary.LittleEndian.PutUint16(page[elementCount:], 0)
 	})},
-	{"the list of free pages is garbage", true, onPage("freelist", garbage)},
-	{"a key in a leaf page is said to be far outside the file", true, onPage("leaf", beyondTheFile(leafKeyOffset))},
-	{"a key in a leaf page is said to be longer than the file", true, onPage("leaf", beyondTheFile(leafKeySize))},
-	{"a value is said to be longer than the file", true, onPage("leaf", beyondTheFile(leafValueSize))},
-	{"a key in a branch page is said to be far outside the file", true, onPage("branch", beyondTheFile(branchKeyOffset))},
-	{"a key in a branch page is said to be longer than the file", true, onPage("branch", beyondTheFile(branchKeySize))},
-	{"a page is said to go on for two billion pages", true, onPage("leaf", func(page []byte) {
+	{"the list of free pages became garbage", true, onPage("freelist", garbage)},
+	{"a key in a leaf page got a place far outside the file", true, onPage("leaf", beyondTheFile(leafKeyOffset))},
+	{"a key in a leaf page got a size larger than the file", true, onPage("leaf", beyondTheFile(leafKeySize))},
+	{"a value got a size larger than the file", true, onPage("leaf", beyondTheFile(leafValueSize))},
+	{"a key in a branch page got a place far outside the file", true, onPage("branch", beyondTheFile(branchKeyOffset))},
+	{"a key in a branch page got a size larger than the file", true, onPage("branch", beyondTheFile(branchKeySize))},
+	{"a page got an overflow of two billion pages", true, onPage("leaf", func(page []byte) {
 		binary.LittleEndian.PutUint32(page[overflowCount:], 0x7fffffff)
 	})},
 }
@@ -178,7 +177,7 @@ func TestDamagedFile(t *testing.T) {
 				before, err := os.ReadFile(path)
 				So(err, ShouldBeNil)
 
-				Convey("When it is opened, that fails soon, with one line that names the file, and nothing is touched", func() {
+				Convey("When it is opened, this fails soon, with one line that names the file, and the file is unchanged", func() {
 					So(openingError(path, damagedAccounts), shouldBeOneLineNaming, path, "it was left as it is")
 					after, err := os.ReadFile(path)
 					So(err, ShouldBeNil)
@@ -198,8 +197,8 @@ func seedCompletelyWith(path string, n int) {
 	So(store.Close(), ShouldBeNil)
 }
 
-// openingError opens a file that cannot be opened in a process of its own, as a
-// crash or an endless loop would end this one, and returns what it prints.
+// openingError opens a file that must fail to open, and returns the error text. It uses a
+// process of its own, because a crash or an endless loop would end this one.
 func openingError(path string, accounts int) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -225,12 +224,12 @@ func shouldBeOneLineNaming(actual any, expected ...any) string {
 }
 
 func TestDamagedPageOfACompleteFile(t *testing.T) {
-	Convey("Given a complete file with garbage in a leaf page somewhere in the middle", t, func() {
+	Convey("Given a complete file with garbage in a leaf page in the middle", t, func() {
 		path := newPath(t)
 		seedCompletely(path)
 		onPage("leaf", garbage)(t, path)
 
-		Convey("When every account is read, those on the page fail, not as if they were missing, and the others read well", func() {
+		Convey("When all accounts are read, those of the page are failures, not missing accounts, and all others can be read", func() {
 			store, _ := open(path, damagedAccounts)
 			failed := 0
 			for _, a := range fakes(damagedAccounts) {
@@ -255,7 +254,7 @@ func TestFileCutWhileOpen(t *testing.T) {
 			So(err, ShouldBeNil)
 			So(os.Truncate(path, size), ShouldBeNil)
 
-			Convey("Then reading and pinging fail each time, and it can be closed", func() {
+			Convey("Then each read and ping fails, and the store can be closed", func() {
 				var errs []error
 				var closed error
 				So(within(2*time.Second, func() {
@@ -272,8 +271,8 @@ func TestFileCutWhileOpen(t *testing.T) {
 	}
 }
 
-// causesOfFailure asks for all accounts that were seeded. Each must be read well or be a
-// failure of the storage, of which it counts the causes.
+// causesOfFailure reads all seeded accounts. Each must be right, or a failure of the storage.
+// It returns the number of different causes.
 func causesOfFailure(store *boltstore.Store, accounts int) int {
 	causes, wrong := map[string]bool{}, ""
 	So(within(patience, func() {
@@ -291,14 +290,14 @@ func causesOfFailure(store *boltstore.Store, accounts int) int {
 	return len(causes)
 }
 
-// A tree tells where the pages of a file's accounts are.
+// A tree has the numbers of the pages of a file.
 type tree struct {
 	list, root   int64   // The page that lists the buckets, and the root of the accounts.
 	branches     []int64 // Without the root.
 	first, inner int64   // A leaf that is the first of a branch page, and one that is not.
 }
 
-// treeOf reads where the pages are.
+// treeOf finds the pages of a file.
 func treeOf(t *testing.T, path string) tree {
 	t.Helper()
 	var tr tree
@@ -330,7 +329,7 @@ func treeOf(t *testing.T, path string) tree {
 	return tr
 }
 
-// naming makes an element of a page, which becomes a branch page, name another page.
+// naming makes a page a branch page, of which one element names another page.
 func naming(t *testing.T, path string, page int64, element int, named int64) {
 	rewrite(t, path, func(file []byte) []byte {
 		start := file[page*pageSize:]
@@ -340,7 +339,8 @@ func naming(t *testing.T, path string, page int64, element int, named int64) {
 	})
 }
 
-// shouldFailNaming succeeds where a file is refused in one line of these words, and stays as it is.
+// shouldFailNaming expects that a file cannot be opened, with one line that has these words,
+// and that the file is unchanged.
 func shouldFailNaming(path string, accounts int, words string) {
 	before, err := os.ReadFile(path)
 	So(err, ShouldBeNil)
@@ -354,8 +354,8 @@ func TestPagesInACircle(t *testing.T) {
 	const twoLevels, threeLevels = damagedAccounts, 15_000
 	circles := []struct {
 		what   string
-		levels int  // The number of accounts that makes for so many.
-		first  bool // It shows at the start: in the list of buckets, or on the way to the first account.
+		levels int  // The number of accounts, which makes this many levels.
+		first  bool // Whether it is found at the start: in the list of buckets, or on the path to the first account.
 		do     func(t *testing.T, path string, tr tree) (named int64)
 	}{
 		{"the root names itself", twoLevels, false, func(t *testing.T, path string, tr tree) int64 {
@@ -412,28 +412,28 @@ func TestPagesInACircle(t *testing.T) {
 		}},
 	}
 	for _, circle := range circles {
-		Convey("Given a file that is still to be completed, in which "+circle.what, t, func() {
+		Convey("Given an incomplete file in which "+circle.what, t, func() {
 			path := newPath(t)
 			seedWithoutMarker(path, fakes(circle.levels))
 			named := circle.do(t, path, treeOf(t, path))
 
-			Convey("When it is opened, that fails soon, with one line that names the page, and nothing is touched", func() {
+			Convey("When it is opened, this fails soon, with one line that names the page, and the file is unchanged", func() {
 				shouldFailNaming(path, circle.levels, fmt.Sprintf("page %d", named))
 			})
 		})
 
-		Convey("Given a complete file, in which "+circle.what, t, func() {
+		Convey("Given a complete file in which "+circle.what, t, func() {
 			path := newPath(t)
 			seedCompletelyWith(path, circle.levels)
 			named := circle.do(t, path, treeOf(t, path))
 
 			if circle.first {
-				Convey("When it is opened, that fails soon, with one line, and nothing is touched", func() {
+				Convey("When it is opened, this fails soon, with one line, and the file is unchanged", func() {
 					shouldFailNaming(path, circle.levels, "damaged")
 				})
 				return
 			}
-			Convey("When every account is asked for, each is read well or is a failure of the storage, which Ping tells from then on", func() {
+			Convey("When all accounts are read, each is right or a failure of the storage, and Ping fails from then on", func() {
 				store, _ := open(path, circle.levels)
 				So(causesOfFailure(store, circle.levels), ShouldBeBetween, 0, 5)
 				So(store.Ping(), ShouldNotBeNil)
@@ -442,7 +442,7 @@ func TestPagesInACircle(t *testing.T) {
 		})
 	}
 
-	Convey("Given a file of few accounts, which are inside the list of buckets, until their page became a branch page", t, func() {
+	Convey("Given a file of few accounts, whose page inside the list of buckets became a branch page", t, func() {
 		path := newPath(t)
 		seedCompletelyWith(path, 5)
 		tr := treeOf(t, path)
@@ -454,7 +454,7 @@ func TestPagesInACircle(t *testing.T) {
 			return file
 		})
 
-		Convey("When it is opened, that fails soon, with one line that names the page", func() {
+		Convey("When it is opened, this fails soon, with one line that names the page", func() {
 			So(openingError(path, 5), shouldBeOneLineNaming, path, fmt.Sprintf("page %d", tr.list))
 		})
 	})
@@ -462,16 +462,16 @@ func TestPagesInACircle(t *testing.T) {
 
 func TestMissingAccounts(t *testing.T) {
 	losses := map[string]damage{
-		"leaf that ends too early":        onPage("leaf", func(page []byte) { binary.LittleEndian.PutUint16(page[elementCount:], 3) }),
-		"leaf that has nothing":           onPage("leaf", func(page []byte) { binary.LittleEndian.PutUint16(page[elementCount:], 0) }),
-		"leaf that goes on where none is": onPage("leaf", func(page []byte) { binary.LittleEndian.PutUint16(page[elementCount:], 0x7fff) }),
-		"leaf with the values of others": onPage("leaf", func(page []byte) {
+		"leaf that ends too early":    onPage("leaf", func(page []byte) { binary.LittleEndian.PutUint16(page[elementCount:], 3) }),
+		"leaf without elements":       onPage("leaf", func(page []byte) { binary.LittleEndian.PutUint16(page[elementCount:], 0) }),
+		"leaf with too many elements": onPage("leaf", func(page []byte) { binary.LittleEndian.PutUint16(page[elementCount:], 0x7fff) }),
+		"leaf with values of other accounts": onPage("leaf", func(page []byte) {
 			for i := range 30 {
 				copy(page[headerSize+i*elementSize+leafValueSize:], page[headerSize+(i+1)*elementSize+leafValueSize:][:4])
 				page[headerSize+i*elementSize+leafValueSize]++
 			}
 		}),
-		"branch page whose keys are mixed up": onPage("branch", func(page []byte) {
+		"branch page with its keys mixed up": onPage("branch", func(page []byte) {
 			copy(page[headerSize+9*elementSize:], page[headerSize+2*elementSize:][:4])
 		}),
 	}
@@ -484,11 +484,11 @@ func TestMissingAccounts(t *testing.T) {
 			So(added, ShouldEqual, 0)
 			So(store.Ping(), ShouldBeNil)
 
-			Convey("When every account is asked for, each is read well, or it is a failure of the storage, which Ping tells from then on", func() {
+			Convey("When all accounts are read, each is right or a failure of the storage, and Ping fails from then on", func() {
 				So(causesOfFailure(store, damagedAccounts), ShouldBeBetween, 0, 40) // Causes, not accounts.
 				So(store.Ping(), ShouldNotBeNil)
 
-				Convey("And when more accounts are wanted, it is left as it is, as what was lost may have been changed since", func() {
+				Convey("And when more accounts are wanted, the file stays unchanged, because lost accounts may have had other names", func() {
 					before, err := os.ReadFile(path)
 					So(err, ShouldBeNil)
 					_, _, err = boltstore.Open(path, damagedAccounts+1000, time.Second)
@@ -499,7 +499,7 @@ func TestMissingAccounts(t *testing.T) {
 					So(bytes.Equal(after, before), ShouldBeTrue)
 				})
 
-				Convey("And those who were never there are still not found", func() {
+				Convey("And ids that were never seeded are still not found", func() {
 					for _, id := range []string{"9999", "13000", "nobody"} {
 						_, err := store.Account(id)
 						So(errors.Is(err, account.ErrNotFound), ShouldBeTrue)
@@ -514,13 +514,13 @@ func TestFileCutWhileSeeding(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	defer cancel()
 
-	Convey("Given a process that seeds a file which somebody else cuts meanwhile", t, func() {
+	Convey("Given a process that seeds a file, while another program cuts the file", t, func() {
 		path := newPath(t)
 		h := startHolder(ctx, path, 2_000_000)
 		So(eventually(func() bool { return lastTransaction(path) >= 3 }), ShouldBeTrue)
 		So(os.Truncate(path, pageSize), ShouldBeNil)
 
-		Convey("Then it fails with one line, and does not say that the file is as it was", func() {
+		Convey("Then it fails with one line, and does not say that the file is unchanged", func() {
 			_ = h.cmd.Wait()
 			So(ctx.Err(), ShouldBeNil)
 			So(h.cmd.ProcessState.ExitCode(), ShouldEqual, 1)

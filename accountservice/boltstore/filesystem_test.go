@@ -15,23 +15,23 @@ import (
 	"goblog/accountservice/boltstore"
 )
 
-// runOrSkip runs a command to its end, or skips the test that cannot do without.
+// runOrSkip runs a command. If the command fails, it skips the test.
 func runOrSkip(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if err != nil {
-		t.Skipf("%s cannot be had here: %v: %s", name, err, out)
+		t.Skipf("%s does not work here: %v: %s", name, err, out)
 	}
 	return strings.TrimSpace(string(out))
 }
 
-// mounted returns a new directory that has a file system of its own until the test ends.
+// mounted returns a new directory with a file system of its own, until the test ends.
 func mounted(t *testing.T, mount ...string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("only root mounts file systems")
+		t.Skip("only root can mount file systems")
 	}
 	dir := filepath.Join(t.TempDir(), "mnt")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -41,7 +41,7 @@ func mounted(t *testing.T, mount ...string) string {
 	t.Cleanup(func() {
 		var out []byte
 		if !eventually(func() (unmounted bool) {
-			runtime.GC() // A store that was closed lets go of its file when it is collected.
+			runtime.GC() // A closed store releases its file when it is collected.
 			var err error
 			out, err = exec.Command("umount", dir).CombinedOutput()
 			return err == nil
@@ -69,14 +69,14 @@ func TestFileSystemWithoutLinks(t *testing.T) {
 	dir := mounted(t, "mount.exfat-fuse", loop)
 	path := filepath.Join(dir, "accounts.db")
 
-	Convey("Given a file system that has no links", t, func() {
+	Convey("Given a file system without hard links", t, func() {
 		file := filepath.Join(dir, "file")
 		So(os.WriteFile(file, nil, 0o600), ShouldBeNil)
 		So(os.Link(file, file+"2"), ShouldNotBeNil)
 		So(os.Remove(file), ShouldBeNil)
 		Reset(func() { So(os.RemoveAll(path), ShouldBeNil) })
 
-		Convey("When a new file is opened there, it is seeded", func() {
+		Convey("When a new file is opened there, this seeds it", func() {
 			store, added, err := boltstore.Open(path, 100, patience)
 			So(err, ShouldBeNil)
 			So(store.Close(), ShouldBeNil)
@@ -85,10 +85,10 @@ func TestFileSystemWithoutLinks(t *testing.T) {
 			So(fileNames(path), ShouldResemble, []string{"accounts.db"})
 		})
 
-		Convey("When more accounts are wanted than there is room for, opening fails, and says what to do", func() {
+		Convey("When more accounts are wanted than fit, this fails and says what to do", func() {
 			_, _, err := boltstore.Open(path, 1_000_000, time.Second)
 			So(err, ShouldNotBeNil)
-			So(err.Error(), shouldBeOneLineNaming, path, "no space left on device", "make room")
+			So(err.Error(), shouldBeOneLineNaming, path, "no space left on device", "free space")
 		})
 
 		Convey("When three processes open it at once, all succeed, and each account is added once", func() {
@@ -109,7 +109,7 @@ func TestFileSystemWithoutLinks(t *testing.T) {
 
 func TestFullDisk(t *testing.T) {
 	for size, fits := range map[string]int{
-		"4k":  0, // Not even an empty database.
+		"4k":  0, // Not even an empty database fits.
 		"40k": 100,
 		"2m":  1000,
 	} {
@@ -117,12 +117,12 @@ func TestFullDisk(t *testing.T) {
 		path := filepath.Join(dir, "accounts.db")
 
 		Convey("Given a disk of "+size, t, func() {
-			Convey("When more accounts are wanted than fit, opening fails, and says what to do", func() {
+			Convey("When more accounts are wanted than fit, this fails and says what to do", func() {
 				_, _, err := boltstore.Open(path, 100_000, time.Second)
 				So(err, ShouldNotBeNil)
-				So(err.Error(), shouldBeOneLineNaming, path, "no space left on device", "make room")
+				So(err.Error(), shouldBeOneLineNaming, path, "no space left on device", "free space")
 
-				Convey("And as many as fit are there afterwards, in the same file", func() {
+				Convey("And then fewer accounts can be opened in the same file", func() {
 					if fits == 0 {
 						return
 					}

@@ -14,8 +14,8 @@ import (
 	"goblog/accountservice/boltstore"
 )
 
-// contentOf makes a BoltDB file of buckets, each with keys and values. A value that
-// begins with a bracket stands for a bucket in the bucket.
+// contentOf makes a BoltDB file of buckets with keys and values. The value [] makes a bucket
+// inside the bucket.
 func contentOf(path string, buckets map[string]map[string]string) {
 	db, err := bolt.Open(path, 0o600, nil)
 	So(err, ShouldBeNil)
@@ -39,7 +39,7 @@ func contentOf(path string, buckets map[string]map[string]string) {
 	So(db.Close(), ShouldBeNil)
 }
 
-// seededValues are what seeding puts into the bucket of the accounts.
+// seededValues returns the keys and values that seeding writes.
 func seededValues(n int) map[string]string {
 	values := map[string]string{}
 	for a := range account.Fakes(n) {
@@ -57,20 +57,20 @@ func TestForeignFile(t *testing.T) {
 	type buckets = map[string]map[string]string
 	marked := map[string]string{"seeded": "100"}
 	for what, content := range map[string]buckets{
-		"a bucket of somebody else":                             {"users": {"10000": "secret"}},
-		"no account in the bucket of the accounts":              {"accounts": {"alice": "secret"}},
-		"JSON that is no account there":                         {"accounts": {"10000": `{"id":"10000","owner":"Bob","balance":12}`}},
-		"accounts of other ids there":                           {"accounts": {"10000": `{"id":"4711","name":"Bob"}`}},
-		"one value among the accounts that is none":             {"accounts": changed(seededValues(100), "10050x", "secret")},
+		"a bucket of another program":                           {"users": {"10000": "secret"}},
+		"a value in the bucket of accounts that is no account":  {"accounts": {"alice": "secret"}},
+		"JSON in the bucket of accounts that is no account":     {"accounts": {"10000": `{"id":"10000","owner":"Bob","balance":12}`}},
+		"an account under the id of another":                    {"accounts": {"10000": `{"id":"4711","name":"Bob"}`}},
+		"one value among the accounts that is no account":       {"accounts": changed(seededValues(100), "10050x", "secret")},
 		"a bucket among the accounts":                           {"accounts": changed(seededValues(100), "10050x", "[]")},
 		"another bucket beside the accounts":                    {"accounts": seededValues(100), "meta": marked, "users": {"a": "b"}},
-		"the accounts of the original beside ours":              {"accounts": seededValues(100), "meta": marked, "AccountBucket": seededValues(100)},
-		"more than the number of accounts where that is":        {"accounts": seededValues(100), "meta": {"seeded": "100", "owner": "Bob"}},
-		"a number of accounts, but something else in its place": {"accounts": {"alice": "secret"}, "meta": marked},
+		"accounts of the original service beside ours":          {"accounts": seededValues(100), "meta": marked, "AccountBucket": seededValues(100)},
+		"another key beside the number of accounts":             {"accounts": seededValues(100), "meta": {"seeded": "100", "owner": "Bob"}},
+		"a number of accounts, and a value that is no account":  {"accounts": {"alice": "secret"}, "meta": marked},
 		"a bucket where the number of accounts should be":       {"accounts": seededValues(100), "meta": {"seeded": "[]"}},
-		"a number of accounts, but not the accounts":            {"meta": marked},
-		"the original's bucket with something else in it":       {"AccountBucket": {"10000": "secret"}},
-		"the original's bucket, and one that it does not have":  {"AccountBucket": seededValues(100), "users": {"a": "b"}},
+		"a number of accounts, but no bucket of accounts":       {"meta": marked},
+		"the original's bucket with a value that is no account": {"AccountBucket": {"10000": "secret"}},
+		"the original's bucket, and one more bucket":            {"AccountBucket": seededValues(100), "users": {"a": "b"}},
 	} {
 		for _, n := range []int{0, 100, 200} {
 			Convey("Given a file with "+what, t, func() {
@@ -79,7 +79,7 @@ func TestForeignFile(t *testing.T) {
 				before, err := os.ReadFile(path)
 				So(err, ShouldBeNil)
 
-				Convey("When it is opened, that fails and says so, and nothing is touched", func() {
+				Convey("When it is opened, this fails and says so, and the file is unchanged", func() {
 					_, _, err := boltstore.Open(path, n, time.Second)
 					So(err, ShouldNotBeNil)
 					So(err.Error(), shouldBeOneLineNaming, path, "it was left as it is: move it away")
@@ -94,7 +94,7 @@ func TestForeignFile(t *testing.T) {
 }
 
 func TestFileOfTheOriginal(t *testing.T) {
-	Convey("Given a file of the original service, with a name that was changed since", t, func() {
+	Convey("Given a file of the original service, in which one name was changed", t, func() {
 		path := newPath(t)
 		contentOf(path, map[string]map[string]string{
 			"AccountBucket": changed(seededValues(100), "10042", `{"id":"10042","name":"Ada"}`),
@@ -126,7 +126,7 @@ func TestFileOfTheOriginal(t *testing.T) {
 		}
 	})
 
-	Convey("Given a file of the original service that was killed after 37 accounts, the others are not found", t, func() {
+	Convey("Given a file of the original service with only 37 accounts, the others are not found", t, func() {
 		path := newPath(t)
 		contentOf(path, map[string]map[string]string{"AccountBucket": seededValues(37)})
 		store, _ := open(path, 100)
@@ -136,7 +136,7 @@ func TestFileOfTheOriginal(t *testing.T) {
 		So(errors.Is(err, account.ErrNotFound), ShouldBeTrue)
 	})
 
-	Convey("Given a file of this service, it is not taken for one of the original", t, func() {
+	Convey("A file of this service is not recognized as one of the original service", t, func() {
 		store, _ := open(newPath(t), 100)
 		So(store.Original(), ShouldBeFalse)
 	})

@@ -18,30 +18,30 @@ import (
 	"goblog/accountservice/boltstore"
 )
 
-// A script damages a file: each step is one of these, on some page, with two numbers.
+// A script damages a file. Each step does one of these to a page, with two numbers.
 const (
 	flipBit = iota
 	setByte
 	setCount      // of the page's elements
-	setFlags      // the page's type among them
-	setOverflow   // the number of pages that it goes on for
+	setFlags      // among them the type of the page
+	setOverflow   // the number of pages after it
 	setChild      // the page that an element of a branch page names
-	swapPages     // each under its old number
-	swapAndNumber // each under its new number, so that only a closer look tells
+	swapPages     // each keeps its old number
+	swapAndNumber // each with its new number, so that the header of the page is right
 	copyAndNumber
 	clearPage
 	cut
 	damageCount
 )
 
-const stepSize = 7 // One byte for what, two for the page, two for each number.
+const stepSize = 7 // One byte for the kind, two for the page, two for each number.
 
 func step(what byte, page, a, b uint16) []byte {
 	s := binary.LittleEndian.AppendUint16([]byte{what}, page)
 	return binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(s, a), b)
 }
 
-// run does what the script says to a file.
+// run damages a file by the steps of a script.
 func run(script, file []byte) []byte {
 	size := int(pageSize)
 	for ; len(script) >= stepSize && len(file) >= size; script = script[stepSize:] {
@@ -84,7 +84,7 @@ func run(script, file []byte) []byte {
 	return file
 }
 
-// FuzzDamage opens files that were damaged in a few places, of all kinds:
+// FuzzDamage opens files of all kinds that were damaged in a few places:
 //
 //	go test -run '^$' -fuzz FuzzDamage -fuzztime 10m ./accountservice/boltstore
 func FuzzDamage(f *testing.F) {
@@ -103,7 +103,7 @@ func FuzzDamage(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, base byte, script []byte) {
 		if len(script) > 8*stepSize {
-			return // More damage hides more than it shows.
+			return // With much damage, few parts of the code are reached.
 		}
 		b := bases[int(base)%len(bases)]
 		defer time.AfterFunc(patience, func() { panic("the store hangs") }).Stop()
@@ -112,11 +112,11 @@ func FuzzDamage(f *testing.F) {
 		if err := os.WriteFile(path, before, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		// A lock that a damage leaves held is waited for in vain.
+		// If a panic in BoltDB leaves the file locked, a wait for the lock would never succeed.
 		store, _, err := boltstore.Open(path, b.accounts, 0)
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") {
-				t.Errorf("More than a line: %v", err)
+				t.Errorf("More than one line: %v", err)
 			}
 			if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
 				t.Errorf("The file was changed: %v", err)
@@ -127,7 +127,7 @@ func FuzzDamage(f *testing.F) {
 			checkAnswer(t, store, a.ID, b.unknown)
 		}
 		if _, err := store.Account("nobody"); err == nil {
-			t.Error("Nobody has an account")
+			t.Error("There is an account nobody")
 		}
 		_ = store.Ping()
 		if err := store.Close(); err != nil {
@@ -136,20 +136,20 @@ func FuzzDamage(f *testing.F) {
 	})
 }
 
-// checkAnswer asks for an account that was seeded: it is read well, or the storage fails.
+// checkAnswer reads a seeded account. It must be right, or a failure of the storage.
 func checkAnswer(t *testing.T, store *boltstore.Store, id string, unknown bool) {
 	got, err := store.Account(id)
 	var a account.Account
 	switch {
 	case errors.Is(err, account.ErrNotFound) && !unknown:
-		t.Fatalf("Account %s is said never to have been there", id)
+		t.Fatalf("Account %s is not found, but it was seeded", id)
 	case err != nil:
 	case json.Unmarshal(got, &a) != nil || a.ID != id:
 		t.Fatalf("Account %s reads as %.200q", id, got)
 	}
 }
 
-// A fuzzBase is a sound file, and how many accounts are wanted of it.
+// A fuzzBase is a sound file, and the number of accounts to open it with.
 type fuzzBase struct {
 	file     []byte
 	accounts int

@@ -22,17 +22,17 @@ import (
 	"goblog/accountservice/boltstore"
 )
 
-// patience is how long a test waits for what should come much sooner.
+// patience is how long a test waits for an event that should come much sooner.
 const patience = 20 * time.Second
 
-// The environment variables that make a process of this test binary an opener.
+// These environment variables make this test binary open a store.
 const (
 	openerPath     = "OPENER_PATH"
 	openerAccounts = "OPENER_ACCOUNTS"
 )
 
-// TestMain lets this test binary open a store as a process of its own: it prints
-// how many accounts it added, and keeps the store open until its stdin ends.
+// TestMain lets this test binary open a store as a process of its own. The process prints the
+// number of accounts that it added, and keeps the store open until its stdin ends.
 func TestMain(m *testing.M) {
 	path := os.Getenv(openerPath)
 	if path == "" {
@@ -54,11 +54,11 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// opener returns a command that opens the store at path in a process of its own.
+// opener returns a command that opens the store at path as a process of its own.
 func opener(ctx context.Context, path string, n int) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), openerPath+"="+path, openerAccounts+"="+strconv.Itoa(n),
-		"GORACE=atexit_sleep_ms=0") // The race detector would hold up each exit for a second.
+		"GORACE=atexit_sleep_ms=0") // Otherwise the race detector delays each exit by a second.
 	return cmd
 }
 
@@ -81,7 +81,7 @@ func startHolder(ctx context.Context, path string, n int) *holder {
 	return h
 }
 
-// added waits until the store is open and returns how many accounts that took.
+// added waits until the store is open, and returns the number of accounts that were added.
 func (h *holder) added() int {
 	line, err := h.stdout.ReadString('\n')
 	So(err, ShouldBeNil)
@@ -108,7 +108,7 @@ func eventually(condition func() bool) bool {
 	return false
 }
 
-// within runs f and returns whether it came back in time.
+// within runs f, and reports whether it returned in time.
 func within(d time.Duration, f func()) bool {
 	done := make(chan struct{})
 	go func() {
@@ -127,7 +127,7 @@ func newPath(t *testing.T) string {
 	return filepath.Join(t.TempDir(), "accounts.db")
 }
 
-// open opens a store that should open, and closes it at the end of the scenario.
+// open opens a store, which must succeed, and closes it at the end of the scenario.
 func open(path string, n int) (store *boltstore.Store, added int) {
 	var err error
 	So(within(2*patience, func() { store, added, err = boltstore.Open(path, n, patience) }), ShouldBeTrue)
@@ -136,7 +136,7 @@ func open(path string, n int) (store *boltstore.Store, added int) {
 	return store, added
 }
 
-// edit changes a database behind the back of boltstore.
+// edit changes a database without boltstore.
 func edit(path string, change func(accounts, meta *bolt.Bucket) error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: patience})
 	So(err, ShouldBeNil)
@@ -154,8 +154,8 @@ func edit(path string, change func(accounts, meta *bolt.Bucket) error) {
 	So(db.Close(), ShouldBeNil)
 }
 
-// seedWithoutMarker makes a database as an interrupted seeding leaves it: some
-// accounts, and no word of how many there should be.
+// seedWithoutMarker makes a database as after an interrupted seeding: it has some accounts,
+// but not their number.
 func seedWithoutMarker(path string, accounts []account.Account) {
 	edit(path, func(b, _ *bolt.Bucket) error {
 		for _, a := range accounts {
@@ -175,7 +175,7 @@ func encode(a account.Account) []byte {
 	return text
 }
 
-// contents returns every account of the file, and the marker of a complete seeding.
+// contents returns all accounts of the file, and the number that a complete seeding writes.
 func contents(path string) (accounts map[string]string, marker string) {
 	accounts = map[string]string{}
 	db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: patience})
@@ -197,12 +197,12 @@ func contents(path string) (accounts map[string]string, marker string) {
 	return accounts, marker
 }
 
-// shouldHoldFakes succeeds where the file at path has just the first n fake accounts.
+// shouldHoldFakes succeeds if the file at path has exactly the first n fake accounts.
 func shouldHoldFakes(actual any, expected ...any) string {
 	path, n := actual.(string), expected[0].(int)
 	accounts, marker := contents(path)
 	if len(accounts) != n || marker != strconv.Itoa(n) {
-		return fmt.Sprintf("Expected %d accounts in %s, but there are %d, and it says %q", n, path, len(accounts), marker)
+		return fmt.Sprintf("Expected %d accounts in %s, but there are %d, and their number is %q", n, path, len(accounts), marker)
 	}
 	for a := range account.Fakes(n) {
 		if got := accounts[a.ID]; got != string(encode(a)) {
@@ -212,7 +212,7 @@ func shouldHoldFakes(actual any, expected ...any) string {
 	return ""
 }
 
-// fileNames lists what is in the directory of path.
+// fileNames returns the names in the directory of path.
 func fileNames(path string) []string {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	So(err, ShouldBeNil)

@@ -15,11 +15,11 @@ func TestMarker(t *testing.T) {
 		So(err, ShouldBeNil)
 		So(store.Close(), ShouldBeNil)
 
-		Convey("When a sibling that wants 100 seeds it late, it is still known to have 200", func() {
+		Convey("When another process seeds it with 100 later, the file still has the number 200", func() {
 			s := seeding{path: path, n: 100}
 			So(s.run(), ShouldBeNil)
 			So(s.added, ShouldEqual, 0)
-			store, err := openComplete(path, 200, time.Second)
+			store, err := openComplete(path, 200, time.Second, true)
 			So(err, ShouldBeNil)
 			So(store.Close(), ShouldBeNil)
 		})

@@ -12,21 +12,22 @@ import (
 	"goblog/accountservice/account"
 )
 
-// The layout of a file: pages, each a header and elements of 16 bytes, which say where
-// from there their keys and values are. (bbolt, internal/common/page.go and bucket.go)
+// The layout of a file. Each page has a header and elements of 16 bytes. An element has the
+// sizes of its key and value, and their distance from the element's start.
+// (bbolt, internal/common/page.go and bucket.go)
 const (
 	headerSize   = 16
 	elementSize  = 16
 	branchPage   = 0x01
 	leafPage     = 0x02
 	metaPage     = 0x04
-	bucketFlag   = 0x01 // Of an element whose value is a bucket.
-	bucketHeader = 16   // The number of a bucket's root page, or 0 where that page follows.
+	bucketFlag   = 0x01 // The flag of an element whose value is a bucket.
+	bucketHeader = 16   // It has the number of the bucket's root page. If this is 0, the page follows.
 )
 
 var native = binary.NativeEndian
 
-// A page begins with its header. What is on it may go on for more pages.
+// A page begins with its header. A large page continues in the next pages: its overflow.
 type page []byte
 
 func (p page) id() uint64    { return native.Uint64(p) }
@@ -36,10 +37,10 @@ func (p page) overflow() int { return int(native.Uint32(p[12:])) }
 
 func (p page) element(i int) []byte { return p[headerSize+i*elementSize:][:elementSize] }
 
-// child returns the page that an element of a branch page names.
+// child returns the number of the page that element i of a branch page names.
 func (p page) child(i int) uint64 { return native.Uint64(p.element(i)[8:]) }
 
-// key returns the key of an element, of which a leaf has its flags before all else.
+// key returns the key of element i. In a leaf, an element begins with its flags.
 func (p page) key(i int) []byte {
 	start := headerSize + i*elementSize
 	fields := p[start : start+elementSize]
@@ -50,13 +51,14 @@ func (p page) key(i int) []byte {
 	return p[start : start+int(native.Uint32(fields[4:]))]
 }
 
-// value returns the value of an element of a leaf.
+// value returns the value of element i of a leaf.
 func (p page) value(i int) []byte {
 	e := p.element(i)
 	return p[headerSize+i*elementSize+int(native.Uint32(e[4:]))+int(native.Uint32(e[8:])):][:native.Uint32(e[12:])]
 }
 
-// search returns where a key is on a page, or else before which element it would be.
+// search returns the index of a key on a page. If it is not found, i is the index of the
+// first larger key.
 func (p page) search(key []byte) (i int, found bool) {
 	low, high := 0, p.count()
 	for low < high {
@@ -72,37 +74,36 @@ func (p page) search(key []byte) (i int, found bool) {
 	return low, false
 }
 
-// fits tells whether all that is on a page is inside of it.
-func (p page) fits() bool {
-	if len(p) < headerSize+p.count()*elementSize {
-		return false
-	}
-	for i := range p.count() {
+// fits fails if a key or a value lies outside of the page.
+func (p page) fits() error {
+	fits := len(p) >= headerSize+p.count()*elementSize
+	for i := 0; fits && i < p.count(); i++ {
 		e, end := p.element(i), headerSize+i*elementSize
 		if p.flags() == leafPage {
 			end += int(native.Uint32(e[12:]))
 			e = e[4:]
 		}
-		if end += int(native.Uint32(e)) + int(native.Uint32(e[4:])); end > len(p) {
-			return false
-		}
+		fits = end+int(native.Uint32(e))+int(native.Uint32(e[4:])) <= len(p)
 	}
-	return true
+	if !fits {
+		return fmt.Errorf("%w: page %d ends before its content", errDamaged, p.id())
+	}
+	return nil
 }
 
-// A mapping is a file as it is read: mapped into memory, and only what is in use of it.
+// A mapping is the used part of a file, mapped into memory.
 //
-// BoltDB reads too, but on a damaged page it panics, and where pages lead back to
-// themselves it goes round until memory or stack are used up, which no recover catches.
-// Whether some do cannot be known without a look at each page, which would take too long
-// at the start. So BoltDB makes, locks and writes files, and the pages are followed here.
+// BoltDB can read too, but on a damaged page it panics. If pages form a circle, it follows
+// them until memory or stack are used up, and no recover catches that. To find circles, the
+// start would have to read each page, which takes too long. So BoltDB only makes, locks and
+// writes files, and this package reads them.
 type mapping struct {
 	data     []byte
 	pageSize int
 }
 
-// mapFile fails where the file ends before the last page in use: reading past its end
-// would be a bus error.
+// mapFile maps the file of tx. It fails if the file ends before its last used page: a read
+// beyond the end would be a bus error.
 func mapFile(tx *bolt.Tx) (mapping, error) {
 	m := mapping{pageSize: tx.DB().Info().PageSize}
 	file, err := os.Open(tx.DB().Path())
@@ -113,18 +114,18 @@ func mapFile(tx *bolt.Tx) (mapping, error) {
 	if info, err := file.Stat(); err != nil {
 		return m, err
 	} else if info.Size() < tx.Size() {
-		return m, fmt.Errorf("%w: it has %d bytes of %d", errDamaged, info.Size(), tx.Size())
+		return m, fmt.Errorf("%w: it has only %d of %d bytes", errDamaged, info.Size(), tx.Size())
 	}
 	if m.data, err = unix.Mmap(int(file.Fd()), 0, int(tx.Size()), unix.PROT_READ, unix.MAP_SHARED); err != nil {
 		return m, fmt.Errorf("map it into memory: %w", err)
 	}
-	_ = unix.Madvise(m.data, unix.MADV_RANDOM) // Reading ahead would only take memory.
+	_ = unix.Madvise(m.data, unix.MADV_RANDOM) // To read ahead would only take memory.
 	return m, nil
 }
 
 func (m mapping) unmap() { _ = unix.Munmap(m.data) }
 
-// page returns a page of a tree.
+// page returns the branch or leaf page with this number.
 func (m mapping) page(id uint64) (page, error) {
 	if id < 2 || id >= uint64(len(m.data)/m.pageSize) {
 		return nil, fmt.Errorf("%w: there is no page %d", errDamaged, id)
@@ -136,17 +137,17 @@ func (m mapping) page(id uint64) (page, error) {
 	return p, nil
 }
 
-// A bucket is the root of a tree. Few accounts have no pages of their own, but one inside
-// the list of buckets.
+// A bucket is the root of a tree. The tree of a small bucket is one page inside the list of
+// buckets. Then root is 0.
 type bucket struct {
 	root   uint64
 	inside page
 }
 
-// maxDepth is far more than what any number of accounts needs.
+// maxDepth is far more than the depth of the largest tree.
 const maxDepth = 32
 
-// find returns the value of a key, nil where it is not there.
+// find returns the value of a key, or nil if the key is not there.
 func (m mapping) find(b bucket, key []byte) ([]byte, error) {
 	p, next := b.inside, b.root
 	for range maxDepth {
@@ -171,23 +172,23 @@ func (m mapping) find(b bucket, key []byte) ([]byte, error) {
 	return nil, fmt.Errorf("%w: page %d is part of a circle", errDamaged, p.id())
 }
 
-// A survey reads pages one by one, and fails where one is not sound.
+// A survey reads all pages of trees, and fails on a page that is damaged.
 type survey struct {
 	mapping
-	named []bool // The pages that others have named: where two name one, it is shared, or part of a circle.
+	named []bool // Whether a page was named. If it is named twice, it is shared or part of a circle.
 }
 
 func newSurvey(m mapping) survey { return survey{m, make([]bool, len(m.data)/m.pageSize)} }
 
-// each calls do with each key and value of a bucket. All must have these flags.
+// each calls do with each key and value of a bucket. It fails on an element with other flags.
 func (s survey) each(b bucket, flags uint32, do func(key, value []byte) error) error {
 	leaf := func(p page) error {
-		if !p.fits() {
-			return fmt.Errorf("%w: page %d ends before what is on it", errDamaged, p.id())
+		if err := p.fits(); err != nil {
+			return err
 		}
 		for i := range p.count() {
 			if native.Uint32(p.element(i)) != flags {
-				return fmt.Errorf("%w: page %d has what does not belong there, %.40q", errForeign, p.id(), p.key(i))
+				return fmt.Errorf("%w: page %d has an unexpected kind of element, with the key %.40q", errForeign, p.id(), p.key(i))
 			}
 			if err := do(p.key(i), p.value(i)); err != nil {
 				return err
@@ -219,8 +220,8 @@ func (s survey) each(b bucket, flags uint32, do func(key, value []byte) error) e
 			}
 			continue
 		}
-		if !p.fits() {
-			return fmt.Errorf("%w: page %d ends before what is on it", errDamaged, p.id())
+		if err := p.fits(); err != nil {
+			return err
 		}
 		for i := range p.count() {
 			if err := s.name(p.child(i), p.id()); err != nil {
@@ -232,19 +233,20 @@ func (s survey) each(b bucket, flags uint32, do func(key, value []byte) error) e
 	return nil
 }
 
-// name fails where a page is named for the second time, or is not there.
+// name records that the page by names the page id. It fails if id was named before, or if
+// there is no page id.
 func (s survey) name(id, by uint64) error {
 	if id >= uint64(len(s.named)) {
-		return fmt.Errorf("%w: page %d names page %d, which is not there", errDamaged, by, id)
+		return fmt.Errorf("%w: page %d names page %d, which does not exist", errDamaged, by, id)
 	}
 	if s.named[id] {
-		return fmt.Errorf("%w: page %d names page %d, which is named elsewhere, too", errDamaged, by, id)
+		return fmt.Errorf("%w: page %d names page %d, which is named twice", errDamaged, by, id)
 	}
 	s.named[id] = true
 	return nil
 }
 
-// buckets returns the buckets of the file.
+// buckets returns the buckets of the file by their names.
 func (s survey) buckets(tx *bolt.Tx) (map[string]bucket, error) {
 	buckets := map[string]bucket{}
 	list := bucket{root: uint64(tx.Cursor().Bucket().Root())}
@@ -254,7 +256,7 @@ func (s survey) buckets(tx *bolt.Tx) (map[string]bucket, error) {
 			b = bucket{native.Uint64(value), page(value[bucketHeader:])}
 		}
 		if b.root == 0 && (len(b.inside) < headerSize || b.inside.flags() != leafPage) {
-			return fmt.Errorf("%w: page %d lists a bucket that has no page, %.40q", errDamaged, list.root, name)
+			return fmt.Errorf("%w: page %d lists a bucket without a page, %.40q", errDamaged, list.root, name)
 		}
 		buckets[string(name)] = b
 		return nil
@@ -262,7 +264,7 @@ func (s survey) buckets(tx *bolt.Tx) (map[string]bucket, error) {
 	return buckets, err
 }
 
-// seeded returns how many accounts are known to be there, -1 where none ever were.
+// seeded returns the number of accounts that were seeded, or -1 if no seeding was completed.
 func (s survey) seeded(buckets map[string]bucket) (int, error) {
 	n := -1
 	meta, ok := buckets[metaBucket]
@@ -271,7 +273,7 @@ func (s survey) seeded(buckets map[string]bucket) (int, error) {
 	}
 	err := s.each(meta, 0, func(key, value []byte) error {
 		if string(key) != seededKey {
-			return fmt.Errorf("%w: its bucket %q has a key %.40q", errForeign, metaBucket, key)
+			return fmt.Errorf("%w: its bucket %q has the key %.40q", errForeign, metaBucket, key)
 		}
 		n = parseSeeded(value)
 		return nil
@@ -279,16 +281,16 @@ func (s survey) seeded(buckets map[string]bucket) (int, error) {
 	return n, err
 }
 
-// accounts fails where anything in a bucket is not an account, or is not found by its key,
-// or where one of the first n fake accounts is missing.
+// accounts reads all of a bucket. It fails if a value is not an account, if find does not
+// find a key, or if one of the first n fake accounts is missing.
 func (s survey) accounts(b bucket, n int) error {
 	missing := n
 	err := s.each(b, 0, func(key, value []byte) error {
 		if !account.Holds(value, string(key)) {
-			return fmt.Errorf("%w: its bucket of accounts has what is none, at key %.20q", errForeign, key)
+			return fmt.Errorf("%w: its bucket of accounts has a key whose value is no account, %.20q", errForeign, key)
 		}
 		if found, err := s.find(b, key); err != nil || !bytes.Equal(found, value) {
-			return fmt.Errorf("%w: key %.20q is not where it should be", errDamaged, key)
+			return fmt.Errorf("%w: key %.20q is at a wrong place", errDamaged, key)
 		}
 		if account.IsFake(string(key), n) {
 			missing--

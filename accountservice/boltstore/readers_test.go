@@ -13,7 +13,7 @@ import (
 )
 
 func TestReadingAtOnce(t *testing.T) {
-	Convey("Given a store that many read from at once, each its own accounts", t, func() {
+	Convey("Given a store with many readers at once, each of its own accounts", t, func() {
 		const readers, accounts = 16, 3000
 		path := newPath(t)
 		store, _, err := boltstore.Open(path, accounts, patience)
@@ -40,7 +40,7 @@ func TestReadingAtOnce(t *testing.T) {
 		}
 		So(within(patience, well.Wait), ShouldBeTrue)
 
-		Convey("When it is closed meanwhile, then all read what they asked for until then, and nothing holds up a writer", func() {
+		Convey("When it is closed meanwhile, all reads until then are right, and a writer can lock the file", func() {
 			So(within(patience, func() { err = store.Close() }), ShouldBeTrue)
 			So(err, ShouldBeNil)
 			So(within(patience, reading.Wait), ShouldBeTrue)

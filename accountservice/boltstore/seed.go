@@ -18,26 +18,26 @@ import (
 	"goblog/accountservice/account"
 )
 
-// batchSize is the number of accounts written in one transaction: large enough
-// that syncing the disk costs little, small enough that memory stays bounded.
+// batchSize is the number of accounts in one transaction. A smaller one would sync the disk
+// more often. A larger one would take more memory.
 const batchSize = 10_000
 
-// A seeding brings the file at path to n accounts.
+// A seeding fills the file at path up to n accounts.
 type seeding struct {
 	path    string
 	n       int
-	checked bool // What was in the file is sound, and of this service.
+	checked bool // The content was read. It is sound, and of this service.
 	written bool // The file was open for writing, so it may have changed.
-	added   int  // So many accounts were written.
+	added   int  // The number of accounts that were written.
 }
 
-// run seeds, or fails with bolterrors.ErrTimeout where another process holds the lock.
-// Each batch is one transaction and the count of seeded accounts belongs to the last,
-// so an interrupted seeding is seen as such, and repeated without a trace.
+// run seeds. It fails with bolterrors.ErrTimeout if another process holds the lock. Each
+// batch is one transaction. The last one also writes the number of seeded accounts. A file
+// without this number was interrupted, and the next start completes it.
 //
-// The file is made in its place. One that is made beside it and then moved there would
-// be left over by who is killed, and it takes a link to move it without ever replacing
-// the file of a sibling that was faster, which some file systems do not have.
+// The file is made at its final path. A temporary file would stay there after a kill. And
+// only a hard link can put it in place without replacing the file of a faster process. Some
+// file systems have no hard links.
 func (s *seeding) run() error {
 	empty, err := isEmpty(s.path)
 	if err != nil {
@@ -65,8 +65,8 @@ func (s *seeding) run() error {
 	})
 }
 
-// isEmpty tells whether there is nothing to lose at path: no file, an empty one, or one that
-// BoltDB has not quite made, or made and not used yet. It fails where no file can be.
+// isEmpty reports whether there is no data at path: no file, an empty one, or a file that
+// BoltDB has begun to make and not used yet. It fails if path is not a regular file.
 func isEmpty(path string) (bool, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -75,10 +75,10 @@ func isEmpty(path string) (bool, error) {
 	case err != nil:
 		return false, err
 	case !info.Mode().IsRegular():
-		return false, fmt.Errorf("%w: it is a %s", errNotAFile, kindOf(info.Mode()))
+		return false, fmt.Errorf("not a file: it is a %s", kindOf(info.Mode()))
 	case info.Size() == 0:
 		return true, nil
-	case info.Size() > 4*int64(os.Getpagesize()): // So much BoltDB writes to make a file.
+	case info.Size() > 4*int64(os.Getpagesize()): // BoltDB makes a file of four pages.
 		return false, nil
 	}
 	file, err := os.Open(path)
@@ -93,8 +93,8 @@ func isEmpty(path string) (bool, error) {
 	return unused, err
 }
 
-// isNew tells whether the first page is that of a file in which nothing was ever written:
-// the header of the first transaction there, number 0. (bbolt, internal/common/meta.go)
+// isNew reports whether file was never written to since BoltDB made it. Then its first page
+// has the number of the first transaction, 0. (bbolt, internal/common/meta.go)
 func isNew(file io.ReaderAt) (bool, error) {
 	var head [72]byte
 	if _, err := file.ReadAt(head[:], 0); err == io.EOF {
@@ -106,7 +106,7 @@ func isNew(file io.ReaderAt) (bool, error) {
 	return p.id() == 0 && p.flags() == metaPage && magic == 0xED0CDAED && transaction == 0, nil
 }
 
-// truncate makes a file that is not quite made an empty one, which BoltDB can open.
+// truncate empties a file that is not completely made, so that BoltDB can open it.
 func truncate(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -117,80 +117,49 @@ func truncate(path string) error {
 	defer file.Close()
 	switch err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
 	case errors.Is(err, unix.EWOULDBLOCK):
-		time.Sleep(lockRetry) // A lock cannot be waited for within a time: BoltDB looks again and again, too.
+		time.Sleep(lockRetry) // Flock has no time limit for its wait. BoltDB polls too.
 		return bolterrors.ErrTimeout
 	case err != nil:
 		return err
 	}
-	// A sibling that had the lock until now may have gone on.
+	// The process that had the lock until now may have completed the file.
 	if unused, err := isNew(file); err != nil || !unused {
 		return err
 	}
 	return file.Truncate(0)
 }
 
-// check reads the whole file before anything is written to it, and fails where it is
-// damaged, or where anything but accounts is in it.
+// check lets BoltDB check the file at path, and fails if the file is damaged.
+//
+// BoltDB checks in a goroutine of its own, in which guard catches no fault. So all pages must
+// have been read before: by openComplete, and by bolt.Open the list of free pages.
 func check(path string) error {
-	open := func(freelist bool, check func(tx *bolt.Tx) error) error {
-		return guard(func() error {
-			db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: lockRetry, PreLoadFreelist: freelist})
-			if err != nil {
-				return err
-			}
-			defer db.Close()
-			return db.View(check)
-		})
-	}
-	if err := open(false, readAll); err != nil {
-		return err
-	}
-	// Check works in a goroutine of its own, where guard catches no fault: whatever
-	// could fault there was met before. The list of free pages is read first.
-	return open(true, func(tx *bolt.Tx) error {
-		var err error
-		for found := range tx.Check(bolt.WithKVStringer(startOf{})) {
-			if err == nil { // One tells enough; the others must be taken all the same.
-				err = fmt.Errorf("%w: %.200q", errDamaged, found)
-			}
+	return guard(func() error {
+		db, err := bolt.Open(path, 0, &bolt.Options{ReadOnly: true, Timeout: lockRetry, PreLoadFreelist: true})
+		if err != nil {
+			return err
 		}
-		return err
+		defer db.Close()
+		return db.View(func(tx *bolt.Tx) error {
+			var err error
+			for found := range tx.Check(bolt.WithKVStringer(startOf{})) {
+				if err == nil { // One error is enough. BoltDB waits until all are received.
+					err = fmt.Errorf("%w: %.200q", errDamaged, found)
+				}
+			}
+			return err
+		})
 	})
 }
 
-// readAll reads all that is in use.
-func readAll(tx *bolt.Tx) error {
-	m, err := mapFile(tx)
-	if err != nil {
-		return err
-	}
-	defer m.unmap()
-	survey := newSurvey(m)
-	buckets, err := survey.buckets(tx)
-	if err != nil {
-		return err
-	}
-	n, err := survey.seeded(buckets)
-	if err != nil {
-		return err
-	}
-	accounts, ok := buckets[accountBucket]
-	if !ok && n > 0 {
-		return errMissing
-	} else if !ok {
-		return nil
-	}
-	return survey.accounts(accounts, n)
-}
-
-// startOf tells keys by their first bytes: where one ends may be part of the damage.
+// startOf shows only the start of a key: the end may lie outside of the file.
 type startOf struct{}
 
 func (startOf) KeyToString(key []byte) string     { return fmt.Sprintf("%.20q", key) }
 func (startOf) ValueToString(value []byte) string { return fmt.Sprintf("%.20q", value) }
 
-// fill writes the accounts that are missing, in the byte order of their keys, and
-// then their number.
+// fill writes the missing accounts in the byte order of their keys, and then the number of
+// accounts.
 func (s *seeding) fill(db *bolt.DB) error {
 	batch := make([]account.Account, 0, min(s.n, batchSize))
 	write := func(tx *bolt.Tx) error {
@@ -198,9 +167,9 @@ func (s *seeding) fill(db *bolt.DB) error {
 		if err != nil {
 			return err
 		}
-		b.FillPercent = 1 // Keys come in order and stay: a page needs no room for later ones.
+		b.FillPercent = 1 // Keys come in order, so pages need no space for later ones.
 		last, _ := b.Cursor().Last()
-		last = bytes.Clone(last) // The file may be mapped anew as it grows.
+		last = bytes.Clone(last) // BoltDB maps a file again when it grows.
 		for _, a := range batch {
 			key := []byte(a.ID)
 			if bytes.Compare(key, last) <= 0 && b.Get(key) != nil {
@@ -234,12 +203,12 @@ func (s *seeding) fill(db *bolt.DB) error {
 		if err != nil {
 			return err
 		}
-		before := parseSeeded(meta.Get([]byte(seededKey))) // A sibling that wants more may have been faster.
+		before := parseSeeded(meta.Get([]byte(seededKey))) // Another process may have seeded more before.
 		return meta.Put([]byte(seededKey), strconv.AppendInt(nil, int64(max(s.n, before)), 10))
 	})
 }
 
-// parseSeeded reads the value of seededKey, -1 where it is none.
+// parseSeeded returns the number in the value of seededKey, or -1 if there is none.
 func parseSeeded(value []byte) int {
 	n, err := strconv.Atoi(string(value))
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 func TestSeeding(t *testing.T) {
 	// 10,000 accounts are one batch.
 	for _, n := range []int{0, 1, 100, 10_000, 10_001} {
-		Convey(fmt.Sprintf("Given a path with no file yet, when it is opened for %d accounts, just these are in it", n), t, func() {
+		Convey(fmt.Sprintf("Given a path without a file, when it is opened for %d accounts, exactly these are in it", n), t, func() {
 			path := newPath(t)
 			_, added := open(path, n)
 			So(added, ShouldEqual, n)
@@ -29,7 +29,7 @@ func TestSeeding(t *testing.T) {
 		})
 	}
 
-	Convey("Given an empty file, as touch makes it", t, func() {
+	Convey("Given an empty file", t, func() {
 		path := newPath(t)
 		So(os.WriteFile(path, nil, 0o600), ShouldBeNil)
 
@@ -53,7 +53,7 @@ func TestSeeding(t *testing.T) {
 }
 
 func TestKilledWhileMakingTheFile(t *testing.T) {
-	// BoltDB makes a file of four pages in one write, of which a kill may leave the beginning.
+	// BoltDB makes a file of four pages with one write. A kill may leave only the beginning.
 	made := newPath(t)
 	db, err := bolt.Open(made, 0o600, nil)
 	if err != nil {
@@ -69,14 +69,14 @@ func TestKilledWhileMakingTheFile(t *testing.T) {
 			path := newPath(t)
 			So(os.WriteFile(path, file[:size], 0o600), ShouldBeNil)
 
-			Convey("When it is opened, it is made anew and seeded", func() {
+			Convey("When it is opened, it is made again and seeded", func() {
 				_, added := open(path, 100)
 				So(added, ShouldEqual, 100)
 				So(path, shouldHoldFakes, 100)
 				So(fileNames(path), ShouldResemble, []string{"accounts.db"})
 			})
 
-			Convey("When a process that is making it has it locked, it is waited for", func() {
+			Convey("When a process that makes it has locked it, opening waits for that process", func() {
 				maker, err := os.OpenFile(path, os.O_RDWR, 0)
 				So(err, ShouldBeNil)
 				defer maker.Close()
@@ -96,17 +96,17 @@ func TestStoppedAtItsStart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	defer cancel()
 
-	Convey("Given a path at which processes were stopped again and again in the first milliseconds of their lives", t, func() {
+	Convey("Given a path, at which processes were stopped again and again within their first milliseconds", t, func() {
 		path := newPath(t)
 		for i := range 40 {
 			cmd := opener(ctx, path, 100)
 			So(cmd.Start(), ShouldBeNil)
-			time.Sleep(time.Duration(i) * 300 * time.Microsecond) // Time is what this is about.
+			time.Sleep(time.Duration(i) * 300 * time.Microsecond) // The test is about this delay.
 			_ = cmd.Process.Signal([]os.Signal{syscall.SIGTERM, syscall.SIGKILL}[i%2])
 			_ = cmd.Wait()
 		}
 
-		Convey("When the file is opened, it is complete, and nothing is beside it", func() {
+		Convey("When the file is opened, it is complete, and there is no other file", func() {
 			open(path, 100)
 			So(path, shouldHoldFakes, 100)
 			So(fileNames(path), ShouldResemble, []string{"accounts.db"})
@@ -125,7 +125,7 @@ func TestSeedingAgain(t *testing.T) {
 		So(store.Close(), ShouldBeNil)
 
 		for _, n := range []int{100, 50, 0} {
-			Convey(fmt.Sprintf("When it is opened for %d, it stays byte for byte as it was", n), func() {
+			Convey(fmt.Sprintf("When it is opened for %d, no byte of it changes", n), func() {
 				before, err := os.ReadFile(path)
 				So(err, ShouldBeNil)
 				_, added := open(path, n)
@@ -142,7 +142,7 @@ func TestSeedingAgain(t *testing.T) {
 			So(path, shouldHoldFakes, 200)
 		})
 
-		Convey("When an account was changed since, and another one made, growing leaves both alone", func() {
+		Convey("When one account was changed and one was added, and more are wanted, both stay as they are", func() {
 			edit(path, func(accounts, _ *bolt.Bucket) error {
 				if err := accounts.Put([]byte("zoe"), []byte(zoe)); err != nil {
 					return err
@@ -158,7 +158,7 @@ func TestSeedingAgain(t *testing.T) {
 		})
 	})
 
-	Convey("Given a seeded file in which large values came and went, so that there are free pages with anything in them", t, func() {
+	Convey("Given a seeded file in which large values were removed, so that its free pages have old data", t, func() {
 		path := newPath(t)
 		store, _, err := boltstore.Open(path, 100, 0)
 		So(err, ShouldBeNil)
@@ -169,18 +169,18 @@ func TestSeedingAgain(t *testing.T) {
 			edit(path, func(accounts, _ *bolt.Bucket) error { return accounts.Put([]byte("zoe"), []byte(zoe)) })
 		}
 
-		Convey("When it is opened for 200, the missing ones are added as ever", func() {
+		Convey("When it is opened for 200, the missing ones are added", func() {
 			_, added := open(path, 200)
 			So(added, ShouldEqual, 100)
 		})
 	})
 
-	Convey("Given a file whose first seeding was interrupted, with an account changed since", t, func() {
+	Convey("Given a file whose seeding was interrupted, and in which one account was changed", t, func() {
 		path := newPath(t)
 		seedWithoutMarker(path, fakes(20))
 		edit(path, func(accounts, _ *bolt.Bucket) error { return accounts.Put([]byte("10005"), []byte(ada)) })
 
-		Convey("When it is opened, the missing ones are added and that one is left alone", func() {
+		Convey("When it is opened, the missing ones are added, and the changed one stays as it is", func() {
 			_, added := open(path, 100)
 			So(added, ShouldEqual, 80)
 			accounts, marker := contents(path)
@@ -200,7 +200,7 @@ func TestInterruptedSeeding(t *testing.T) {
 		"a batch":                                10_000,
 		"all accounts, but not their number yet": n,
 	} {
-		Convey("Given a file that an interrupted seeding left with "+name, t, func() {
+		Convey("Given a file after an interrupted seeding, with "+name, t, func() {
 			path := newPath(t)
 			seedWithoutMarker(path, fakes(n)[:present])
 
@@ -212,7 +212,7 @@ func TestInterruptedSeeding(t *testing.T) {
 		})
 	}
 
-	Convey("Given a file with gaps and an account past them", t, func() {
+	Convey("Given a file with gaps, and an account after them", t, func() {
 		path := newPath(t)
 		all := fakes(100)
 		seedWithoutMarker(path, append(all[10:20:20], all[99]))
@@ -224,7 +224,7 @@ func TestInterruptedSeeding(t *testing.T) {
 		})
 	})
 
-	Convey("Given a file whose marker makes no sense", t, func() {
+	Convey("Given a file whose number of accounts is not a number", t, func() {
 		path := newPath(t)
 		edit(path, func(_, meta *bolt.Bucket) error { return meta.Put([]byte("seeded"), []byte("lots")) })
 
@@ -241,7 +241,7 @@ func TestKilledWhileSeeding(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	defer cancel()
 
-	// killWhen lets a process seed the file until the condition holds, and kills it.
+	// killWhen lets a process seed the file, and kills it when the condition holds.
 	killWhen := func(path string, condition func() bool) {
 		cmd := opener(ctx, path, n)
 		So(cmd.Start(), ShouldBeNil)
@@ -251,15 +251,15 @@ func TestKilledWhileSeeding(t *testing.T) {
 		So(reached, ShouldBeTrue)
 	}
 
-	Convey("Given a process that was killed while it was seeding", t, func() {
+	Convey("Given a process that was killed during its seeding", t, func() {
 		path := newPath(t)
 
 		for _, moment := range []struct {
 			name    string
 			reached func() bool
 		}{
-			{"as soon as there is any file", func() bool { return len(fileNames(path)) > 0 }},
-			{"as soon as there is this file", func() bool { return lastTransaction(path) > 0 }},
+			{"when there is any file", func() bool { return len(fileNames(path)) > 0 }},
+			{"when there is a database", func() bool { return lastTransaction(path) > 0 }},
 			{"after the first batch", func() bool { return lastTransaction(path) >= 2 }},
 			{"near the end", func() bool { return lastTransaction(path) >= 5 }},
 		} {
@@ -287,7 +287,7 @@ func TestKilledWhileSeeding(t *testing.T) {
 				}
 			}), ShouldBeTrue)
 
-			Convey("When the file is opened, it is completed all the same", func() {
+			Convey("When the file is opened, it is completed", func() {
 				open(path, n)
 				So(path, shouldHoldFakes, n)
 			})
@@ -295,8 +295,8 @@ func TestKilledWhileSeeding(t *testing.T) {
 	})
 }
 
-// killedHalfWay runs kill until it leaves an incomplete file: on a busy machine
-// the seeding may be done before the kill comes.
+// killedHalfWay runs kill until it leaves an incomplete file. On a busy machine, the seeding
+// may end before the kill.
 func killedHalfWay(path string, kill func()) bool {
 	for range 5 {
 		kill()
@@ -316,9 +316,8 @@ func killedHalfWay(path string, kill func()) bool {
 	return false
 }
 
-// lastTransaction reads the number of the last transaction from a file that is being
-// written: BoltDB keeps it 64 bytes into either of the two meta pages. It is 0 where
-// there is no database yet.
+// lastTransaction returns the number of the last transaction in a file that another process
+// writes. It is at byte 64 of one of the two meta pages. If there is no database, it is 0.
 func lastTransaction(path string) uint64 {
 	file, err := os.Open(path)
 	if err != nil {
@@ -342,8 +341,8 @@ func TestSeedingAtTheSameTime(t *testing.T) {
 	defer cancel()
 
 	for name, prepare := range map[string]func(path string){
-		"a path with no file yet": func(string) {},
-		"an empty file":           func(path string) { So(os.WriteFile(path, nil, 0o600), ShouldBeNil) },
+		"a path without a file": func(string) {},
+		"an empty file":         func(path string) { So(os.WriteFile(path, nil, 0o600), ShouldBeNil) },
 		"a file whose seeding was interrupted": func(path string) {
 			seedWithoutMarker(path, fakes(n)[:n/2])
 		},

@@ -21,45 +21,46 @@ import (
 const (
 	// accountBucket maps an account's id to its JSON.
 	accountBucket = "accounts"
-	// metaBucket holds seededKey: how many accounts are known to be there, as decimal text.
+	// metaBucket has only seededKey: the number of seeded accounts, as decimal text.
 	metaBucket = "meta"
 	seededKey  = "seeded"
-	// originalBucket is the only one in a file of the service that this one is modelled on,
-	// and maps ids to JSON, too. (callistaenterprise/goblog, accountservice/dbclient/boltclient.go)
+	// originalBucket is the only bucket in a file of the original service, the model for
+	// this one. It also maps ids to JSON.
+	// (callistaenterprise/goblog, accountservice/dbclient/boltclient.go)
 	originalBucket = "AccountBucket"
 )
 
-// Store is an open, complete database. It is safe for concurrent use, and any
-// number of processes may have the same file open.
+// Store is an open, complete database. It is safe for concurrent use. Several processes may
+// have the same file open.
 type Store struct {
 	db       *bolt.DB // It holds the lock.
 	mapping  mapping
 	accounts bucket
-	seeded   int // The first so many fake accounts are there, or the file is damaged.
+	seeded   int // The number of fake accounts that must be there. If one is missing, the file is damaged.
 	original bool
-	// failure is the first that was met: a file that is damaged once is so for good.
+	// failure is the first damage that was found. A damaged file stays damaged.
 	failure atomic.Pointer[error]
 	closed  atomic.Bool
 }
 
-// Open returns a store with at least n fake accounts, creating and seeding the
-// file at path where that is still to be done, and how many accounts it wrote.
-// What is in the file already is never overwritten. A file of the original service
-// is served as it is, whatever n.
+// Open opens the file at path, which then has at least n fake accounts. If it is missing or
+// incomplete, Open creates and seeds it, and never overwrites an account. Open returns the
+// store and the number of accounts that it wrote. A file of the original service is opened
+// as it is, for any n.
 //
-// The file is locked for writing while it is seeded and shared afterwards. Open
-// waits up to wait for another process that holds the lock. A file that is damaged,
-// or neither of this service nor of the original, is left as it was.
+// During seeding, Open holds the file's lock for writing, and then a shared lock. If another
+// process holds the lock, Open waits for the duration wait at most. Open fails if the file is
+// damaged or of another program, and does not change such a file.
 func Open(path string, n int, wait time.Duration) (*Store, int, error) {
 	s := seeding{path: path, n: n}
 	for deadline := time.Now().Add(wait); ; {
-		store, err := openComplete(path, n, max(time.Until(deadline), lockRetry))
+		store, err := openComplete(path, n, max(time.Until(deadline), lockRetry), s.checked)
 		if err == nil {
 			return store, s.added, nil
 		}
 		if errors.Is(err, errIncomplete) {
-			// The lock for writing is asked for only briefly: a sibling that was faster
-			// seeds, then shares the file for good, and the next look finds it complete.
+			// run tries only briefly to get the lock for writing. A faster process may hold
+			// it to seed, and then shares the file. The next try finds the file complete.
 			err = s.run()
 		}
 		switch {
@@ -70,19 +71,21 @@ func Open(path string, n int, wait time.Duration) (*Store, int, error) {
 	}
 }
 
-// lockRetry is long enough for one try at a lock: BoltDB tries every 50 ms.
+// lockRetry is long enough for one try to get a lock: BoltDB tries every 50 ms.
 const lockRetry = 60 * time.Millisecond
 
-// errIncomplete says that a file is missing, empty, or holds fewer accounts than wanted.
+// errIncomplete means that a file is missing, is empty, or has fewer accounts than wanted.
 var errIncomplete = errors.New("the database is not completely seeded")
 
-// openComplete opens a completely seeded file read-only, or returns errIncomplete.
-func openComplete(path string, n int, wait time.Duration) (*Store, error) {
+// openComplete opens a complete file read-only. It fails with errIncomplete if the file must
+// be seeded first. Then it has read the whole file and found no damage, unless checked says
+// that this was done before.
+func openComplete(path string, n int, wait time.Duration, checked bool) (*Store, error) {
 	empty, err := isEmpty(path)
 	if err != nil {
 		return nil, err
 	}
-	if empty { // BoltDB would try to initialise it even when it is opened read-only.
+	if empty { // BoltDB would try to write to it, even if opened read-only.
 		return nil, errIncomplete
 	}
 	s := new(Store)
@@ -91,7 +94,7 @@ func openComplete(path string, n int, wait time.Duration) (*Store, error) {
 		if err != nil {
 			return err
 		}
-		return s.db.View(func(tx *bolt.Tx) error { return s.examine(tx, n) })
+		return s.db.View(func(tx *bolt.Tx) error { return s.examine(tx, n, checked) })
 	})
 	if err != nil {
 		s.mapping.unmap()
@@ -100,13 +103,14 @@ func openComplete(path string, n int, wait time.Duration) (*Store, error) {
 		}
 		return nil, err
 	}
-	// Not when it is closed: some may still read then.
+	// Close does not unmap, because some goroutines may still read then.
 	runtime.AddCleanup(s, mapping.unmap, s.mapping)
 	return s, nil
 }
 
-// examine finds out what the file is, and fails unless it can be served as it is.
-func (s *Store) examine(tx *bolt.Tx, n int) (err error) {
+// examine finds out what kind of file this is. It fails if the file cannot be served as it
+// is, with errIncomplete if it must be seeded first.
+func (s *Store) examine(tx *bolt.Tx, n int, checked bool) (err error) {
 	if s.mapping, err = mapFile(tx); err != nil {
 		return err
 	}
@@ -126,18 +130,24 @@ func (s *Store) examine(tx *bolt.Tx, n int) (err error) {
 	if s.seeded, err = survey.seeded(buckets); err != nil {
 		return err
 	}
-	if s.seeded < n {
-		return errIncomplete
-	}
 	var ok bool
-	if s.accounts, ok = buckets[accountBucket]; !ok {
+	if s.accounts, ok = buckets[accountBucket]; !ok && (s.seeded > 0 || s.seeded >= n) {
 		return fmt.Errorf("%w: it has no bucket %q", errDamaged, accountBucket)
 	}
-	return s.readEnds()
+	if s.seeded >= n {
+		return s.readEnds()
+	}
+	if ok && !checked {
+		if err := survey.accounts(s.accounts, s.seeded); err != nil {
+			return err
+		}
+	}
+	return errIncomplete
 }
 
-// examineOriginal reads the whole file: nothing in it tells how many accounts there should
-// be. There are as many as were seeded until the last that is there, and 100 at most.
+// examineOriginal reads the whole file of an original service. The file does not say how
+// many accounts were seeded: 100, or fewer if the seeding was interrupted. So all up to the
+// last fake account that is there count as seeded.
 func (s *Store) examineOriginal(survey survey) error {
 	if err := survey.accounts(s.accounts, 0); err != nil {
 		return err
@@ -154,10 +164,10 @@ func (s *Store) examineOriginal(survey survey) error {
 	return nil
 }
 
-// Original tells whether the file is one of the original service.
+// Original reports whether the file is one of the original service.
 func (s *Store) Original() bool { return s.original }
 
-// readEnds reads the first and the last fake account, down either side of the tree.
+// readEnds reads the first and the last fake account. A missing one is damage.
 func (s *Store) readEnds() error {
 	for _, i := range []int{0, s.seeded - 1} {
 		if _, err := s.find(account.Fake(i).ID); err != nil && !errors.Is(err, account.ErrNotFound) {
@@ -167,7 +177,7 @@ func (s *Store) readEnds() error {
 	return nil
 }
 
-// find returns the JSON of the account with this id, as it is in the file.
+// find returns the JSON of the account with this id, a part of the mapping.
 func (s *Store) find(id string) ([]byte, error) {
 	value, err := s.mapping.find(s.accounts, []byte(id))
 	switch {
@@ -183,8 +193,9 @@ func (s *Store) find(id string) ([]byte, error) {
 	return value, nil
 }
 
-// Account returns the JSON of the account with this id, the caller's own copy,
-// or account.ErrNotFound. Any other error is a failure of the storage.
+// Account returns a copy of the JSON of the account with this id. It fails with
+// account.ErrNotFound if there is no such account. Any other error is a failure of the
+// storage.
 func (s *Store) Account(id string) (json []byte, err error) {
 	err = s.read(func() error {
 		value, err := s.find(id)
@@ -194,7 +205,7 @@ func (s *Store) Account(id string) (json []byte, err error) {
 	return json, err
 }
 
-// Ping reports whether the database can be read, and could be until now.
+// Ping fails if the database cannot be read, or if any earlier read found damage.
 func (s *Store) Ping() error {
 	if failure := s.failure.Load(); failure != nil {
 		return *failure
@@ -202,40 +213,36 @@ func (s *Store) Ping() error {
 	return s.read(s.readEnds)
 }
 
-// Close closes the file. Reads under way come to their end.
+// Close closes the file. Reads that have begun still succeed. Later ones fail.
 func (s *Store) Close() error {
 	s.closed.Store(true)
 	return s.db.Close()
 }
 
-// read calls access, which reads from the file.
+// read calls access, which reads from the file, and remembers the first damage.
 func (s *Store) read(access func() error) error {
 	if s.closed.Load() {
 		return bolterrors.ErrDatabaseNotOpen
 	}
 	err := guard(access)
 	if errors.Is(err, errDamaged) {
-		s.remember(err)
+		s.failure.CompareAndSwap(nil, &err)
 	}
-	runtime.KeepAlive(s) // The mapping goes with it.
+	runtime.KeepAlive(s) // While s is there, so is the mapping.
 	return err
 }
 
-func (s *Store) remember(failure error) { s.failure.CompareAndSwap(nil, &failure) }
-
 var (
-	// errDamaged is the kind of every error that a damaged file shows up as.
+	// errDamaged is wrapped by each error about a damaged file.
 	errDamaged = errors.New("the file is damaged")
-	// These two name no account: they have one cause, however many accounts there are.
+	// These two name no account, so that all accounts have one cause in log and metrics.
 	errMissing   = fmt.Errorf("%w: accounts that were seeded are missing", errDamaged)
-	errNoAccount = fmt.Errorf("%w: what is stored for an id is not its account", errDamaged)
-	// errNotAFile says that a path leads to what cannot be a database.
-	errNotAFile = errors.New("not a file")
-	// errForeign says that a file is somebody else's.
+	errNoAccount = fmt.Errorf("%w: the value of an id is not its account", errDamaged)
+	// errForeign means that a file is of another program.
 	errForeign = errors.New("the file is not one of this service")
 )
 
-// kindOf names what is not a regular file.
+// kindOf returns a name for the kind of a file that is not regular.
 func kindOf(mode fs.FileMode) string {
 	switch {
 	case mode.IsDir():
@@ -250,14 +257,14 @@ func kindOf(mode fs.FileMode) string {
 	return "special file"
 }
 
-// guard turns what damaged pages lead to, a panic or a fault in the memory-mapped
-// file, into an error.
+// guard calls access. If access panics, or faults in the mapped file, as it does on damaged
+// pages, guard returns an error.
 func guard(access func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		r := recover()
-		if _, ok := r.(runtime.Error); ok { // It names a place in this program, if any.
-			err = fmt.Errorf("%w: a page is cut off, or makes no sense", errDamaged)
+		if _, ok := r.(runtime.Error); ok { // Its text is about this program, not about the file.
+			err = fmt.Errorf("%w: a page is cut off or has invalid content", errDamaged)
 		} else if r != nil {
 			err = fmt.Errorf("%w: %v", errDamaged, r)
 		}
@@ -265,24 +272,24 @@ func guard(access func() error) (err error) {
 	return access()
 }
 
-// explain says what was tried on which file, why it failed and what to do next.
-// Untouched says that the file was open for nothing but reading.
+// explain adds to err the path of the file and what to do next. untouched means that the file
+// was open only for reading.
 func explain(path string, waited time.Duration, untouched bool, err error) error {
 	advice := "choose another path with -db"
-	// What is left out says path again.
+	// The text of a PathError would repeat the path.
 	if cause := new(fs.PathError); errors.As(err, &cause) {
 		err = cause.Err
 	}
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		err = fmt.Errorf("another process holds the lock, still after %v", waited)
+		err = fmt.Errorf("another process holds the lock, even after a wait of %v", waited)
 		advice = "stop that process or " + advice
 	case errors.Is(err, fs.ErrPermission):
 		advice = "give this user access or " + advice
 	case errors.Is(err, fs.ErrNotExist):
 		advice = "create the directory or " + advice
-	case strings.Contains(err.Error(), syscall.ENOSPC.Error()): // BoltDB passes on only its words.
-		advice = "make room, or seed fewer with -accounts"
+	case strings.Contains(err.Error(), syscall.ENOSPC.Error()): // BoltDB returns only the text of this error.
+		advice = "free space on the disk, or seed fewer accounts with -accounts"
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
 		err = fmt.Errorf("not a BoltDB file, or a damaged one (%w)", err)
 		fallthrough

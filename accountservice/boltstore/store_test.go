@@ -22,7 +22,7 @@ func TestReading(t *testing.T) {
 	Convey("Given a store of 100 accounts", t, func() {
 		store, _ := open(newPath(t), 100)
 
-		Convey("Then an account reads as its JSON, exactly", func() {
+		Convey("Then the value of an account is its JSON, exactly", func() {
 			for id, want := range map[string]string{
 				"10000": `{"id":"10000","name":"Person_0"}`,
 				"10042": `{"id":"10042","name":"Person_42"}`,
@@ -34,7 +34,7 @@ func TestReading(t *testing.T) {
 			}
 		})
 
-		Convey("Then an id that no account has is not found", func() {
+		Convey("Then an id without an account is not found", func() {
 			for _, id := range []string{"", "0", "1000", "9999", "10100", "100000", "Person_0", "seeded", "accounts", strings.Repeat("1", 100_000)} {
 				got, err := store.Account(id)
 				So(errors.Is(err, account.ErrNotFound), ShouldBeTrue)
@@ -46,12 +46,12 @@ func TestReading(t *testing.T) {
 			So(store.Ping(), ShouldBeNil)
 		})
 
-		Convey("When the reader changes what it got", func() {
+		Convey("When a reader changes its copy", func() {
 			got, err := store.Account("10000")
 			So(err, ShouldBeNil)
 			clear(got)
 
-			Convey("Then the next one reads the account as it was", func() {
+			Convey("Then the next reader gets the account unchanged", func() {
 				again, err := store.Account("10000")
 				So(err, ShouldBeNil)
 				So(string(again), ShouldEqual, `{"id":"10000","name":"Person_0"}`)
@@ -63,10 +63,10 @@ func TestReading(t *testing.T) {
 			So(err, ShouldBeNil)
 			So(store.Close(), ShouldBeNil)
 
-			Convey("Then what was read before stays intact", func() {
+			Convey("Then an account that was read before stays intact", func() {
 				So(string(got), ShouldEqual, `{"id":"10000","name":"Person_0"}`)
 			})
-			Convey("Then reading and pinging fail, and not as if an account were missing", func() {
+			Convey("Then reads and pings fail, but not with ErrNotFound", func() {
 				_, err := store.Account("10000")
 				So(err, ShouldNotBeNil)
 				So(errors.Is(err, account.ErrNotFound), ShouldBeFalse)
@@ -84,13 +84,13 @@ func TestSeveralStoresOfOneFile(t *testing.T) {
 		path := newPath(t)
 		one, _ := open(path, 100)
 
-		Convey("When it is opened again, here and by another process", func() {
+		Convey("When it is opened again, by this process and by another one", func() {
 			two, added := open(path, 100)
 			So(added, ShouldEqual, 0)
 			other := startHolder(ctx, path, 100)
 			So(other.added(), ShouldEqual, 0)
 
-			Convey("Then all have it open at the same time, and read", func() {
+			Convey("Then all can read at the same time", func() {
 				for _, store := range []*boltstore.Store{one, two} {
 					got, err := store.Account("10099")
 					So(err, ShouldBeNil)
@@ -114,7 +114,7 @@ func TestLockedFile(t *testing.T) {
 		So(err, ShouldBeNil)
 		Reset(func() { So(writer.Close(), ShouldBeNil) })
 
-		Convey("When a store is opened, it waits, and opens as soon as the lock is released", func() {
+		Convey("When a store is opened, it waits until the lock is released", func() {
 			var store *boltstore.Store
 			var err error
 			opened := make(chan struct{})
@@ -130,7 +130,7 @@ func TestLockedFile(t *testing.T) {
 			So(store.Close(), ShouldBeNil)
 		})
 
-		Convey("When the lock is not released in time, opening fails and names the file and the lock", func() {
+		Convey("When the lock is not released in time, this fails and names the file and the lock", func() {
 			shouldFailOnLock(path, 100, wait)
 		})
 	})
@@ -139,7 +139,7 @@ func TestLockedFile(t *testing.T) {
 		path := newPath(t)
 		open(path, 100)
 
-		Convey("When more accounts are wanted, which takes the lock, opening fails in time and names it", func() {
+		Convey("When more accounts are wanted, which needs the lock, this fails in time and names it", func() {
 			shouldFailOnLock(path, 200, wait)
 		})
 	})
@@ -152,7 +152,7 @@ func shouldFailOnLock(path string, n int, wait time.Duration) {
 	So(err, ShouldNotBeNil)
 	So(err.Error(), ShouldContainSubstring, path)
 	So(err.Error(), ShouldContainSubstring, "lock")
-	// BoltDB looks every 50 ms, and gives up on the last look before the end.
+	// BoltDB tries every 50 ms, and gives up after its last try before the end.
 	So(time.Since(start), ShouldBeBetween, wait-100*time.Millisecond, wait+3*time.Second)
 }
 
@@ -179,7 +179,7 @@ func TestImpossiblePath(t *testing.T) {
 		"/dev/null":                                  "it is a device",
 		"/dev/full":                                  "it is a device",
 	} {
-		Convey("Given the path "+path+", opening fails at once, says what it is and leaves nothing behind", t, func() {
+		Convey("When the path "+path+" is opened, this fails at once, says what the path is, and makes no file", t, func() {
 			var err error
 			So(within(patience, func() { _, _, err = boltstore.Open(path, 100, time.Second) }), ShouldBeTrue)
 			So(err, ShouldNotBeNil)

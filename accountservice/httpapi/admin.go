@@ -3,13 +3,15 @@ package httpapi
 import (
 	"net/http"
 	"net/http/pprof"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// AdminHandler returns what operators need and the public must not see: /metrics,
-// /debug/pprof/ and, for a probe that may not use the public port, /health.
+// AdminHandler returns the API for operators, which the public must not see: /metrics and
+// /debug/pprof/. It also has /health, for probes that may not use the public port.
 func (a *API) AdminHandler() http.Handler {
 	admin := http.NewServeMux()
-	admin.Handle("/metrics", a.metrics.Handler())
+	admin.Handle("/metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
 	admin.HandleFunc("/debug/pprof/", pprof.Index)
 	admin.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	admin.HandleFunc("/debug/pprof/profile", pprof.Profile)

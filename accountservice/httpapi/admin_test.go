@@ -28,11 +28,11 @@ func TestMetrics(t *testing.T) {
 	Convey("Given a service", t, func() {
 		s := start(t)
 
-		Convey("When nothing was asked of it yet, there are no counts", func() {
+		Convey("When there was no request yet, there are no counts", func() {
 			So(s.metrics("http_"), ShouldBeEmpty)
 		})
 
-		Convey("When accounts, missing ones and odd paths are asked for, by different methods", func() {
+		Convey("When accounts, missing accounts and other paths are requested with different methods", func() {
 			for _, request := range []string{
 				"GET /accounts/10000", "GET /accounts/10001?secret=1", "HEAD /accounts/10002",
 				"GET /accounts/nobody", "GET /accounts/10000/", "POST /accounts/10000", "DELETE /accounts/10000", "BREW /accounts/10003",
@@ -55,7 +55,7 @@ func TestMetrics(t *testing.T) {
 				`{method="other",route="unmatched",status="4xx"} 1`,
 			}
 
-			Convey("Then each is counted by template, method and class, and by nothing else", func() {
+			Convey("Then each request is counted by template, method and class only", func() {
 				// A request is counted when its answer has been sent.
 				So(eventually(func() bool { return slices.Equal(s.metrics("http_requests_total"), want) }), ShouldBeTrue)
 				So(s.metrics("http_requests_total"), ShouldResemble, want)
@@ -63,7 +63,7 @@ func TestMetrics(t *testing.T) {
 			})
 		})
 
-		Convey("When the storage fails, that is counted as a failure of the server", func() {
+		Convey("When the storage fails, this is counted as a failure of the server", func() {
 			So(s.store.Close(), ShouldBeNil)
 			get(s.public.URL + "/accounts/10000")
 			get(s.public.URL + "/health")
@@ -74,7 +74,7 @@ func TestMetrics(t *testing.T) {
 			So(eventually(func() bool { return slices.Equal(s.metrics("http_requests_total"), want) }), ShouldBeTrue)
 		})
 
-		Convey("When many clients ask at once, none is forgotten", func() {
+		Convey("When many clients ask at once, all requests are counted", func() {
 			var clients sync.WaitGroup
 			for range 8 {
 				clients.Go(func() {
@@ -90,7 +90,7 @@ func TestMetrics(t *testing.T) {
 			So(eventually(func() bool { return slices.Equal(s.metrics("http_requests_total"), want) }), ShouldBeTrue)
 		})
 
-		Convey("Then the durations are in seconds: all of these take less than one, and some time", func() {
+		Convey("Then durations are in seconds: a request takes more than 0 and less than 1", func() {
 			get(s.public.URL + "/accounts/10000")
 			const labels = `{method="GET",route="/accounts/{id}",status="2xx"`
 			So(eventually(func() bool { return len(s.metrics("http_requests_total")) == 1 }), ShouldBeTrue)
@@ -98,7 +98,7 @@ func TestMetrics(t *testing.T) {
 			So(s.metrics("http_request_duration_seconds_sum"+labels+"} "), ShouldNotResemble, []string{"0"})
 		})
 
-		Convey("Then there is the build, the Go runtime and the process", func() {
+		Convey("Then there are metrics of the build, the Go runtime and the process", func() {
 			So(s.metrics("accountservice_build_info"), ShouldResemble, []string{`{commit="abcdef",goversion="go1.0",version="v1.2.3"} 1`})
 			So(s.metrics("go_goroutines "), ShouldHaveLength, 1)
 			So(s.metrics("process_"), ShouldNotBeEmpty)
@@ -110,7 +110,7 @@ func TestAdmin(t *testing.T) {
 	Convey("Given the admin listener of a service", t, func() {
 		s := start(t)
 
-		Convey("Then the index of profiles is there, and each profile it names", func() {
+		Convey("Then it has the index of profiles, and each profile", func() {
 			index := get(s.admin.URL + "/debug/pprof/")
 			So(index.StatusCode, ShouldEqual, http.StatusOK)
 			So(index.body, ShouldContainSubstring, "goroutine")
@@ -119,14 +119,14 @@ func TestAdmin(t *testing.T) {
 			}
 		})
 
-		Convey("Then no browser guesses what its answers are, and nobody keeps its health", func() {
+		Convey("Then its answers forbid browsers to guess their type, and health may not be cached", func() {
 			for _, path := range []string{"/health", "/metrics", "/debug/pprof/", "/debug/pprof", "/nothing"} {
 				So(get(s.admin.URL+path).Header.Get("X-Content-Type-Options"), ShouldEqual, "nosniff")
 			}
 			So(get(s.admin.URL+"/health").Header.Get("Cache-Control"), ShouldEqual, "no-store")
 		})
 
-		Convey("Then accounts are not", func() {
+		Convey("Then it has no accounts", func() {
 			So(get(s.admin.URL+"/accounts/10000").StatusCode, ShouldEqual, http.StatusNotFound)
 		})
 	})

@@ -14,17 +14,19 @@ import (
 	"github.com/gorilla/mux"
 )
 
-// Accounts is where the API reads from.
+// Accounts is the storage that the API reads.
 type Accounts interface {
-	// Account returns the JSON of one account, or account.ErrNotFound.
+	// Account returns the JSON of one account. It fails with account.ErrNotFound if there is
+	// none with this id.
 	Account(id string) ([]byte, error)
-	// Ping reports whether accounts can be read.
+	// Ping fails if accounts cannot be read.
 	Ping() error
 }
 
-// API answers requests for accounts, for its own health, and for what it is.
+// API answers requests for accounts, for the health and version of the service, and for its
+// description.
 type API struct {
-	AccessLog bool // Whether each request is logged. It is to be set before the handlers are asked for.
+	AccessLog bool // Whether to log each request. Set it before the handlers are made.
 
 	accounts Accounts
 	version  []byte // as JSON
@@ -33,23 +35,23 @@ type API struct {
 	draining atomic.Bool
 
 	mu     sync.Mutex
-	logged map[string]bool // The causes of failures that are in the log.
+	logged map[string]bool // The causes that the log has already.
 }
 
-// maxCauses is how many causes are told apart: a damage may show itself in ever other words.
+// maxCauses is the number of causes that are told apart. A damaged file can have many more.
 const maxCauses = 100
 
-// New returns an API of this build that reads from accounts, counts in metrics, and logs to log.
+// New returns an API that reads from accounts, counts in metrics and logs to log.
 func New(accounts Accounts, build Build, metrics *Metrics, log *slog.Logger) *API {
 	return &API{accounts: accounts, version: mustMarshal(build), metrics: metrics, log: log, logged: map[string]bool{}}
 }
 
-// logFailure logs the first failure of each cause: what fails once fails for many, and
-// often. It returns the cause as the metrics name it, which count them all.
+// logFailure logs the first failure of each cause, as one cause can make many requests fail.
+// It returns the name of the cause for the metrics, which count each failure.
 func (a *API) logFailure(message string, err error, about ...any) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	cause := strings.ToValidUTF8(err.Error(), "?") // Metrics take nothing else.
+	cause := strings.ToValidUTF8(err.Error(), "?") // Metrics take only valid UTF-8.
 	if !a.logged[cause] {
 		if len(a.logged) == maxCauses {
 			return "one of many others"
@@ -60,12 +62,9 @@ func (a *API) logFailure(message string, err error, about ...any) string {
 	return cause
 }
 
-// Drain makes /health answer 503 from now on, and every response the last of its
-// connection, so that clients and load balancers go elsewhere while requests are
-// still being answered.
-func (a *API) Drain() {
-	a.draining.Store(true)
-}
+// Drain makes /health answer 503 from now on, and each response end its connection. So
+// clients and load balancers go elsewhere, while the API still answers.
+func (a *API) Drain() { a.draining.Store(true) }
 
 // An endpoint writes one whole response and returns its status.
 type endpoint func(http.ResponseWriter, *http.Request) int
@@ -94,19 +93,19 @@ func (a *API) Handler() http.Handler {
 		router.MatcherFunc(matcher(route.template)).Handler(a.handle(route.template, a.readOnly(route.answer)))
 	}
 	router.NotFoundHandler = a.handle("unmatched", a.noSuchPath)
-	// The router finds the handler, and that is all it is asked for. Its ServeHTTP would
-	// also clean the path, and so answer //accounts/10000 with a redirect that is neither
-	// documented nor counted; and copy the request twice, for what nobody asks it.
+	// The router only finds the handler. Its ServeHTTP would also clean the path, and so
+	// answer //accounts/10000 with a redirect that is neither documented nor counted. And it
+	// would copy the request twice, for features that nobody uses here.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var match mux.RouteMatch
-		router.Match(r, &match) // There always is one: NotFoundHandler.
+		router.Match(r, &match) // It always finds one, at least NotFoundHandler.
 		match.Handler.ServeHTTP(w, r)
 	})
 }
 
-// matcher matches the paths of a template, in which {id} stands for anything but a
-// slash. The router would match it by a regular expression, twice, and put the id into
-// a map: as much work as all the rest that is done here.
+// matcher matches the paths of a template. {id} stands for any text without a slash. The
+// router itself would use a regular expression, twice, and put the id into a map. This is as
+// much work as the rest of a request.
 func matcher(template string) mux.MatcherFunc {
 	before, after, hasID := strings.Cut(template, "{id}")
 	return func(r *http.Request, _ *mux.RouteMatch) bool {
@@ -119,7 +118,7 @@ func matcher(template string) mux.MatcherFunc {
 	}
 }
 
-// handle makes an http.Handler of an endpoint, counted under its route's template.
+// handle returns an http.Handler for an endpoint. It counts requests by the template.
 func (a *API) handle(template string, answer endpoint) http.Handler {
 	observe := a.metrics.route(template)
 	if a.AccessLog {
@@ -136,7 +135,8 @@ func (a *API) handle(template string, answer endpoint) http.Handler {
 	})
 }
 
-// readOnly lets GET and HEAD through; net/http leaves out the body of a HEAD.
+// readOnly lets only GET and HEAD reach an endpoint, and answers all other methods itself.
+// net/http omits the body for HEAD.
 func (a *API) readOnly(answer endpoint) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) int {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
@@ -163,14 +163,15 @@ func (w *countedWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// withLog logs each answer of an endpoint, with its route, as a path tells whose account it is.
+// withLog logs each answer of an endpoint. The log has the route instead of the path, which
+// would tell whose account it is.
 func (a *API) withLog(template string, answer endpoint) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) int {
 		start := time.Now()
 		counted := &countedWriter{ResponseWriter: w}
 		status := answer(counted, r)
 		if r.Method == http.MethodHead {
-			counted.bytes = 0 // net/http took them, and sends none.
+			counted.bytes = 0 // net/http does not send them.
 		}
 		a.log.Info("Answered", "method", r.Method, "route", template, "status", status,
 			"bytes", counted.bytes, "ms", float64(time.Since(start).Microseconds())/1000)
@@ -179,7 +180,7 @@ func (a *API) withLog(template string, answer endpoint) endpoint {
 }
 
 func (a *API) account(w http.ResponseWriter, r *http.Request) int {
-	id := strings.TrimPrefix(r.URL.Path, "/accounts/") // The matcher saw to the rest.
+	id := strings.TrimPrefix(r.URL.Path, "/accounts/") // The matcher has checked the rest.
 	body, err := a.accounts.Account(id)
 	if err != nil {
 		return a.fail(w, r, err)
@@ -190,7 +191,7 @@ func (a *API) account(w http.ResponseWriter, r *http.Request) int {
 // withoutSlash redirects to the same path without the slash at its end.
 func (a *API) withoutSlash(w http.ResponseWriter, r *http.Request) int {
 	location, slash := strings.CutSuffix(r.URL.EscapedPath(), "/")
-	if !slash { // It is an encoded one, %2F, and so part of the id.
+	if !slash { // The slash is encoded, as %2F, so it is part of the id.
 		return a.fail(w, r, errNoSuchPath)
 	}
 	if r.URL.RawQuery != "" {
@@ -205,7 +206,7 @@ func (a *API) noSuchPath(w http.ResponseWriter, r *http.Request) int {
 	return a.fail(w, r, errNoSuchPath)
 }
 
-// constant always gives the same answer.
+// constant returns an endpoint that always gives the same answer.
 func constant(contentType []string, body []byte) endpoint {
 	return func(w http.ResponseWriter, _ *http.Request) int { return write(w, http.StatusOK, contentType, body) }
 }
@@ -222,7 +223,7 @@ func (a *API) health(w http.ResponseWriter, r *http.Request) int {
 	return write(w, http.StatusOK, typeJSON, []byte(`{"status":"UP"}`))
 }
 
-// Values of headers, shared by all responses: nobody changes them.
+// Values of headers. All responses share them, so nobody may change them.
 var (
 	typeJSON    = []string{"application/json"}
 	typeProblem = []string{"application/problem+json"}
@@ -231,20 +232,18 @@ var (
 	noStore     = []string{"no-store"}
 )
 
-// openAPI describes the API.
-//
 //go:embed openapi.yaml
 var openAPI []byte
 
 // write sends a whole response and returns its status.
 func write(w http.ResponseWriter, status int, contentType []string, body []byte) int {
-	w.Header()["Content-Type"] = contentType // Set would make such a slice for each response.
-	// Up to 2 KiB net/http adds the length, for less than it takes here.
+	w.Header()["Content-Type"] = contentType // Set would allocate a slice for each response.
+	// Up to 2 KiB, net/http adds the length itself, which costs less than here.
 	if len(body) > 2<<10 {
 		w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	w.WriteHeader(status)
-	// A failed write means that the client went away: nobody is left to be told.
+	// If this fails, the client is gone, and nobody needs to know.
 	_, _ = w.Write(body)
 	return status
 }

@@ -24,14 +24,14 @@ const (
 	unreadable    = "The account could not be read."
 )
 
-// longAccounts stands in for a database that somebody else has put long accounts into.
+// longAccounts stands for a database with long accounts of another program.
 type longAccounts struct{}
 
 func (longAccounts) Account(string) ([]byte, error) { return bytes.Repeat([]byte("x"), 10_000), nil }
 func (longAccounts) Ping() error                    { return nil }
 
 func TestLongAccount(t *testing.T) {
-	Convey("A long account comes with its length, too", t, func() {
+	Convey("The answer with a long account also has its length", t, func() {
 		server := httptest.NewServer(httpapi.New(longAccounts{}, build, httpapi.NewMetrics(build), slog.New(slog.DiscardHandler)).Handler())
 		Reset(server.Close)
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
@@ -44,7 +44,7 @@ func TestAccount(t *testing.T) {
 	Convey("Given a service of 100 accounts", t, func() {
 		s := start(t)
 
-		Convey("When an account is asked for, it comes as one JSON object, without a line feed", func() {
+		Convey("When an account is requested, the answer is one JSON object, without a line feed", func() {
 			for id, want := range map[string]string{
 				"10000":         person0,
 				"10099":         `{"id":"10099","name":"Person_99"}`,
@@ -60,7 +60,7 @@ func TestAccount(t *testing.T) {
 			}
 		})
 
-		Convey("When only the header is asked for, it is the same one, without the body", func() {
+		Convey("When the request is HEAD, the headers are the same, and there is no body", func() {
 			got := send(http.MethodHead, s.public.URL+"/accounts/10000")
 			So(got.StatusCode, ShouldEqual, http.StatusOK)
 			So(got.body, ShouldBeEmpty)
@@ -68,7 +68,7 @@ func TestAccount(t *testing.T) {
 			So(got.Header.Get("Content-Length"), ShouldEqual, strconv.Itoa(len(person0)))
 		})
 
-		Convey("When the path has a slash at its end, it redirects for good to the path without, and keeps the query", func() {
+		Convey("When the path has a slash at its end, the answer is a permanent redirect to the path without it, and keeps the query", func() {
 			for path, want := range map[string]string{
 				"/accounts/10000/":           "/accounts/10000",
 				"/accounts/10000/?x=1&y=%2F": "/accounts/10000?x=1&y=%2F",
@@ -99,7 +99,7 @@ func TestErrors(t *testing.T) {
 		s := start(t)
 
 		for _, path := range []string{"/accounts/10100", "/accounts/nobody", "/accounts/1000", "/accounts/10000x", "/accounts/%00", "/accounts/seeded"} {
-			Convey("When no account has the id, as in "+path+", the account is not found", func() {
+			Convey("When no account has the id in "+path+", the account is not found", func() {
 				So(get(s.public.URL+path), shouldBeProblem, http.StatusNotFound, noSuchAccount)
 			})
 		}
@@ -109,14 +109,14 @@ func TestErrors(t *testing.T) {
 			"/accounts/a%2Fb", "/accounts/10000%2F", "/accounts/10000%2F?x=1", "/accounts/../health", "/Accounts/10000", "/health/",
 			"/metrics", "/debug/pprof/", "/debug/pprof/heap", "/favicon.ico",
 		} {
-			Convey("When nothing is at the path, as at "+path+", the path is not found", func() {
+			Convey("When the path is "+path+", the path is not found", func() {
 				So(get(s.public.URL+path), shouldBeProblem, http.StatusNotFound, nothingHere)
 			})
 		}
 
 		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, "BREW"} {
 			for _, path := range []string{"/accounts/10000", "/accounts/nobody", "/accounts/10000/", "/health", "/version", "/openapi.yaml"} {
-				Convey(fmt.Sprintf("When %s %s is tried, the method is not allowed, and it says which are", method, path), func() {
+				Convey(fmt.Sprintf("When the request is %s %s, the method is not allowed, and the answer lists the allowed ones", method, path), func() {
 					got := send(method, s.public.URL+path)
 					So(got, shouldBeProblem, http.StatusMethodNotAllowed, onlyReading)
 					So(got.Header.Get("Allow"), ShouldEqual, "GET, HEAD, OPTIONS")
@@ -124,7 +124,7 @@ func TestErrors(t *testing.T) {
 			}
 		}
 
-		Convey("When only the header of a missing account is asked for, it is that of the problem", func() {
+		Convey("When a HEAD request is for a missing account, the headers are those of the problem", func() {
 			url := s.public.URL + "/accounts/nobody"
 			got, full := send(http.MethodHead, url), get(url)
 			So(got.StatusCode, ShouldEqual, http.StatusNotFound)
@@ -133,7 +133,7 @@ func TestErrors(t *testing.T) {
 			So(got.Header.Get("Content-Length"), ShouldEqual, strconv.Itoa(len(full.body)))
 		})
 
-		Convey("When the storage fails, the client learns no more than that, and the log has the cause", func() {
+		Convey("When the storage fails, the client does not learn the cause, but the log has it", func() {
 			So(s.store.Close(), ShouldBeNil)
 			So(get(s.public.URL+"/accounts/10000"), shouldBeProblem, http.StatusInternalServerError, unreadable)
 			So(s.log.lines(), ShouldHaveLength, 1)
@@ -142,7 +142,7 @@ func TestErrors(t *testing.T) {
 			So(s.log.lines()[0], ShouldContainSubstring, "not open")
 		})
 
-		Convey("When nothing but clients is at fault, the log stays empty", func() {
+		Convey("When only clients make mistakes, the log stays empty", func() {
 			for _, path := range []string{"/accounts/10000", "/accounts/nobody", "/nothing", "/health"} {
 				get(s.public.URL + path)
 				send(http.MethodPost, s.public.URL+path)
@@ -152,8 +152,8 @@ func TestErrors(t *testing.T) {
 	})
 }
 
-// shouldBeProblem succeeds for an answer with this status and an RFC 9457 body with
-// this detail and nothing else.
+// shouldBeProblem succeeds for an answer with this status, and a body of RFC 9457 with exactly
+// this detail.
 func shouldBeProblem(actual any, expected ...any) string {
 	got, status, detail := actual.(answer), expected[0].(int), expected[1].(string)
 	want := map[string]any{"title": http.StatusText(status), "status": float64(status), "detail": detail}
@@ -187,7 +187,7 @@ func TestHealth(t *testing.T) {
 			}
 		})
 
-		Convey("When only the header is asked for, it is the same one, without the body", func() {
+		Convey("When the request is HEAD, the headers are the same, and there is no body", func() {
 			for _, url := range urls {
 				got := send(http.MethodHead, url)
 				So(got.StatusCode, ShouldEqual, http.StatusOK)
@@ -252,7 +252,7 @@ func TestDraining(t *testing.T) {
 			So(get(s.public.URL+"/health").Close, ShouldBeFalse)
 		})
 
-		Convey("When it is draining, it answers all the same, and closes the connection each time", func() {
+		Convey("When it is draining, it still answers, and closes each connection", func() {
 			s.api.Drain()
 			for _, r := range requests {
 				got := send(r.method, s.public.URL+r.path)

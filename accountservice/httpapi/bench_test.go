@@ -15,8 +15,8 @@ import (
 	"goblog/accountservice/httpapi"
 )
 
-// BenchmarkHandler answers one request for an account, a random one each time: router,
-// metrics, handler and store, without net/http's reading, writing and connections.
+// BenchmarkHandler answers one request for a random account each time. It runs router,
+// metrics, handler and store, but not net/http's connections.
 func BenchmarkHandler(b *testing.B) {
 	for _, n := range []int{100, 1_000_000} {
 		b.Run(fmt.Sprintf("accounts=%d", n), func(b *testing.B) {
@@ -26,14 +26,14 @@ func BenchmarkHandler(b *testing.B) {
 			}
 			defer store.Close()
 			handler := httpapi.New(store, build, httpapi.NewMetrics(build), slog.New(slog.DiscardHandler)).Handler()
-			requests := make([]*http.Request, 4096) // Made before: what is measured is the answering.
+			requests := make([]*http.Request, 4096) // Made before, so that only the answers are measured.
 			for i := range requests {
 				requests[i] = httptest.NewRequest(http.MethodGet, "/accounts/"+account.Fake(rand.N(n)).ID, nil)
 			}
 			w := &writer{header: http.Header{}}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				clear(w.header) // As that of a new response.
+				clear(w.header) // A new response has none.
 				w.status = http.StatusOK
 				handler.ServeHTTP(w, requests[i%len(requests)])
 				if w.status != http.StatusOK {
@@ -44,7 +44,7 @@ func BenchmarkHandler(b *testing.B) {
 	}
 }
 
-// writer is a response that costs nothing: what is written to it is gone.
+// writer is a response that costs nothing, as it drops its body.
 type writer struct {
 	header http.Header
 	status int

@@ -52,7 +52,7 @@ type answer struct {
 
 func get(url string) answer { return send(http.MethodGet, url) }
 
-// send makes a request for just this URL: it follows no redirect.
+// send makes a request, and follows no redirect.
 func send(method, url string) answer {
 	request, err := http.NewRequest(method, url, nil)
 	So(err, ShouldBeNil)

@@ -7,10 +7,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metrics counts requests, and describes the process, for Prometheus.
+// Metrics has the metrics of requests and of the process, for Prometheus.
 type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -18,7 +17,7 @@ type Metrics struct {
 	failures *prometheus.CounterVec
 }
 
-// Build tells which build of the service this is.
+// Build names the build of the service.
 type Build struct {
 	Version   string `json:"version"`
 	Commit    string `json:"commit"`
@@ -46,7 +45,7 @@ func NewMetrics(b Build) *Metrics {
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "accountservice_build_info",
-		Help:        "Always 1; the labels tell which build this is.",
+		Help:        "Always 1. The labels name the build.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "goversion": b.GoVersion},
 	})
 	build.Set(1)
@@ -55,38 +54,33 @@ func NewMetrics(b Build) *Metrics {
 	return m
 }
 
-// Counter adds a metric whose value, which only grows, is asked for at each scrape.
+// Counter adds a metric whose value only grows. Each scrape calls value.
 func (m *Metrics) Counter(name, help string, value func() int) {
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
 		func() float64 { return float64(value()) }))
 }
 
-// Gauge adds a metric whose value is asked for at each scrape.
+// Gauge adds a metric whose value may also fall. Each scrape calls value.
 func (m *Metrics) Gauge(name, help string, value func() int) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
 		func() float64 { return float64(value()) }))
 }
 
-// Handler serves the metrics in the format that the scraper asks for.
-func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
-}
-
-// methods are the values of the method label; every other method counts as "other",
-// as a client could otherwise make as many time series as it can think of names.
+// methods are the values of the method label. All other methods count as "other". Otherwise
+// a client could make any number of time series, with methods that it invents.
 var methods = [...]string{http.MethodGet, http.MethodHead, "other"}
 
-// statusClasses are the values of the status label, at the index of their first digit.
+// statusClasses are the values of the status label, by their first digit.
 var statusClasses = [...]string{1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 
-// series is one combination of labels, looked up when it is first needed.
+// series has the metrics for one combination of labels. The first request looks them up.
 type series struct {
 	once     sync.Once
 	requests prometheus.Counter
 	duration prometheus.Observer
 }
 
-// route returns a function that counts one answered request of a route.
+// route returns a function that counts one answered request for the route of a template.
 func (m *Metrics) route(template string) func(method string, status int, took time.Duration) {
 	var all [len(methods)][len(statusClasses)]series
 	return func(method string, status int, took time.Duration) {

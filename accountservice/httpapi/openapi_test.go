@@ -15,7 +15,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// notDescribed are headers of which a description of an API says nothing.
+// notDescribed are headers that a description of an API need not have.
 var notDescribed = []string{"Connection", "Content-Length", "Content-Type", "Date"}
 
 func TestDescription(t *testing.T) {
@@ -26,7 +26,7 @@ func TestDescription(t *testing.T) {
 		So(doc.OpenAPI, ShouldEqual, "3.1.0")
 		So(doc.Validate(context.Background()), ShouldBeNil)
 
-		// is expects of an answer all that a described response has, and nothing else.
+		// is expects that an answer has exactly the headers and the body of a described response.
 		is := func(got answer, response *openapi3.ResponseRef) {
 			So(response, ShouldNotBeNil)
 			headers := []string{}
@@ -46,7 +46,8 @@ func TestDescription(t *testing.T) {
 			if got.Request.Method == http.MethodHead || response.Value.Content == nil {
 				So(got.body, ShouldBeEmpty)
 			}
-			// The library validates no answer to HEAD, and no redirect. So it gets to see neither.
+			// The library does not validate answers to HEAD, nor redirects. So it gets each answer
+			// as a 200 to a GET.
 			asked, err := http.NewRequest(http.MethodGet, got.Request.URL.String(), nil)
 			So(err, ShouldBeNil)
 			So(openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
@@ -73,7 +74,7 @@ func TestDescription(t *testing.T) {
 			for path, item := range doc.Paths.Map() {
 				for method, operation := range item.Operations() {
 					for status := range operation.Responses.Map() {
-						if status != "default" { // It is net/http's own.
+						if status != "default" { // net/http itself gives it.
 							described = append(described, method+" "+path+" "+status)
 						}
 					}

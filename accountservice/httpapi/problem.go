@@ -13,17 +13,16 @@ var (
 	errMethodNotAllowed = errors.New("method not allowed")
 )
 
-// problem is the body of every error response, as RFC 9457 has it. Its type is
-// left out, which means about:blank: the title is that of the status.
+// problem is the body of each error response, of RFC 9457. It has no type, which means
+// about:blank: the title is the text of the status.
 type problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
 }
 
-// fail is the one place that turns an error into a status. It writes the response
-// and returns the status. What is inside the service stays inside: the cause of a
-// failure goes to the log only.
+// fail writes the response for an error, and returns its status. Clients never learn the
+// cause of a failure. It goes only to the log and the metrics.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) int {
 	var status int
 	var detail string
@@ -42,7 +41,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) int {
 	return write(w, status, typeProblem, mustMarshal(problem{http.StatusText(status), status, detail}))
 }
 
-// mustMarshal encodes what is made of strings and numbers, which can always be encoded.
+// mustMarshal returns the JSON of a struct of strings and numbers, which never fails.
 func mustMarshal(value any) []byte {
 	body, err := json.Marshal(value)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Command bare is what the service is measured beside: net/http and a handler that
-// writes a constant, with the very response of the service's account 10000. It has no
-// router, no database, no metrics, no limits and no shutdown.
+// Command bare is the server that the service is compared with: net/http and a handler that
+// writes a constant. Its response is the same as the service's response for account 10000.
+// It has no router, no database, no metrics, no limits and no shutdown.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command notes keeps notes in a file, a line each. It shows what a service with data
-// takes: a volume for the file, a secret for the token, and a config for the greeting.
+// Command notes keeps notes in a file, one on each line. It shows what a service with data
+// needs: a volume for the file, a secret for the token, and a config for the greeting.
 package main
 
 import (
@@ -24,13 +24,13 @@ var version, commit = "dev", "unknown" // The builder sets them with -ldflags -X
 
 func main() { web.Main("notes", run) }
 
-// run does what args ask for: it serves, or probes. The settings are environment variables.
+// run serves, or runs the command in args. The settings are environment variables.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error {
 	addr := cmp.Or(getenv("NOTES_ADDR"), ":7070")
 	if len(args) > 0 {
 		return web.Command(args, addr, "/health")
 	}
-	// Read once: swarm never changes a secret or a config. It starts a new task with another.
+	// Read once: swarm never changes a secret or a config of a task. It starts a new task.
 	token, err := readFile("token", cmp.Or(getenv("NOTES_TOKEN_PATH"), "/run/secrets/notes_token"), "give the service the secret notes_token, as stack.yml does")
 	if err != nil {
 		return err
@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	return errors.Join(err, book.file.Close())
 }
 
-// readFile returns the text of a file that must have some.
+// readFile returns the text of a file. It fails if the file is empty.
 func readFile(what, path, advice string) (string, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -71,7 +71,7 @@ func handler(book *notebook, token, greeting string) http.Handler {
 			fail(w, "read the notes", err)
 			return
 		}
-		// Whatever somebody wrote, no browser takes it for a page.
+		// A note may have HTML. No browser may show it as a page.
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		http.ServeContent(w, r, "", time.Time{}, notes)
@@ -89,7 +89,7 @@ func handler(book *notebook, token, greeting string) http.Handler {
 			http.Error(w, fmt.Sprintf("The note is too long: %d bytes are allowed.", maxNote), http.StatusRequestEntityTooLarge)
 			return
 		case err != nil:
-			http.Error(w, "The note did not arrive as a whole: send it again.", http.StatusBadRequest)
+			http.Error(w, "The note did not arrive completely: send it again.", http.StatusBadRequest)
 			return
 		case note == "" || strings.ContainsAny(note, "\r\n"):
 			http.Error(w, "A note is one line of text: send that as the body.", http.StatusBadRequest)
@@ -104,15 +104,15 @@ func handler(book *notebook, token, greeting string) http.Handler {
 	return mux
 }
 
-// authorized compares in constant time, so that nobody finds the token character by
-// character. The hashes hide its length, too.
+// authorized compares in constant time. Otherwise, the time would help an attacker to guess the
+// token character by character. The hashes also hide its length.
 func authorized(r *http.Request, token string) bool {
 	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	got, want := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token))
 	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
-// fail tells the operator the cause, and the client no more than that there is one.
+// fail tells the cause to the operator, but not to the client.
 func fail(w http.ResponseWriter, what string, err error) {
 	fmt.Fprintf(os.Stderr, "notes: %s: %v\n", what, err)
 	http.Error(w, "The notes cannot be reached at the moment: the log of the service says why.", http.StatusInternalServerError)

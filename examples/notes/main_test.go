@@ -24,7 +24,7 @@ const (
 	right = "Authorization: Bearer " + token
 )
 
-// TestMain makes the test binary the service itself, where a test starts it as one.
+// TestMain lets a test run this binary as the service.
 func TestMain(m *testing.M) {
 	version, commit = "v1.2.3", "abcdef"
 	if os.Getenv("NOTES_TEST_SERVES") != "" {
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// settings are for a service with all that it needs, on a free port.
+// settings returns the settings of a service with all that it needs, on a free port.
 func settings(t *testing.T) map[string]string {
 	dir := t.TempDir()
 	env := map[string]string{
@@ -44,12 +44,12 @@ func settings(t *testing.T) map[string]string {
 		"NOTES_GREETING_PATH": filepath.Join(dir, "greeting"),
 	}
 	So(os.Mkdir(env["NOTES_DATA"], 0o755), ShouldBeNil)
-	So(os.WriteFile(env["NOTES_TOKEN_PATH"], []byte(token+"\n"), 0o600), ShouldBeNil) // With a line's end, as openssl has it.
+	So(os.WriteFile(env["NOTES_TOKEN_PATH"], []byte(token+"\n"), 0o600), ShouldBeNil) // openssl also writes a line feed.
 	So(os.WriteFile(env["NOTES_GREETING_PATH"], []byte("Hello, team.\n"), 0o600), ShouldBeNil)
 	return env
 }
 
-// command is the service as a process of its own, with these environment variables and no others.
+// command runs the service as a process of its own, with only these environment variables.
 func command(env map[string]string, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	path, err := os.Executable()
 	So(err, ShouldBeNil)
@@ -73,7 +73,7 @@ func TestNotes(t *testing.T) {
 			return webtest.MustAsk(http.MethodPost, service.URL+"/notes", note, headers...)
 		}
 
-		Convey("Then it greets, is well, tells its version, and has no notes", func() {
+		Convey("Then it has a greeting, is healthy, has a version, and has no notes", func() {
 			for path, want := range map[string]string{"/": "Hello, team.\n", "/health": "ok\n", "/version": "notes v1.2.3, commit abcdef\n", "/notes": ""} {
 				got := webtest.Get(service.URL + path)
 				So(got.StatusCode, ShouldEqual, http.StatusOK)
@@ -81,7 +81,7 @@ func TestNotes(t *testing.T) {
 			}
 		})
 
-		Convey("When notes are posted with the token, they are there, a line each, in that order", func() {
+		Convey("When notes are posted with the token, each is stored on its own line, in the same order", func() {
 			longest := strings.Repeat("x", 1024)
 			for _, note := range []string{"<b>Buy milk</b>", "Grüße\r\n", longest} {
 				So(post(note, right).StatusCode, ShouldEqual, http.StatusCreated)
@@ -137,13 +137,13 @@ func TestNotes(t *testing.T) {
 			So(webtest.Get(service.URL+"/notes").Body, ShouldEqual, strings.Repeat("a note\n", clients))
 		})
 
-		Convey("Then other paths and methods are not there", func() {
+		Convey("Then other paths and methods are not found or not allowed", func() {
 			So(webtest.Get(service.URL+"/other").StatusCode, ShouldEqual, http.StatusNotFound)
 			So(webtest.MustAsk(http.MethodDelete, service.URL+"/notes", "").StatusCode, ShouldEqual, http.StatusMethodNotAllowed)
 		})
 	})
 
-	Convey("Given a file whose last line was cut short", t, func() {
+	Convey("Given a file whose last line has no end", t, func() {
 		env := settings(t)
 		So(os.WriteFile(filepath.Join(env["NOTES_DATA"], "notes.txt"), []byte("whole\nhal"), 0o600), ShouldBeNil)
 
@@ -154,7 +154,7 @@ func TestNotes(t *testing.T) {
 		})
 	})
 
-	Convey("Given a disk that is full", t, func() {
+	Convey("Given a full disk", t, func() {
 		if _, err := os.Stat("/dev/full"); err != nil {
 			SkipSo("there is no /dev/full here", ShouldBeEmpty)
 			return
@@ -162,7 +162,7 @@ func TestNotes(t *testing.T) {
 		env := settings(t)
 		So(os.Symlink("/dev/full", filepath.Join(env["NOTES_DATA"], "notes.txt")), ShouldBeNil)
 
-		Convey("When a note is posted, the client learns that it is not stored, and no more", func() {
+		Convey("When a note is posted, the client learns that it is not stored, but not the cause", func() {
 			service := webtest.Start(run, env)
 			got := webtest.MustAsk(http.MethodPost, service.URL+"/notes", "Buy milk", right)
 			So(got.StatusCode, ShouldEqual, http.StatusInternalServerError)
@@ -172,7 +172,7 @@ func TestNotes(t *testing.T) {
 }
 
 func TestWhatIsMissing(t *testing.T) {
-	Convey("Given a service that lacks something", t, func() {
+	Convey("Given a service without something that it needs", t, func() {
 		env := settings(t)
 		empty := filepath.Join(t.TempDir(), "empty")
 		So(os.WriteFile(empty, []byte(" \n"), 0o600), ShouldBeNil)
@@ -183,9 +183,9 @@ func TestWhatIsMissing(t *testing.T) {
 			{"the config", "NOTES_GREETING_PATH", "/missing", "read the greeting: open /missing: no such file or directory", "the config greeting"},
 			{"a greeting in the config", "NOTES_GREETING_PATH", empty, "read the greeting: " + empty + " is empty", "the config greeting"},
 			{"the directory", "NOTES_DATA", "/missing", "keep notes: open /missing/notes.txt: no such file or directory", "mount a volume at /missing"},
-			{"a directory that is one", "NOTES_DATA", empty, "keep notes: open " + empty + "/notes.txt: not a directory", "mount a volume at " + empty},
+			{"a directory at the path of a file", "NOTES_DATA", empty, "keep notes: open " + empty + "/notes.txt: not a directory", "mount a volume at " + empty},
 		} {
-			Convey("When that is "+lack.what+", it ends with 1, and says so in one line", func() {
+			Convey("When it lacks "+lack.what+", it ends with 1, and says so in one line", func() {
 				env[lack.variable] = lack.path
 				process, stderr := command(env)
 				So(process.Run(), ShouldNotBeNil)
@@ -199,7 +199,7 @@ func TestWhatIsMissing(t *testing.T) {
 }
 
 func TestProcess(t *testing.T) {
-	Convey("Given the service as a process, and half of a note on its way", t, func() {
+	Convey("Given the service as a process, and a client that has sent half of a note", t, func() {
 		env := settings(t)
 		process, stderr := command(env)
 		stdout, err := process.StdoutPipe()

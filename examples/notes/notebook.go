@@ -11,11 +11,11 @@ import (
 
 // A notebook is the file of the notes. One process at a time may write to it.
 type notebook struct {
-	mu   sync.Mutex // A note that is taken back must be the last one.
+	mu   sync.Mutex // add may cut the file, so no other note may follow meanwhile.
 	file *os.File
 }
 
-// openNotebook opens the file in a directory, and creates it where it is missing.
+// openNotebook opens the file in a directory, and creates it if it is missing.
 func openNotebook(dir string) (*notebook, error) {
 	file, err := os.OpenFile(filepath.Join(dir, "notes.txt"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -32,8 +32,8 @@ func unusable(dir string, err error) error {
 	return fmt.Errorf("keep notes: %w: mount a volume at %s that user %d may write to", err, dir, os.Getuid())
 }
 
-// endLine ends the last line of the file. A machine that lost its power may have left half
-// of one, and the next note needs a line of its own.
+// endLine ends the last line of the file. After a power failure, this may be half a line. The
+// next note needs a line of its own.
 func (b *notebook) endLine() error {
 	size, err := b.size()
 	if err != nil || size == 0 {
@@ -58,13 +58,13 @@ func (b *notebook) add(note string) error {
 	if err == nil {
 		err = b.file.Sync()
 	}
-	if err != nil { // A full disk may have taken half of the note.
+	if err != nil { // On a full disk, half of the note may be written.
 		return errors.Join(err, b.file.Truncate(before))
 	}
 	return nil
 }
 
-// read returns all notes that are stored by now.
+// read returns all notes that are stored at this time.
 func (b *notebook) read() (io.ReadSeeker, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -80,7 +80,7 @@ func (b *notebook) size() (int64, error) {
 	return info.Size(), nil
 }
 
-// syncDir makes a new file's name last, as File.Sync does for its content.
+// syncDir writes the names in a directory to the disk. File.Sync only writes the content.
 func syncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package web runs the example services as tasks of a swarm: it serves until the task is
-// stopped, and it asks a service for its health.
+// Package web runs the example services as tasks of a swarm. It serves until the task is
+// stopped, and probes the health of a service.
 package web
 
 import (
@@ -15,10 +15,11 @@ import (
 	"time"
 )
 
-// inFlight is how long shutdown waits for requests: with a drain of 2 s, less than stop_grace_period.
+// inFlight is how long shutdown waits for requests. With a drain of 2 s, this is less than the
+// stop_grace_period.
 const inFlight = 7 * time.Second
 
-// Main runs a program, and ends with exit code 1 and a line on stderr where it fails.
+// Main runs a program. If it fails, Main prints one line on stderr and exits with code 1.
 func Main(name string, run func(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error) {
 	if err := run(context.Background(), os.Args[1:], os.Getenv, os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
@@ -27,14 +28,15 @@ func Main(name string, run func(ctx context.Context, args []string, getenv func(
 }
 
 // Serve answers requests at addr, a host:port, until ctx ends or a SIGTERM or interrupt comes.
-// It goes on for drain, as requests still arrive until every node knows that the task ends.
-// Then it closes the listener, and finishes what is under way. A second signal ends it at once.
+// Then it still serves for the duration drain, because requests arrive until all nodes know
+// that the task ends. Then it closes the listener and finishes the running requests. A second
+// signal ends it at once.
 func Serve(ctx context.Context, addr string, handler http.Handler, drain time.Duration, stdout io.Writer) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("%w: stop what uses the address, or set another", err)
+		return fmt.Errorf("%w: stop the program that uses the address, or set another", err)
 	}
 	var draining atomic.Bool
 	server := &http.Server{
@@ -62,19 +64,19 @@ func Serve(ctx context.Context, addr string, handler http.Handler, drain time.Du
 	limited, cancel := context.WithTimeout(context.Background(), inFlight)
 	defer cancel()
 	if err := server.Shutdown(limited); err != nil {
-		return fmt.Errorf("finish the requests under way within %v: %w: the rest was cut off", inFlight, err)
+		return fmt.Errorf("finish the running requests within %v: %w: the others were cut off", inFlight, err)
 	}
 	return nil
 }
 
-// Command does what the arguments ask for. There is one command: "probe" asks the service
-// at addr for its health at path, and fails where that does not answer 200 within a second.
+// Command runs the command in args. There is one command: "probe" requests path from the
+// service at addr, and fails unless the answer is 200 and comes within a second.
 func Command(args []string, addr, path string) error {
 	if len(args) != 1 || args[0] != "probe" {
 		return fmt.Errorf("the arguments %q are not known: give none to serve, or probe to ask the running service for its health", args)
 	}
 	client := http.Client{Timeout: time.Second, Transport: &http.Transport{
-		// Dialing an address to listen on, such as ":8000", reaches this host.
+		// An address without a host, such as ":8000", reaches this machine.
 		DialContext: func(_ context.Context, network, _ string) (net.Conn, error) { return net.Dial(network, addr) },
 	}}
 	response, err := client.Get("http://localhost" + path)
@@ -88,10 +90,10 @@ func Command(args []string, addr, path string) error {
 	return nil
 }
 
-// Health answers that the process serves.
+// Health answers "ok".
 func Health(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
-// Version answers which build this is.
+// Version returns a handler that answers with the name, version and commit of a service.
 func Version(name, version, commit string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "%s %s, commit %s\n", name, version, commit)

@@ -18,7 +18,7 @@ import (
 	"goblog/examples/internal/webtest"
 )
 
-// serve makes a program of a handler and a drain.
+// serve returns a program that serves a handler.
 func serve(addr string, handler http.HandlerFunc, drain time.Duration) webtest.Run {
 	return func(ctx context.Context, _ []string, _ func(string) string, stdout io.Writer) error {
 		return web.Serve(ctx, addr, handler, drain, stdout)
@@ -26,7 +26,7 @@ func serve(addr string, handler http.HandlerFunc, drain time.Duration) webtest.R
 }
 
 func TestServe(t *testing.T) {
-	Convey("Given a service with a request under way", t, func() {
+	Convey("Given a service with a running request", t, func() {
 		entered, release := make(chan struct{}), make(chan struct{})
 		service := webtest.Start(serve("127.0.0.1:0", func(w http.ResponseWriter, _ *http.Request) {
 			close(entered)
@@ -64,7 +64,7 @@ func TestServe(t *testing.T) {
 		}
 		So(closes(), ShouldBeFalse)
 
-		Convey("When it stops, it goes on for that long, and sends its clients elsewhere", func() {
+		Convey("When it stops, it still serves for this time, and closes its connections", func() {
 			began := time.Now()
 			ended := make(chan error, 1)
 			go func() { ended <- service.Stop() }()
@@ -81,17 +81,17 @@ func TestServe(t *testing.T) {
 		So(err, ShouldBeNil)
 		Reset(func() { taken.Close() })
 
-		Convey("When a service is to listen there, it says so", func() {
+		Convey("When a service listens there, it fails and says so", func() {
 			addr := taken.Addr().String()
 			err := web.Serve(context.Background(), addr, http.NotFoundHandler(), 0, io.Discard)
 			So(err, ShouldNotBeNil)
-			So(err.Error(), ShouldEqual, "listen tcp "+addr+": bind: address already in use: stop what uses the address, or set another")
+			So(err.Error(), ShouldEqual, "listen tcp "+addr+": bind: address already in use: stop the program that uses the address, or set another")
 		})
 	})
 }
 
 func TestProbe(t *testing.T) {
-	Convey("Given a service that is well at one path only", t, func() {
+	Convey("Given a service that is healthy at one path only", t, func() {
 		mux := http.NewServeMux()
 		mux.HandleFunc("/health", web.Health)
 		server := httptest.NewServer(mux)
@@ -101,19 +101,19 @@ func TestProbe(t *testing.T) {
 		So(err, ShouldBeNil)
 		probe := []string{"probe"}
 
-		Convey("Then a probe of that path succeeds, by whatever names the address", func() {
+		Convey("Then a probe of this path succeeds, by any form of the address", func() {
 			for _, name := range []string{addr, ":" + port, "0.0.0.0:" + port} {
 				So(web.Command(probe, name, "/health"), ShouldBeNil)
 			}
 		})
 
-		Convey("Then a probe of another path says what it answers", func() {
+		Convey("Then a probe of another path fails with the status of its answer", func() {
 			err := web.Command(probe, addr, "/other")
 			So(err, ShouldNotBeNil)
 			So(err.Error(), ShouldEqual, "probe "+addr+": /other answers 404 Not Found")
 		})
 
-		Convey("When it is gone, a probe says so", func() {
+		Convey("When the service has ended, a probe says so", func() {
 			server.Close()
 			err := web.Command(probe, addr, "/health")
 			So(err, ShouldNotBeNil)
@@ -121,7 +121,7 @@ func TestProbe(t *testing.T) {
 			So(err.Error(), ShouldEndWith, "connection refused")
 		})
 
-		Convey("Then another command is not known", func() {
+		Convey("Then any other command fails", func() {
 			for _, args := range [][]string{{"prob"}, {"probe", "twice"}} {
 				err := web.Command(args, addr, "/health")
 				So(err, ShouldNotBeNil)
@@ -144,7 +144,7 @@ func TestProbe(t *testing.T) {
 	})
 }
 
-// refuses reports whether nothing listens at a URL any more.
+// refuses reports whether nothing listens at a URL.
 func refuses(url string) bool {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err == nil {

@@ -12,20 +12,20 @@ import (
 	"github.com/smartystreets/goconvey/convey"
 )
 
-// Patience is how long a test waits for what should come much sooner.
+// Patience is how long a test waits for an event that should come much sooner.
 const Patience = 20 * time.Second
 
-// A Run is a program's own run function.
+// A Run is the run function of a program.
 type Run func(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error
 
-// A Service is a program that serves.
+// A Service is a running program.
 type Service struct {
 	URL    string
 	cancel context.CancelFunc
 	ended  chan error
 }
 
-// Start runs a program with these environment variables and no others, waits until it
+// Start runs a program with only these environment variables. It waits until the program
 // listens, and stops it at the end of the scenario.
 func Start(run Run, env map[string]string) *Service {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -41,31 +41,31 @@ func Start(run Run, env map[string]string) *Service {
 	return s
 }
 
-// URL is that of a service which says on stdout that it listens.
+// URL returns the URL of a service. It reads the line with its address from stdout.
 func URL(stdout io.Reader) string {
 	lines := bufio.NewReader(stdout)
 	line, err := lines.ReadString('\n')
 	convey.So(err, convey.ShouldBeNil)
 	addr, listens := strings.CutPrefix(strings.TrimSpace(line), "Listening on ")
 	convey.So(listens, convey.ShouldBeTrue)
-	go func() { _, _ = io.Copy(io.Discard, lines) }() // So that the service can go on writing.
+	go func() { _, _ = io.Copy(io.Discard, lines) }() // So that the service can write more.
 	return "http://" + addr
 }
 
-// Stop stops the service, and returns what it ends with.
+// Stop stops the service, and returns the error of its run function.
 func (s *Service) Stop() error {
 	s.cancel()
 	return Wait(s.ended)
 }
 
-// Wait returns what comes.
+// Wait returns the next value of a channel, which must come within Patience.
 func Wait[T any](from <-chan T) T {
 	select {
 	case got := <-from:
 		return got
 	case <-time.After(Patience):
 		convey.So("nothing came", convey.ShouldEqual, "something came")
-		panic("unreachable") // So has ended the scenario.
+		panic("unreachable") // convey.So has ended the scenario.
 	}
 }
 
@@ -75,7 +75,7 @@ type Answer struct {
 	Body string
 }
 
-// Ask sends a request on a connection of its own, as a new client does. A header is NAME: value.
+// Ask sends a request on a new connection. The form of a header is "NAME: value".
 func Ask(method, url, body string, headers ...string) (Answer, error) {
 	request, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
@@ -95,12 +95,12 @@ func Ask(method, url, body string, headers ...string) (Answer, error) {
 	return Answer{response, string(text)}, err
 }
 
-// MustAsk asks where there must be an answer.
+// MustAsk is Ask for a request that must have an answer.
 func MustAsk(method, url, body string, headers ...string) Answer {
 	answer, err := Ask(method, url, body, headers...)
 	convey.So(err, convey.ShouldBeNil)
 	return answer
 }
 
-// Get asks for what must answer.
+// Get sends a GET request, which must have an answer.
 func Get(url string) Answer { return MustAsk(http.MethodGet, url, "") }

@@ -1,5 +1,5 @@
-// Command front is a reverse proxy: it passes requests on to the service hello. It goes on
-// without a lost request while the swarm replaces the tasks of hello.
+// Command front is a reverse proxy: it passes requests on to the service hello. It loses no
+// request while the swarm replaces the tasks of hello.
 package main
 
 import (
@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// drain is how long front goes on after SIGTERM: until then, the mesh may still send requests.
+	// drain is how long front serves after SIGTERM. The mesh may still send requests meanwhile.
 	drain = 2 * time.Second
-	// pause is before the second try. The swarm takes a moment to forget a task that ended.
+	// pause is the time before a second try. The swarm needs a moment to forget an ended task.
 	pause = 250 * time.Millisecond
 )
 
@@ -31,7 +31,7 @@ var version, commit = "dev", "unknown" // The builder sets them with -ldflags -X
 
 func main() { web.Main("front", run) }
 
-// run does what args ask for: it serves, or probes.
+// run serves, or runs the command in args.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error {
 	addr := cmp.Or(getenv("FRONT_ADDR"), ":8080")
 	if len(args) > 0 {
@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	return web.Serve(ctx, addr, handler(upstream), drain, stdout)
 }
 
-// handler answers what is asked of front itself, below /-/, and passes on the rest as it is.
+// handler answers requests for front itself, below /-/, and passes on all others unchanged.
 func handler(upstream *url.URL) http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -52,24 +52,24 @@ func handler(upstream *url.URL) http.Handler {
 			r.SetXForwarded()
 		},
 		Transport: &retry{&http.Transport{
-			// A connection for each request, and so a look at the name for each. A connection
-			// that is kept would miss new tasks, and break when its task ends.
+			// Each request gets a new connection, to the current address of hello. A kept
+			// connection would never reach new tasks, and would break when its task ends.
 			DisableKeepAlives: true,
-			// A task that is gone does not even refuse. The time is enough to repeat a lost packet.
+			// An ended task does not even refuse connections. In 2 s, TCP can repeat a lost packet.
 			DialContext:           (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
 			ResponseHeaderTimeout: 10 * time.Second,
-			DisableCompression:    true, // The client and hello agree on one.
+			DisableCompression:    true, // The client and hello choose the compression.
 		}},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			fmt.Fprintf(os.Stderr, "front: pass on %s %s to %s: %v\n", r.Method, r.URL.EscapedPath(), upstream, err)
-			http.Error(w, "The service behind this proxy does not answer. Try again in a moment; the log of the proxy says why.", http.StatusBadGateway)
+			http.Error(w, "The service behind this proxy does not answer. Try again in a moment. The log of the proxy says why.", http.StatusBadGateway)
 		},
 	}
 	info := web.Version("front", version, commit)
-	// No ServeMux: that would clean the paths that are for hello.
+	// No ServeMux, because it would change the paths of requests for hello.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case "/-/health": // Its own. Were hello's part of it, the swarm would kill front for it.
+		case "/-/health": // Only of front. If it needed hello, the swarm would kill front when hello fails.
 			web.Health(w, r)
 		case "/-/version":
 			info(w, r)
@@ -79,15 +79,15 @@ func handler(upstream *url.URL) http.Handler {
 	})
 }
 
-// retry tries once more where a task went away before it answered.
+// retry sends a request a second time if a task ended before it answered.
 type retry struct{ http.RoundTripper }
 
-// idempotent are the methods whose second request changes nothing more. (RFC 9110, 9.2.2)
+// idempotent are the methods for which a second request changes nothing. (RFC 9110, 9.2.2)
 var idempotent = []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete}
 
 func (t *retry) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := t.RoundTripper.RoundTrip(r)
-	// A body has been read, and is not there a second time.
+	// A body cannot be sent again, because it was read.
 	if err == nil || !gone(err) || r.Body != nil || !slices.Contains(idempotent, r.Method) {
 		return response, err
 	}
@@ -99,8 +99,8 @@ func (t *retry) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// gone tells whether there was no connection, or one that ended without an answer. A task
-// that takes too long is not gone.
+// gone reports whether there was no connection, or one that ended without an answer. A task
+// that is too slow is not gone.
 func gone(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, io.EOF) ||

@@ -19,7 +19,7 @@ import (
 	"goblog/examples/internal/webtest"
 )
 
-// start runs front before an upstream at a URL, on a free port.
+// start runs front on a free port, with the URL of an upstream.
 func start(upstream string) *webtest.Service {
 	return webtest.Start(run, map[string]string{"FRONT_ADDR": "127.0.0.1:0", "UPSTREAM": upstream})
 }
@@ -27,7 +27,7 @@ func start(upstream string) *webtest.Service {
 func TestFront(t *testing.T) {
 	version, commit = "v1.2.3", "abcdef"
 
-	Convey("Given front before a service that repeats what it gets", t, func() {
+	Convey("Given front, and a service that repeats each request in its answer", t, func() {
 		upstream := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			w.WriteHeader(http.StatusTeapot)
@@ -51,19 +51,19 @@ func TestFront(t *testing.T) {
 			}
 		})
 
-		Convey("Then what a client says of addresses does not count", func() {
+		Convey("Then a header X-Forwarded-For of the client does not count", func() {
 			got := webtest.MustAsk(http.MethodGet, front.URL+"/", "", "X-Forwarded-For: 192.0.2.1")
 			So(got.Body, ShouldEqual, "GET /  for 127.0.0.1")
 		})
 
-		Convey("Then each request has a connection of its own, and may so reach another task", func() {
+		Convey("Then each request has a connection of its own, so it can reach another task", func() {
 			for range 3 {
 				webtest.Get(front.URL + "/")
 			}
 			So(connections.Load(), ShouldEqual, 3)
 		})
 
-		Convey("Then its own health, version and probe are its own", func() {
+		Convey("Then health, version and probe are about front itself", func() {
 			So(webtest.Get(front.URL+"/-/health").Body, ShouldEqual, "ok\n")
 			So(webtest.Get(front.URL+"/-/version").Body, ShouldEqual, "front v1.2.3, commit abcdef\n")
 			env := map[string]string{"FRONT_ADDR": strings.TrimPrefix(front.URL, "http://")}
@@ -71,26 +71,26 @@ func TestFront(t *testing.T) {
 		})
 	})
 
-	Convey("Given front before a service that is not there", t, func() {
+	Convey("Given front, and a service that does not exist", t, func() {
 		for _, url := range []string{"http://127.0.0.1:1", "http://nobody.invalid:8000"} {
 			front := start(url)
 
-			Convey("Then it says so, and is well itself: "+url, func() {
+			Convey("Then it says so, and is healthy itself: "+url, func() {
 				for _, method := range []string{http.MethodGet, http.MethodPost} {
 					got := webtest.MustAsk(method, front.URL+"/", "")
 					So(got.StatusCode, ShouldEqual, http.StatusBadGateway)
-					So(got.Body, ShouldEqual, "The service behind this proxy does not answer. Try again in a moment; the log of the proxy says why.\n")
+					So(got.Body, ShouldEqual, "The service behind this proxy does not answer. Try again in a moment. The log of the proxy says why.\n")
 				}
 				So(webtest.Get(front.URL+"/-/health").StatusCode, ShouldEqual, http.StatusOK)
 			})
 		}
 	})
 
-	Convey("When the upstream is not an address of HTTP, front does not start, and says so", t, func() {
+	Convey("When the upstream is not an HTTP address, front does not start, and says so", t, func() {
 		for _, upstream := range []string{"hello:8000", "https://hello", "http://", "http://a b"} {
 			env := map[string]string{"FRONT_ADDR": "127.0.0.1:0", "UPSTREAM": upstream}
 			stopped, cancel := context.WithCancel(t.Context())
-			cancel() // Where it starts all the same, it ends at once.
+			cancel() // If it starts, it ends at once.
 			err := run(stopped, nil, func(name string) string { return env[name] }, io.Discard)
 			So(err, ShouldNotBeNil)
 			So(err.Error(), ShouldContainSubstring, fmt.Sprintf("UPSTREAM: %q", upstream))
@@ -103,10 +103,10 @@ func TestTaskThatGoes(t *testing.T) {
 		how string
 		end func(*net.TCPConn)
 	}{
-		{"ends each connection", func(conn *net.TCPConn) { conn.Close() }},
-		{"resets each connection", func(conn *net.TCPConn) { _ = conn.SetLinger(0); conn.Close() }},
+		{"closes", func(conn *net.TCPConn) { conn.Close() }},
+		{"resets", func(conn *net.TCPConn) { _ = conn.SetLinger(0); conn.Close() }},
 	} {
-		Convey("Given front before a service that "+going.how+" but each second", t, func() {
+		Convey("Given front, and a service that "+going.how+" every first of two connections", t, func() {
 			var requests atomic.Int32
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
 			So(err, ShouldBeNil)
@@ -139,7 +139,7 @@ func TestTaskThatGoes(t *testing.T) {
 }
 
 func TestUpstreamReplaced(t *testing.T) {
-	Convey("Given front before a service, and clients that go on asking", t, func() {
+	Convey("Given front, a service, and clients that ask again and again", t, func() {
 		// serve starts the next version of the service, on the same port.
 		serve := func(addr string, version int) (*http.Server, string) {
 			listener, err := net.Listen("tcp", addr)
@@ -179,9 +179,9 @@ func TestUpstreamReplaced(t *testing.T) {
 		Convey("When it is replaced again and again, no request fails", func() {
 			const versions = 5
 			for version := range versions {
-				time.Sleep(2 * pause) // A second try must not meet the next replacement.
+				time.Sleep(2 * pause) // A second try must come before the next replacement.
 				So(server.Shutdown(t.Context()), ShouldBeNil)
-				time.Sleep(20 * time.Millisecond) // Nobody listens.
+				time.Sleep(20 * time.Millisecond) // Meanwhile, nothing listens.
 				server, _ = serve(addr, version+1)
 			}
 			So(webtest.Get(front.URL+"/").Body, ShouldEqual, fmt.Sprint(versions))

@@ -17,11 +17,11 @@ func TestHello(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	Convey("Given a hello that runs", t, func() {
+	Convey("Given a running hello", t, func() {
 		env := map[string]string{"HELLO_ADDR": "127.0.0.1:0"}
 		service := webtest.Start(run, env)
 
-		Convey("Then it says which version answers, and where", func() {
+		Convey("Then it answers with its version and its host", func() {
 			for path, want := range map[string]string{"/": "Hello from v1.2.3 on " + host + "\n", "/health": "ok\n", "/version": "hello v1.2.3, commit abcdef\n"} {
 				got := webtest.Get(service.URL + path)
 				So(got.StatusCode, ShouldEqual, http.StatusOK)

@@ -10,8 +10,8 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 
 /**
- * Users that look up one account after another, with a second's pause after each, until the
- * duration is over. They arrive evenly during the first ten seconds.
+ * Users that request one account after another, with a pause of one second after each. They
+ * arrive evenly during the first ten seconds, and stop at the end of the duration.
  */
 public class AccountSimulation extends Simulation {
   private static final int RAMP_SECONDS = 10;

@@ -10,7 +10,7 @@ import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 
 /**
- * What the simulation is told by -Dname=value. A value that cannot work ends the process
+ * The parameters of the simulation, set by -Dname=value. An invalid value ends the process
  * with one line on stderr, before any user starts.
  */
 final class Parameters {
@@ -19,7 +19,7 @@ final class Parameters {
   /** Users at the same time. */
   final int users = number("users", 1000, 1, 99_999);
 
-  /** Seconds for which they make requests, ramp included. */
+  /** Seconds for which users make requests, including the ramp. */
   final int duration = number("duration", 30, 1, 99_999);
 
   /** Requests that may fail. */
@@ -28,7 +28,7 @@ final class Parameters {
   /** Milliseconds within which 99 of 100 requests must be answered. */
   final int p99 = number("p99", 1000, 1, 60_000);
 
-  /** Where the service is, without a slash at the end. */
+  /** The address of the service, without a slash at the end. */
   final String baseUrl = url("baseUrl", "http://127.0.0.1:6767");
 
   /** The file that gets the requests of each second. */
@@ -42,7 +42,7 @@ final class Parameters {
         return number;
       }
     } catch (NumberFormatException e) {
-      // Refused below, as is a number out of range.
+      // Refused below, like a number out of range.
     }
     throw refuse(name + "='" + value + "': want a number from " + least + " to " + most);
   }
@@ -65,7 +65,7 @@ final class Parameters {
   private static Path file(String name, String otherwise) {
     String value = System.getProperty(name, otherwise);
     try {
-      return Files.writeString(Path.of(value), ""); // What an earlier run left is not to be taken for this one's.
+      return Files.writeString(Path.of(value), ""); // The file of an earlier run must not count.
     } catch (IOException | InvalidPathException e) {
       throw refuse(name + "='" + value + "': want a file that can be written");
     }

@@ -6,7 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 
-/** Counts the requests of each second, in memory that depends on the duration only. */
+/** Counts the requests of each second. Its memory depends only on the duration. */
 final class Seconds {
   private static final long NANOS = 1_000_000_000L;
 
@@ -29,7 +29,7 @@ final class Seconds {
     return System.nanoTime() - start >= requests.length() * NANOS;
   }
 
-  /** Counts a request that has just ended; one after the last second counts for that. */
+  /** Counts a request that has just ended. After the last second, it counts for that second. */
   void count(boolean failed) {
     int second = (int) Math.min((System.nanoTime() - start) / NANOS, requests.length() - 1);
     requests.incrementAndGet(second);
@@ -38,7 +38,7 @@ final class Seconds {
     }
   }
 
-  /** Writes a line per second: its Unix time, the requests that ended in it, and how many of them failed. */
+  /** Writes one line for each second: its Unix time, and the number of requests and of failures. */
   void write(Path file) throws IOException {
     try (PrintWriter out = new PrintWriter(Files.newBufferedWriter(file))) {
       out.println("time,requests,failures");
