@@ -56,20 +56,47 @@ func (p page) value(i int) []byte {
 	return p[headerSize+i*elementSize+int(native.Uint32(e[4:]))+int(native.Uint32(e[8:])):][:native.Uint32(e[12:])]
 }
 
-// search returns where a key is on a page, or else before which element it would be.
-func (p page) search(key []byte) (i int, found bool) {
+// search returns the index of a key on a page, or else of the element before which it would
+// be. It looks at the element i first, then at ever more distant ones, but never beyond the
+// middle of those that are left. Each look is a cache miss or two, so a good i is worth its
+// calculation: with a million accounts, a read takes half the time.
+func (p page) search(key []byte, i int) (_ int, found bool) {
 	low, high := 0, p.count()
-	for low < high {
-		middle := int(uint(low+high) / 2)
-		if order := bytes.Compare(p.key(middle), key); order < 0 {
-			low = middle + 1
-		} else if order > 0 {
-			high = middle
-		} else {
-			return middle, true
+	for step := 1; low < high; step *= 2 {
+		order := bytes.Compare(p.key(i), key)
+		switch {
+		case order == 0:
+			return i, true
+		case order < 0:
+			low = i + 1
+			i = min(i+step, int(uint(low+high)/2))
+		default:
+			high = i
+			i = max(i-step, int(uint(low+high)/2))
 		}
 	}
 	return low, false
+}
+
+// guess returns the index at which a key should be, where the keys on a page are evenly
+// spread from low to high.
+func (p page) guess(key, low, high int) int {
+	n := p.count()
+	return max(0, min((key-low)*n/max(high-low, 1), n-1))
+}
+
+// decimals returns the number that the first nine digits of a key are after a decimal
+// point, in billionths. Keys of digits have the order of these numbers. For all other keys
+// it returns a number too, but a useless one.
+func decimals(key []byte) int {
+	n := 0
+	for i := range 9 {
+		n *= 10
+		if i < len(key) {
+			n += int(key[i] - '0')
+		}
+	}
+	return n
 }
 
 // fits tells whether all that is on a page is inside of it.
@@ -149,6 +176,7 @@ const maxDepth = 32
 // find returns the value of a key, nil where it is not there.
 func (m mapping) find(b bucket, key []byte) ([]byte, error) {
 	p, next := b.inside, b.root
+	number, low, high := decimals(key), 0, 1_000_000_000 // All that is on p is from low to high.
 	for range maxDepth {
 		if next != 0 {
 			var err error
@@ -156,16 +184,18 @@ func (m mapping) find(b bucket, key []byte) ([]byte, error) {
 				return nil, err
 			}
 		}
-		i, found := p.search(key)
+		i, found := p.search(key, p.guess(number, low, high))
 		switch {
 		case p.flags() == leafPage && found:
 			return p.value(i), nil
 		case p.flags() == leafPage:
 			return nil, nil
-		case found || i == 0:
-			next = p.child(i)
-		default:
-			next = p.child(i - 1)
+		case !found && i > 0:
+			i--
+		}
+		next, low = p.child(i), decimals(p.key(i))
+		if i+1 < p.count() {
+			high = decimals(p.key(i + 1))
 		}
 	}
 	return nil, fmt.Errorf("%w: page %d is part of a circle", errDamaged, p.id())
