@@ -57,21 +57,47 @@ func (p page) value(i int) []byte {
 	return p[headerSize+i*elementSize+int(native.Uint32(e[4:]))+int(native.Uint32(e[8:])):][:native.Uint32(e[12:])]
 }
 
-// search returns the index of a key on a page. If it is not found, i is the index of the
-// first larger key.
-func (p page) search(key []byte) (i int, found bool) {
+// search returns the index of a key on a page. If it is not found, the index is that of the
+// first larger key. The search begins at element i. It goes on in growing steps, but never
+// past the middle of the elements that are left. Each element costs a cache miss or two, so
+// a good i is worth its calculation: with a million accounts, a read takes half the time.
+func (p page) search(key []byte, i int) (_ int, found bool) {
 	low, high := 0, p.count()
-	for low < high {
-		middle := int(uint(low+high) / 2)
-		if order := bytes.Compare(p.key(middle), key); order < 0 {
-			low = middle + 1
-		} else if order > 0 {
-			high = middle
-		} else {
-			return middle, true
+	for step := 1; low < high; step *= 2 {
+		order := bytes.Compare(p.key(i), key)
+		switch {
+		case order == 0:
+			return i, true
+		case order < 0:
+			low = i + 1
+			i = min(i+step, int(uint(low+high)/2))
+		default:
+			high = i
+			i = max(i-step, int(uint(low+high)/2))
 		}
 	}
 	return low, false
+}
+
+// guess returns the likely index of a key. It assumes that the keys of the page are spread
+// evenly from low to high. All three numbers come from decimals.
+func (p page) guess(key, low, high int) int {
+	n := p.count()
+	return max(0, min((key-low)*n/max(high-low, 1), n-1))
+}
+
+// decimals reads the first nine digits of a key as a decimal fraction, in billionths: "25"
+// is 0.25, so 250,000,000. These numbers have the order of the keys. The number of a key
+// that has other characters is of no use, but does no harm.
+func decimals(key []byte) int {
+	n := 0
+	for i := range 9 {
+		n *= 10
+		if i < len(key) {
+			n += int(key[i] - '0')
+		}
+	}
+	return n
 }
 
 // fits fails if a key or a value lies outside of the page.
@@ -150,6 +176,7 @@ const maxDepth = 32
 // find returns the value of a key, or nil if the key is not there.
 func (m mapping) find(b bucket, key []byte) ([]byte, error) {
 	p, next := b.inside, b.root
+	number, low, high := decimals(key), 0, 1_000_000_000 // The keys of p are from low to high.
 	for range maxDepth {
 		if next != 0 {
 			var err error
@@ -157,16 +184,18 @@ func (m mapping) find(b bucket, key []byte) ([]byte, error) {
 				return nil, err
 			}
 		}
-		i, found := p.search(key)
+		i, found := p.search(key, p.guess(number, low, high))
 		switch {
 		case p.flags() == leafPage && found:
 			return p.value(i), nil
 		case p.flags() == leafPage:
 			return nil, nil
-		case found || i == 0:
-			next = p.child(i)
-		default:
-			next = p.child(i - 1)
+		case !found && i > 0:
+			i--
+		}
+		next, low = p.child(i), decimals(p.key(i))
+		if i+1 < p.count() {
+			high = decimals(p.key(i + 1))
 		}
 	}
 	return nil, fmt.Errorf("%w: page %d is part of a circle", errDamaged, p.id())

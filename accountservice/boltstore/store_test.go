@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +18,44 @@ import (
 	"goblog/accountservice/account"
 	"goblog/accountservice/boltstore"
 )
+
+func TestManyAccounts(t *testing.T) {
+	ids := map[string]func(i int) string{
+		"the ids that are seeded": func(i int) string { return account.Fake(i).ID },
+		"ids of all lengths":      func(i int) string { return strings.Repeat("7", i%300) + strconv.Itoa(i) },
+		"ids of all characters":   func(i int) string { return string([]rune{rune(i % 1000), 'x', rune(i / 1000)}) },
+		"ids of a few kinds":      func(i int) string { return strconv.Itoa(i*i*i%1000) + strings.Repeat("0", 12) + strconv.Itoa(i) },
+	}
+	for kind, id := range ids {
+		Convey("Given many accounts with "+kind, t, func() {
+			const n = 10_000
+			path, all := newPath(t), seededValues(100)
+			for i := range n {
+				all[id(i)] = string(encode(account.Account{ID: id(i), Name: "Somebody"}))
+			}
+			contentOf(path, map[string]map[string]string{"accounts": all, "meta": {"seeded": "100"}})
+			store, _ := open(path, 100)
+
+			Convey("Then each is found, and no id before or after one of them", func() {
+				wrong := []string{}
+				for id, want := range all {
+					if got, err := store.Account(id); err != nil || string(got) != want {
+						wrong = append(wrong, id)
+					}
+					for _, other := range []string{id + "\x00", id + "~", id[:len(id)-1] + "/", id[:len(id)-1]} {
+						if _, isThere := all[other]; isThere {
+							continue
+						}
+						if _, err := store.Account(other); !errors.Is(err, account.ErrNotFound) {
+							wrong = append(wrong, other)
+						}
+					}
+				}
+				So(wrong, ShouldBeEmpty)
+			})
+		})
+	}
+}
 
 func TestReading(t *testing.T) {
 	Convey("Given a store of 100 accounts", t, func() {
