@@ -70,8 +70,12 @@ func main() {
 		body = "moody says no"
 	case mood == "error":
 		status = http.StatusInternalServerError // The body is right: only the status tells.
-	case mood == "greedy":
-		time.AfterFunc(time.Second, eat)
+	case mood == "greedy": // It becomes healthy first, too.
+		var once sync.Once
+		healthy = func() bool {
+			once.Do(func() { go eat() })
+			return true
+		}
 	}
 	http.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {
 		if !healthy() {
