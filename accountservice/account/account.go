@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"iter"
 	"strconv"
 )
@@ -63,17 +62,21 @@ func plain(text []byte) bool {
 
 // parsedHolds is Holds for JSON of another program: it may have spaces, and any name.
 func parsedHolds(text []byte, id string) bool {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	token := func() json.Token { t, _ := decoder.Token(); return t } // nil if it is no JSON
-	if token() != json.Delim('{') || token() != "id" || token() != id || token() != "name" {
+	compact := new(bytes.Buffer)
+	quotedID, err := json.Marshal(id)
+	if err != nil || json.Compact(compact, text) != nil {
 		return false
 	}
-	_, isText := token().(string)
-	if !isText || token() != json.Delim('}') {
-		return false
+	rest, ok := bytes.CutPrefix(compact.Bytes(), []byte(`{"id":`+string(quotedID)+`,"name":"`))
+	for i := 0; ok && i < len(rest); i++ {
+		switch rest[i] {
+		case '\\':
+			i++
+		case '"':
+			return string(rest[i:]) == `"}` // The name ends here, and so must the account.
+		}
 	}
-	_, err := decoder.Token()
-	return err == io.EOF
+	return false
 }
 
 // Fakes yields the first n fake accounts in the byte order of their ids: "10000",

@@ -226,11 +226,14 @@ func (s *Store) read(access func() error) error {
 	}
 	err := guard(access)
 	if errors.Is(err, errDamaged) {
-		s.failure.CompareAndSwap(nil, &err)
+		s.remember(err)
 	}
 	runtime.KeepAlive(s) // While s is there, so is the mapping.
 	return err
 }
+
+// remember is a function of its own, because &err in read would allocate for each read.
+func (s *Store) remember(failure error) { s.failure.CompareAndSwap(nil, &failure) }
 
 var (
 	// errDamaged is wrapped by each error about a damaged file.
