@@ -186,7 +186,7 @@ func (d *deployment) findHealthCheck(ctx context.Context, builder *build.Builder
 		if why := builder.Pull(ctx, d.service.Name, d.wanted.Image); ctx.Err() != nil {
 			return ctx.Err()
 		} else if why != nil {
-			d.out.Warn(fmt.Sprintf("this engine cannot have the image of %s, so its health check is not known: %v", d.service.Name, why))
+			d.out.Warn(fmt.Sprintf("this engine cannot get the image of %s, so its health check is not known: %v", d.service.Name, why))
 			return nil
 		}
 		image, err = d.engine.Image(ctx, d.wanted.Image)
@@ -266,8 +266,8 @@ func (d *deployment) read(ctx context.Context) error {
 	}
 	found := foundEntry(d.current, d.history.Next(), d.adopt)
 	if found == nil {
-		return failed(fmt.Sprintf("a service %s runs that was not deployed by this program", d.service.Name),
-			"take it over, so that it can be gone back to: deploy up --adopt; or remove it yourself: docker service rm "+d.service.Name)
+		return failed(fmt.Sprintf("a service %s runs, and this program did not deploy it", d.service.Name),
+			"take it over, so that a rollback can restore it: deploy up --adopt; or remove it yourself: docker service rm "+d.service.Name)
 	}
 	d.history = append(d.history, found)
 	d.current = &found.After
@@ -291,7 +291,7 @@ func (d *deployment) makePlan(ctx context.Context, here plan.Situation) error {
 		return err
 	}
 	if why := d.missing(ctx, d.current, have); why != nil && !d.noUndo {
-		return failed(fmt.Sprintf("what runs now could not be put back: %s", why), "deploy all the same: --no-undo")
+		return failed(fmt.Sprintf("the version that runs now could not be restored after a failure: %s", why), "deploy in spite of that: --no-undo")
 	}
 	return nil
 }
@@ -300,7 +300,7 @@ func (d *deployment) sayPlan() {
 	p, version := d.planned, d.version()
 	switch p.Action {
 	case plan.Nothing:
-		d.out.Step("%s %s runs already: nothing to deploy (--force deploys all the same)", p.Service, d.current.Version)
+		d.out.Step("%s %s runs already: nothing to deploy (--force deploys it again)", p.Service, d.current.Version)
 	case plan.Create:
 		d.out.Step("Plan: create %s", version)
 	case plan.Replace:
@@ -312,7 +312,7 @@ func (d *deployment) sayPlan() {
 		d.out.Detail("%s", line.Text(d.showValues))
 	}
 	if p.Same && p.Action != plan.Nothing {
-		d.out.Detail("the very same runs already: no trial needed")
+		d.out.Detail("exactly this version runs already: no trial needed")
 	}
 	for _, note := range p.Notes {
 		d.out.Detail("%s", note)
@@ -336,7 +336,7 @@ func (d *deployment) try(ctx context.Context) error {
 	}
 	d.tried = true
 	ctx = d.guarded(ctx)
-	d.out.Step("Trying %s as one task beside what runs", d.version())
+	d.out.Step("Trying %s as one task beside the running version", d.version())
 	d.say("trying the new version")
 	began := time.Now()
 	spec, err := d.sendable(ctx, *d.planned.Trial)
@@ -352,7 +352,7 @@ func (d *deployment) try(ctx context.Context) error {
 		}
 	}
 	if engine.IsTaken(err) {
-		return failed(fmt.Sprintf("a service %s runs, whose name is that of the trial", spec.Name), "rename it, or set x-deploy.trial to 0s")
+		return failed(fmt.Sprintf("a service %s runs, and the trial needs this name", spec.Name), "rename it, or set x-deploy.trial to 0s")
 	}
 	if err != nil {
 		return err
@@ -499,7 +499,7 @@ func (d *deployment) done(ctx context.Context) error {
 		return failed(fmt.Sprintf("%s %s was proven, but %v", d.service.Name, d.entry.After.Version, err), d.serves(ctx, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
 	case err != nil:
 		d.left = true
-		return failed(fmt.Sprintf("%s %s was proven, but that could not be stored in its history: %v; the next deploy or rollback restores what ran before", d.service.Name, d.entry.After.Version, err), startAgain)
+		return failed(fmt.Sprintf("%s %s was proven, but that could not be stored in its history: %v; the next deploy or rollback restores the version that ran before", d.service.Name, d.entry.After.Version, err), startAgain)
 	}
 	return nil
 }
@@ -661,7 +661,7 @@ func (d *deployment) verify(ctx context.Context) error {
 		if errors.As(err, &failure) {
 			d.out.Explain(failure.Reason, failure.Lines...)
 		}
-		return d.untouched(ctx, []*deployment{d}, failed(fmt.Sprintf("%s %s runs already, but does not do what it should", d.service.Name, d.current.Version), "deploy it anew: --force"))
+		return d.untouched(ctx, []*deployment{d}, failed(fmt.Sprintf("%s %s runs already, but does not do what it should", d.service.Name, d.current.Version), "deploy it again: --force"))
 	}
 	return nil
 }
@@ -689,7 +689,7 @@ func (d *deployment) saySilence(listening *prove.Silence) {
 	longest := listening.Longest()
 	switch {
 	case len(d.urls) > 0 && !slices.Contains(d.urls, listening.URL):
-		d.out.Detail("%s is silent for good: no task runs there any more", listening.URL)
+		d.out.Detail("%s no longer answers: no task runs there any more", listening.URL)
 	case longest == 0:
 		d.out.Detail("%s answered all the time", listening.URL)
 	default:

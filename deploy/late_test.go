@@ -153,7 +153,7 @@ func TestDeadTrial(t *testing.T) {
 		p.make("svc9", "web-trial", "example/other:v3", nil)
 		r := with(t, "v1", "up web")
 		So(r.exit, ShouldEqual, exitFailed)
-		So(r.stderr, ShouldContainSubstring, "a service web-trial runs, whose name is that of the trial")
+		So(r.stderr, ShouldContainSubstring, "a service web-trial runs, and the trial needs this name")
 		So(p.image("web-trial"), ShouldContainSubstring, "other")
 	})
 }
@@ -215,7 +215,7 @@ networks:
 			So(r.exit, ShouldEqual, 0)
 			So(p.image("web"), ShouldEqual, "none")
 			So(p.networks, ShouldHaveLength, 1)
-			So(r.stdout, ShouldContainSubstring, "Network shared stays, as services are being deployed that may need it: other")
+			So(r.stdout, ShouldContainSubstring, "Network shared stays, as a deploy that runs now may need it: other")
 			Convey("and once that has ended, it can be removed", func() {
 				p.robbed("other")
 				So(with(t, "v1", "remove web").exit, ShouldEqual, 0)

@@ -94,7 +94,7 @@ func interruptible() (context.Context, func()) {
 		<-signals
 		cancel()
 		<-signals
-		fmt.Fprintln(os.Stderr, "error: interrupted twice, so left at once\n       what was changed meanwhile, the next deploy or rollback puts back; see what runs: scripts/status.sh")
+		fmt.Fprintln(os.Stderr, "error: interrupted twice: the program ends at once\n       the next deploy or rollback undoes what was changed; see what runs: scripts/status.sh")
 		os.Exit(exitInterrupted)
 	}()
 	return ctx, cancel
@@ -107,7 +107,7 @@ func run(ctx context.Context, arguments []string, out *progress.Printer) (exit i
 	defer func() {
 		if fault := recover(); fault != nil {
 			out.Rest()
-			out.Fail(fmt.Sprintf("this program has a fault: %v", fault), "what runs may be half changed: the next deploy or rollback restores what ran before", "see what runs: scripts/status.sh")
+			out.Fail(fmt.Sprintf("this program has a fault: %v", fault), "a change may be only half done: the next deploy or rollback restores the version that ran before", "see what runs: scripts/status.sh")
 			exit = exitFailed
 		}
 		out.End(exit)
@@ -131,7 +131,7 @@ func run(ctx context.Context, arguments []string, out *progress.Printer) (exit i
 
 func dispatch(ctx context.Context, arguments []string, out *progress.Printer) error {
 	if len(arguments) == 0 {
-		return usage("say what to do: up, build, rollback, status, view, remove, init or version")
+		return usage("choose a command: up, build, rollback, status, view, remove, init or version")
 	}
 	if arguments[0] == "-h" || arguments[0] == "--help" || arguments[0] == "help" {
 		help(out.Out, nil, environment(".", nil))
@@ -151,7 +151,7 @@ func dispatch(ctx context.Context, arguments []string, out *progress.Printer) er
 		}
 		return one.run(ctx, o, out)
 	}
-	return usage("unknown command '%s': want up, build, rollback, status, view, remove, init or version", arguments[0])
+	return usage("unknown command '%s': choose up, build, rollback, status, view, remove, init or version", arguments[0])
 }
 
 // flags are those that a command takes.
@@ -273,7 +273,7 @@ func outcomeOf(err error) *outcome {
 	case errors.As(err, &failure):
 		return failed(failure.What, failure.Said, failure.Advice)
 	case errors.Is(err, engine.ErrAway):
-		return failed(err.Error(), "the engine restarts, or its swarm has no leader now; whatever it says, it needs no docker swarm init: run this again once docker node ls answers, or on another manager of the swarm")
+		return failed(err.Error(), "the engine restarts, or its swarm has no leader now; do not run docker swarm init, even if the engine asks for it: wait until docker node ls answers, and run this again, or use another manager of the swarm")
 	}
 	return failed(err.Error())
 }

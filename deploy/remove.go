@@ -202,7 +202,7 @@ func (s *session) removeVolumes(ctx context.Context, services []*deployment) err
 			if busy, err := s.deployedNow(ctx, services); err != nil {
 				return err
 			} else if len(busy) > 0 {
-				s.out.Step("Volume %s stays, as services are being deployed that may need it: %s; remove again when that has ended", one.Source, strings.Join(busy, ", "))
+				s.out.Step("Volume %s stays, as a deploy that runs now may need it: %s; remove it again when that deploy has ended", one.Source, strings.Join(busy, ", "))
 				continue
 			}
 			removed, err := s.engine.RemoveVolume(ctx, one.Source)
@@ -219,7 +219,7 @@ func (s *session) removeVolumes(ctx context.Context, services []*deployment) err
 				return err
 			}
 			if len(nodes) > 1 {
-				s.out.Detail("other nodes may have one of that name with data of their own; on each: docker volume rm %s", one.Source)
+				s.out.Detail("other nodes may have a volume of that name with their own data; remove it on each node: docker volume rm %s", one.Source)
 			}
 		}
 	}
@@ -285,7 +285,7 @@ func (s *session) removeNetwork(ctx context.Context, name string, mine []*deploy
 			s.out.Step("Network %s stays, as other services use it: %s", name, strings.Join(users, ", "))
 			return nil
 		case len(busy) > 0:
-			s.out.Step("Network %s stays, as services are being deployed that may need it: %s; remove again when that has ended", name, strings.Join(busy, ", "))
+			s.out.Step("Network %s stays, as a deploy that runs now may need it: %s; remove it again when that deploy has ended", name, strings.Join(busy, ", "))
 			return nil
 		case first:
 			s.out.Step("Removing network %s", name)

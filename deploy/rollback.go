@@ -79,7 +79,7 @@ func (o *options) target() (string, int, error) {
 		}
 	}
 	if len(names) > 1 {
-		return "", 0, usage("want one service and one number at most, not '%s'", strings.Join(o.arguments, " "))
+		return "", 0, usage("give one service and one number at most, not '%s'", strings.Join(o.arguments, " "))
 	}
 	known, err := stack.Names(o.files)
 	switch {
@@ -107,7 +107,7 @@ func (d *deployment) versionToGoBackTo(n int) (*journal.Snapshot, error) {
 		return nil, failed(fmt.Sprintf("%s %s replaced nothing, so there is nothing to go back to", name, d.current.Version), "check out the version you want, and deploy it: scripts/copyall.sh")
 	}
 	if d.current != nil && n == d.current.Entry {
-		return nil, failed(fmt.Sprintf("entry %d of %s, version %s, is what runs", n, name, d.current.Version))
+		return nil, failed(fmt.Sprintf("entry %d of %s, version %s, runs already", n, name, d.current.Version))
 	}
 	version := d.history.Version(n)
 	if version == nil {
@@ -117,7 +117,7 @@ func (d *deployment) versionToGoBackTo(n int) (*journal.Snapshot, error) {
 				numbers = append(numbers, strconv.Itoa(entry.N))
 			}
 		}
-		return nil, failed(fmt.Sprintf("the history of %s has no version %d that can be gone back to", name, n), "those there are: "+cmp.Or(strings.Join(numbers, " "), "none"))
+		return nil, failed(fmt.Sprintf("the history of %s has no version %d to go back to", name, n), "these entries have one: "+cmp.Or(strings.Join(numbers, " "), "none"))
 	}
 	return version, nil
 }
@@ -163,7 +163,7 @@ func (d *deployment) planRollback(spec *swarm.ServiceSpec, version *journal.Snap
 	}
 	if (spec.Mode.Global == nil) != (d.current.Spec.Mode.Global == nil) {
 		d.planned.Action = plan.Replace
-		d.out.Detail("A service that changes its mode cannot be updated, so it is removed and created anew: expect an outage")
+		d.out.Detail("A service that changes its mode cannot be updated, so it is removed and created again: expect an outage")
 	}
 	for _, line := range d.planned.Lines {
 		d.out.Detail("%s", line.Text(d.showValues))

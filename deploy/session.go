@@ -41,7 +41,7 @@ func open(ctx context.Context, o *options, out *progress.Printer) (*session, err
 		return nil, failed(err.Error(), "nothing was changed")
 	}
 	s := &session{options: o, out: out, engine: connected, began: time.Now()}
-	connected.Waiting = func(err error) { out.Warn(fmt.Sprintf("the engine is away, and is waited for: %v", err)) }
+	connected.Waiting = func(err error) { out.Warn(fmt.Sprintf("the engine is away, waiting for it: %v", err)) }
 	if s.info, err = connected.Info(ctx); err != nil {
 		return nil, s.orInterrupted(ctx, failed(err.Error(), whatToDo(err), "nothing was changed"))
 	}
@@ -62,7 +62,7 @@ func whatToDo(err error) string {
 	case strings.Contains(text, "API version"):
 		return "update the engine to docker 20.10 or newer"
 	}
-	return "start it, or point DOCKER_HOST or the docker context to one"
+	return "start the engine, or point DOCKER_HOST or the docker context to another one"
 }
 
 // openManager connects to an engine that takes commands for a swarm.
@@ -88,13 +88,13 @@ func (s *session) inSwarm() bool { return s.info.Swarm.LocalNodeState == swarm.L
 func (s *session) needManager(orNone bool) error {
 	switch state := s.info.Swarm.LocalNodeState; {
 	case slices.Contains(s.info.SecurityOptions, "name=rootless"):
-		return failed("this engine runs rootless, and so cannot have the overlay networks of a swarm", "point DOCKER_HOST or the docker context to an engine that runs as root", "nothing was changed")
+		return failed("this engine runs rootless, so it cannot have the overlay networks of a swarm", "point DOCKER_HOST or the docker context to an engine that runs as root", "nothing was changed")
 	case state == swarm.LocalNodeStateInactive && orNone:
 		return nil
 	case state == swarm.LocalNodeStateInactive:
-		return failed("this engine is not part of a swarm, so there is nothing deployed", "scripts/copyall.sh makes it the manager of a new one, and deploys")
+		return failed("this engine is not in a swarm, so nothing is deployed", "scripts/copyall.sh makes it the manager of a new swarm, and deploys")
 	case state != swarm.LocalNodeStateActive:
-		return failed(fmt.Sprintf("this engine's part in its swarm is %s", state), "docker info says more; a locked one wants docker swarm unlock", "nothing was changed")
+		return failed(fmt.Sprintf("this engine's part in its swarm is %s", state), "docker info says more; a locked swarm needs docker swarm unlock", "nothing was changed")
 	case !s.info.Swarm.ControlAvailable:
 		return failed("this engine is a worker of its swarm, not a manager", "point DOCKER_HOST or the docker context to a manager", "nothing was changed")
 	}
@@ -106,7 +106,7 @@ func (s *session) makeSwarm(ctx context.Context) error {
 	s.out.Step("Making this engine the manager of a new swarm")
 	if err := s.engine.InitSwarm(ctx, s.env["ADVERTISE_ADDR"]); err != nil {
 		// The engine names the addresses where it cannot choose between several.
-		return s.orInterrupted(ctx, failed(err.Error(), "choose the address that other nodes reach this one at: ADVERTISE_ADDR=...", "nothing was changed"))
+		return s.orInterrupted(ctx, failed(err.Error(), "choose the address at which other nodes reach this node: ADVERTISE_ADDR=...", "nothing was changed"))
 	}
 	s.made = append(s.made, "this engine is the manager of a swarm now")
 	var err error

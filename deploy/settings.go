@@ -89,7 +89,7 @@ var shapes = []struct{ name, pattern, wanted string }{
 func checkSettings(env map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(retired)) {
 		if env[name] != "" {
-			return usage("%s is no setting any more: edit the stack file instead, at %s", name, retired[name])
+			return usage("%s is not a setting any more: edit %s in the stack file instead", name, retired[name])
 		}
 	}
 	for _, shape := range shapes {

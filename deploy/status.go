@@ -20,7 +20,7 @@ import (
 // deployed, and who deploys now. It changes nothing.
 func status(ctx context.Context, o *options, out *progress.Printer) error {
 	if len(o.arguments) > 0 {
-		return usage("status takes no argument, so not '%s' either: it shows all services", o.arguments[0])
+		return usage("status takes no argument, but got '%s': it shows all services", o.arguments[0])
 	}
 	s, err := openManager(ctx, o, out)
 	if err != nil {
@@ -73,7 +73,7 @@ func table(all []view.Status) string {
 	columns.Flush()
 	for _, one := range all {
 		if one.Gone {
-			fmt.Fprintf(&text, "\nThere is no service %s; scripts/rollback.sh %[1]s creates again what ran last\n", one.Name)
+			fmt.Fprintf(&text, "\nThere is no service %s; scripts/rollback.sh %[1]s creates again the version that ran last\n", one.Name)
 		}
 		if one.LastError != "" {
 			fmt.Fprintf(&text, "%s: last error: %s\n", one.Name, one.LastError)

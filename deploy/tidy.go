@@ -153,7 +153,7 @@ func (s *session) tidyContents(ctx context.Context, mine []string) error {
 		if err := s.engine.RemoveContent(ctx, one); err != nil {
 			return err
 		}
-		s.out.Detail("removed %s %s, which no version needs that can be gone back to", one.Kind, one.Name)
+		s.out.Detail("removed %s %s, which no rollback needs any more", one.Kind, one.Name)
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func (d *deployment) putBackOrLeave(ctx context.Context) string {
 		return told
 	}
 	if err := d.end(context.WithoutCancel(ctx), journal.Failed); err != nil && !errors.Is(err, journal.ErrLost) {
-		d.out.Warn(fmt.Sprintf("the history of %s does not know how this ended, so the next deploy or rollback restores what ran before: %v", d.service.Name, err))
+		d.out.Warn(fmt.Sprintf("the history of %s does not know how this ended, so the next deploy or rollback restores the version that ran before: %v", d.service.Name, err))
 	}
 	return told
 }
@@ -109,11 +109,11 @@ func (d *deployment) notBack(ctx context.Context, what string) (string, error) {
 	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if _, err := d.engine.Service(brief, d.service.Name); err != nil {
-		next := "takes away what this deploy has made"
+		next := "removes what this deploy has created"
 		if d.current != nil {
 			next = "restores version " + d.current.Version
 		}
-		return fmt.Sprintf("what serves now is not known, as the engine does not answer: %v; the next deploy or rollback %s", err, next), errSilent
+		return fmt.Sprintf("the version that serves now is not known, because the engine does not answer: %v; the next deploy or rollback %s", err, next), errSilent
 	}
 	told := what + ": " + d.serves(ctx, d.service.Name, d.verifyNow())
 	if silent {
@@ -150,7 +150,7 @@ func (d *deployment) putBack(ctx context.Context) (string, error) {
 		return d.takeAway(ctx, now, ours)
 	}
 	if now != nil && !ours && (d.running == nil || now.ID != d.running.ID) {
-		return "a service of that name that is there now is somebody else's, and was left alone", nil
+		return "the service of that name that exists now belongs to somebody else, and was not changed", nil
 	}
 	d.out.Step("Going back to %s %s", d.service.Name, d.current.Version)
 	spec, err := d.restorable(ctx, d.current)
@@ -183,7 +183,7 @@ func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swa
 	replicas, _ := engine.Replicas(spec)
 	for again := max(1, replicas); again > 0 && errors.As(err, &failure) && failure.Down && !failure.Late; again-- {
 		// Each time one task at least gets further: another may take the place that it left.
-		d.out.Step("The update waits for a node that is down: sending it again, for the other nodes")
+		d.out.Step("The update waits for a node that is down: sending the update again, for the other nodes")
 		if err = d.restart(ctx, spec); err == nil {
 			_, err = d.await(ctx, goal, d.current.Verify)
 		}
@@ -191,7 +191,7 @@ func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swa
 	if !errors.As(err, &failure) || failure.Healthy || failure.Late {
 		return err
 	}
-	d.out.Step("It gets no further: creating %s %s anew", d.service.Name, d.current.Version)
+	d.out.Step("There is no progress: creating %s %s again", d.service.Name, d.current.Version)
 	latest, err := d.engine.Service(ctx, d.service.Name)
 	if err != nil {
 		return err
@@ -215,7 +215,7 @@ func (d *deployment) takeAway(ctx context.Context, now *swarm.Service, ours bool
 	case now == nil:
 		return "nothing of it is left", nil
 	case !ours:
-		return "the service of that name that is there now is somebody else's, and was left alone", nil
+		return "the service of that name that exists now belongs to somebody else, and was not changed", nil
 	}
 	d.out.Step("Removing %s again: nothing ran before", d.service.Name)
 	if err := d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err != nil {

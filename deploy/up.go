@@ -58,7 +58,7 @@ func (s *session) deployEach(ctx context.Context, services []stack.Service) erro
 		err := s.deploy(ctx, []stack.Service{service})
 		if ctx.Err() != nil { // Ctrl-C is meant for all of it.
 			if err == nil && i+1 < len(services) {
-				err = &outcome{exit: exitInterrupted, problem: fmt.Sprintf("interrupted; %s is done, and what comes after it was not touched", service.Name)}
+				err = &outcome{exit: exitInterrupted, problem: fmt.Sprintf("interrupted; %s is deployed, and the services after it were not touched", service.Name)}
 			}
 			return err
 		}
@@ -68,7 +68,7 @@ func (s *session) deployEach(ctx context.Context, services []stack.Service) erro
 		}
 	}
 	if len(bad) > 0 {
-		return failed("failed, for the reasons above: "+strings.Join(bad, " "), "mend what they say, and deploy those alone; the other services are done")
+		return failed("failed, for the reasons above: "+strings.Join(bad, " "), "fix them, and deploy these services alone; the other services are deployed")
 	}
 	return nil
 }
@@ -225,7 +225,7 @@ func (s *session) lockEach(ctx context.Context, all []*deployment, then func(*de
 		Engine: s.engine, IsTaken: engine.IsTaken, Wait: s.wait, Clock: journal.RealClock{},
 		Watching: func(held *journal.HeldError) {
 			s.out.Step("%s", held.Error())
-			s.out.Detail("watching whether that one lives")
+			s.out.Detail("checking whether that deploy is still alive")
 		},
 	}
 	for _, d := range sorted {

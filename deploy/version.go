@@ -39,7 +39,7 @@ func thisProgram() program {
 // sayVersion tells the version of this program. It asks no engine, and reads no stack file.
 func sayVersion(_ context.Context, o *options, out *progress.Printer) error {
 	if len(o.arguments) > 0 {
-		return usage("version takes no argument, so not '%s' either", o.arguments[0])
+		return usage("version takes no argument, but got '%s'", o.arguments[0])
 	}
 	this := thisProgram()
 	out.Value("version", this)

@@ -139,7 +139,7 @@ func TestRemovedByHand(t *testing.T) {
 		docker(t, "service", "rm", "accountservice")
 
 		Convey("status.sh says so, and rollback.sh creates again what ran last, or what is asked for", func() {
-			So(script("status.sh").stdout, ShouldContainSubstring, "There is no service accountservice; scripts/rollback.sh accountservice creates again what ran last")
+			So(script("status.sh").stdout, ShouldContainSubstring, "There is no service accountservice; scripts/rollback.sh accountservice creates again the version that ran last")
 			back := script("rollback.sh")
 			So(back.String(), ShouldContainSubstring, "==> Rolled accountservice back to two: accountservice two serves at "+url)
 			So(back.exit, ShouldEqual, 0)

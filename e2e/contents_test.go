@@ -322,7 +322,7 @@ func TestContents(t *testing.T) {
 	})
 
 	Convey("A version whose secret somebody has removed cannot be gone back to: the secret is named, and nothing is changed", t, func() {
-		So(script("status.sh").stdout, ShouldContainSubstring, "  can be gone back to\n")
+		So(script("status.sh").stdout, ShouldContainSubstring, "  a rollback can go back to it\n")
 		docker(t, "secret", "rm", "contents_given")
 		before := inSwarm(t)
 		for _, command := range []string{"rollback witness", "rollback witness 1"} {
@@ -332,8 +332,8 @@ func TestContents(t *testing.T) {
 			So(inSwarm(t), ShouldResemble, before)
 		}
 		status := script("status.sh").stdout
-		So(status, ShouldContainSubstring, "cannot be gone back to: the swarm has no secret contents_given\n")
-		So(status, ShouldNotContainSubstring, "  can be gone back to")
+		So(status, ShouldContainSubstring, "a rollback cannot go back to it: the swarm has no secret contents_given\n")
+		So(status, ShouldNotContainSubstring, "  a rollback can go back to it")
 	})
 
 	Convey("An image that needs what the file lacks fails its trial, in its own words; what runs is untouched, and nothing is left", t, func() {

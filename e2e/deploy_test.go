@@ -135,7 +135,7 @@ func TestDeployThatCannotWork(t *testing.T) {
 			defer docker(t, "network", "rm", "plain")
 			r := script("copyall.sh", "NETWORK=plain")
 			So(r.exit, ShouldEqual, 1)
-			So(r.stderr, ShouldContainSubstring, "network plain is there, but is of driver bridge, not overlay")
+			So(r.stderr, ShouldContainSubstring, "network plain exists, but its driver is bridge, not overlay")
 			untouched()
 		})
 	})

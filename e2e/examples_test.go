@@ -232,7 +232,7 @@ configs:
 			So(namesOf(t, "secret"), ShouldResemble, inOrder(oldToken.as("notes_token"), newToken.as("notes_token")))
 			status := script("status.sh").stdout
 			So(status, ShouldContainSubstring, "    3  done     three ")
-			So(strings.Count(status, "  can be gone back to\n"), ShouldEqual, 2)
+			So(strings.Count(status, "  a rollback can go back to it\n"), ShouldEqual, 2)
 		})
 
 		Convey("rollback.sh brings the greeting and the token from before, and keeps the notes", func() {

@@ -40,7 +40,7 @@ func TestFailingService(t *testing.T) {
 		{"sick", "--rolling", []string{"unhealthy; health check: exit code 1: moody is not healthy"}},
 		{"wrong", "", []string{"moody says no", `Wanted was status 200 and the body {"id":"10000"`}},
 		{"error", "--rolling", []string{"500 Internal Server Error: " + firstAccount}},
-		{"greedy", "", []string{"it was killed as it used more memory than it may (its limit is 128 MiB)"}},
+		{"greedy", "", []string{"it was killed because it used more memory than it may (its limit is 128 MiB)"}},
 	} {
 		Convey("A version that passes its trial and is "+it.mood+" in service is explained and undone, by copyall.sh "+it.flags, t, func() {
 			r := script(moody(it.flags), "VERSION="+it.mood)

@@ -82,11 +82,11 @@ func TestFiveNodes(t *testing.T) {
 			case node == "node1":
 				So(r.exit, ShouldEqual, 1)
 				if it.step == "==> Trying" {
-					So(r.stderr, ShouldContainSubstring, "it needs no docker swarm init: run this again once docker node ls answers, or on another manager of the swarm\n")
-					So(lastLine(r), ShouldStartWith, "       accountservice was not touched: what serves now cannot be told: ")
+					So(r.stderr, ShouldContainSubstring, "wait until docker node ls answers, and run this again, or use another manager of the swarm\n")
+					So(lastLine(r), ShouldStartWith, "       accountservice was not touched: the version that serves now is not known: ")
 					othersAnswer(node)
 				} else {
-					So(r.stderr, ShouldContainSubstring, "; what serves now is not known, as the engine does not answer: ")
+					So(r.stderr, ShouldContainSubstring, "; the version that serves now is not known, because the engine does not answer: ")
 					So(r.stderr, ShouldContainSubstring, "; the next deploy or rollback restores version "+before+"\n")
 					So(lastLine(r), ShouldEqual, "       start the engine again, or point DOCKER_HOST or the docker context to another manager of the swarm")
 				}

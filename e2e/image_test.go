@@ -65,7 +65,7 @@ func TestImageStays(t *testing.T) {
 			for _, flags := range []string{"", "--rolling"} {
 				r := script("copyall.sh "+flags, "VERSION=new")
 				So(r.exit, ShouldEqual, 1)
-				So(r.stderr, ShouldContainSubstring, "what runs now could not be put back: this engine no longer has the image sha256:")
+				So(r.stderr, ShouldContainSubstring, "the version that runs now could not be restored after a failure: this engine no longer has the image sha256:")
 				So(r.stderr, ShouldContainSubstring, "--no-undo")
 				So(version(t), ShouldEqual, "gone")
 			}
@@ -77,7 +77,7 @@ func TestImageStays(t *testing.T) {
 			So(back.exit, ShouldEqual, 1)
 			So(back.stderr, ShouldContainSubstring, "cannot go back to version gone: this engine no longer has the image")
 			mustServe(t, url, "new")
-			So(script("status.sh").stdout, ShouldContainSubstring, "cannot be gone back to: this engine no longer has the image ")
+			So(script("status.sh").stdout, ShouldContainSubstring, "a rollback cannot go back to it: this engine no longer has the image ")
 		})
 	})
 }

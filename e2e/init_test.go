@@ -184,7 +184,7 @@ func TestInit(t *testing.T) {
 
 				write(t, filepath.Join(s.dir, "stack.yml"), "mine\n")
 				again := s.run("deploy init " + one.flags)
-				So(again.stdout, ShouldStartWith, "==> There already, and left as it is:\n    stack.yml\n")
+				So(again.stdout, ShouldStartWith, "==> These files exist already, and are not changed:\n    stack.yml\n")
 				So(again.exit, ShouldEqual, 0)
 				So(read(t, filepath.Join(s.dir, "stack.yml")), ShouldEqual, "mine\n")
 			})

@@ -85,7 +85,7 @@ func TestLock(t *testing.T) {
 			status := script("status.sh").stdout
 			So(status, ShouldContainSubstring, "is being deployed already, by eve on earth")
 			So(status, ShouldContainSubstring, "its last sign of life is ")
-			So(status, ShouldContainSubstring, "the next deploy or rollback is refused")
+			So(status, ShouldContainSubstring, "the next deploy or rollback ends with an error")
 			began := time.Now()
 			r := script("copyall.sh --rolling", "VERSION=one")
 			So(time.Since(began), ShouldBeBetween, 30*time.Second, 50*time.Second)
@@ -123,7 +123,7 @@ func TestDeployThatIsKilled(t *testing.T) {
 				status := script("status.sh").stdout
 				So(status, ShouldContainSubstring, " running  new ")
 				So(status, ShouldContainSubstring, "is being deployed already, by ")
-				So(status, ShouldContainSubstring, "takes its place at once, and restores what ran before")
+				So(status, ShouldContainSubstring, "takes its lock at once, and restores the version that ran before")
 			}
 			began := time.Now()
 			r := script(it.next, "VERSION=next")
@@ -153,7 +153,7 @@ func TestDeployThatIsKilled(t *testing.T) {
 			_ = syscall.Kill(-pid, syscall.SIGTERM)
 		}, "VERSION=new")
 		So(left.exit, ShouldEqual, 130)
-		So(left.stderr, ShouldContainSubstring, "error: interrupted twice, so left at once")
+		So(left.stderr, ShouldContainSubstring, "error: interrupted twice: the program ends at once")
 		r := script("rollback.sh")
 		So(r.exit, ShouldEqual, 0)
 		So(get(url), ShouldEqual, firstAccount)
@@ -174,7 +174,7 @@ func TestDeployThatSleeps(t *testing.T) {
 			So(syscall.Kill(-pid, syscall.SIGCONT), ShouldBeNil)
 			late := <-woken
 			So(late.exit, ShouldEqual, 1)
-			So(late.stderr, ShouldContainSubstring, "another deploy took this one for dead")
+			So(late.stderr, ShouldContainSubstring, "another deploy decided that this one was dead")
 			mustServe(t, url, "next")
 		})
 	})

@@ -92,14 +92,14 @@ func TestPlacement(t *testing.T) {
 			trial = "0"
 			r := up("--rolling", "{replicas: 1, "+onFront+"}", two)
 			So(r.stdout, ShouldContainSubstring, "from one to two, start-first\n")
-			So(r.stdout, ShouldContainSubstring, "the new task starts on another node: the old one's address falls silent")
-			So(r.stdout, ShouldContainSubstring, accountsAt(old)+" is silent for good")
+			So(r.stdout, ShouldContainSubstring, "the new task starts on another node: the old address no longer answers")
+			So(r.stdout, ShouldContainSubstring, accountsAt(old)+" no longer answers")
 			provenOn(r, next)
 		})
 
 		Convey("two tasks have no node to spare, so they are updated stop-first", func() {
 			r := up("--rolling", "{replicas: 2, "+onFront+"}", one)
-			So(r.stdout, ShouldContainSubstring, "(stop-first), as port 6767 is published in host mode and no node is to spare")
+			So(r.stdout, ShouldContainSubstring, "(stop-first), as port 6767 is published in host mode and no other node is free for it")
 			provenOn(r, manager, "node2")
 		})
 
@@ -114,7 +114,7 @@ func TestPlacement(t *testing.T) {
 			docker(t, "service", "scale", "--detach", "accountservice=1")
 			So(eventually(30*time.Second, single), ShouldBeTrue)
 			r := up("--rolling", "{replicas: 2, "+onFront+"}", two)
-			So(r.stdout, ShouldContainSubstring, "The 1 replicas of accountservice stay, as they were scaled by hand")
+			So(r.stdout, ShouldContainSubstring, "The 1 replicas of accountservice stay, because somebody scaled the service by hand")
 			So(r.stdout, ShouldContainSubstring, "start-first")
 			So(r.String(), ShouldContainSubstring, "==> Deployed accountservice two in ")
 			So(r.exit, ShouldEqual, 0)
@@ -176,7 +176,7 @@ func TestPlacement(t *testing.T) {
 			refused(up("", "{placement: {constraints: ["+there+"]}}", one), "error: no node can run accountservice: "+wordsFor(t, there)+"\n")
 			refused(up("", "{replicas: 3}", one), "error: 3 replicas cannot all have port 6767 on 2 nodes in host mode")
 			provenOn(up("", "{replicas: 2}", one), manager, "node2")
-			So(up("--rolling --plan", "{replicas: 2}", two).stdout, ShouldContainSubstring, "no node is to spare")
+			So(up("--rolling --plan", "{replicas: 2}", two).stdout, ShouldContainSubstring, "no other node is free for it")
 
 			Convey("and gets no task of a service for all nodes", func() {
 				provenOn(up("", "{mode: global}", one, "DEPLOY_TIMEOUT=20"), manager, "node2")

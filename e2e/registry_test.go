@@ -382,7 +382,7 @@ func TestPrivateRegistry(t *testing.T) {
 			So(script(finished("--rolling"), two, onWorkers).exit, ShouldEqual, 0)
 			s.forget(t, old)
 			status := script("status.sh").stdout
-			So(status, ShouldContainSubstring, "cannot be gone back to: ask the registry for image "+old+": ")
+			So(status, ShouldContainSubstring, "a rollback cannot go back to it: ask the registry for image "+old+": ")
 			So(status, ShouldContainSubstring, "manifest unknown")
 
 			before := tasks()
@@ -396,7 +396,7 @@ func TestPrivateRegistry(t *testing.T) {
 			now := image(t)
 			s.forget(t, now)
 			r := script(finished("--rolling"), one, onWorkers)
-			So(r.stderr, ShouldContainSubstring, "error: what runs now could not be put back: ask the registry for image "+now+": ")
+			So(r.stderr, ShouldContainSubstring, "error: the version that runs now could not be restored after a failure: ask the registry for image "+now+": ")
 			So(r.stderr, ShouldContainSubstring, "--no-undo")
 			So(lastLine(r), ShouldStartWith, "       accountservice was not touched: accountservice "+privateRegistry+"/moody:two serves at ")
 			So(r.exit, ShouldEqual, 1)

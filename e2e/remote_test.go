@@ -253,7 +253,7 @@ func TestOverSSH(t *testing.T) {
 			r, happened := during(it.step, "copyall.sh "+it.flags, it.happens, o.at(overSSH, "VERSION="+next)...)
 			So(happened.exit, ShouldEqual, 0)
 			mustBeTrue(t, r, url, before, next)
-			So(r.stderr, ShouldContainSubstring, "the engine is away, and is waited for")
+			So(r.stderr, ShouldContainSubstring, "the engine is away, waiting for it")
 			So(run(nil, "pgrep", "-x", "ssh").stdout, ShouldBeEmpty)
 		})
 	}
@@ -270,7 +270,7 @@ func TestOverSSH(t *testing.T) {
 		}, o.at(overSSH, "VERSION=lost", "BASE_IMAGE=scratch")...)
 		So(r.exit, ShouldEqual, 1)
 		So(r.stderr, ShouldContainSubstring, "docker build of accountservice was given up: the docker engine at "+overSSH+" does not answer any more")
-		So(r.stderr, ShouldContainSubstring, "run this again once docker node ls answers")
+		So(r.stderr, ShouldContainSubstring, "wait until docker node ls answers, and run this again")
 		So(lastLine(r), ShouldStartWith, "       accountservice was not touched")
 		So(get(url), ShouldEqual, firstAccount)
 		So(version(t), ShouldEqual, before)
@@ -317,7 +317,7 @@ func TestNetworkThatIsLost(t *testing.T) {
 		}, o.at(engine, "VERSION=lost", "DEPLOY_TIMEOUT=15")...)
 		Reset(o.mend)
 		So(r.exit, ShouldEqual, 1)
-		So(r.stderr, ShouldContainSubstring, "error: the deploy of accountservice lost failed; what serves now is not known, as the engine does not answer: ")
+		So(r.stderr, ShouldContainSubstring, "error: the deploy of accountservice lost failed; the version that serves now is not known, because the engine does not answer: ")
 		So(r.stderr, ShouldContainSubstring, "; the next deploy or rollback restores version one\n")
 		So(lastLine(r), ShouldStartWith, "       start the engine again, or point DOCKER_HOST ")
 		So(time.Since(began), ShouldBeLessThan, 2*time.Minute) // To change has 15 s, and to go back 40 s.
@@ -343,7 +343,7 @@ func TestNetworkThatIsLost(t *testing.T) {
 			So(another.stderr, ShouldContainSubstring, "accountservice is being deployed already")
 			mustBeTrue(t, r, url, before, next)
 			if it.waits {
-				So(r.stderr, ShouldContainSubstring, "the engine is away, and is waited for")
+				So(r.stderr, ShouldContainSubstring, "the engine is away, waiting for it")
 			} else { // Nothing is changed yet.
 				So(r.exit, ShouldEqual, 1)
 				So(lastLine(r), ShouldStartWith, "       accountservice was not touched")

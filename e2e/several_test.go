@@ -191,7 +191,7 @@ func TestAdoption(t *testing.T) {
 		before := inSwarm(t)
 		for _, command := range []string{"up", "rollback web", "remove"} {
 			r := deploy(command, settings...)
-			So(r.stderr, ShouldContainSubstring, "a service "+service+" runs that was not deployed by this program")
+			So(r.stderr, ShouldContainSubstring, "a service "+service+" runs, and this program did not deploy it")
 			So(r.stderr, ShouldContainSubstring, "deploy up --adopt")
 			So(r.exit, ShouldEqual, 1)
 		}

@@ -96,7 +96,7 @@ func TestServiceOfSomebodyElse(t *testing.T) {
 			for _, command := range []string{"copyall.sh", "copyall.sh --rolling", "rollback.sh", "remove.sh"} {
 				r := script(command)
 				So(r.exit, ShouldEqual, 1)
-				So(r.stderr, ShouldContainSubstring, "a service accountservice runs that was not deployed by this program")
+				So(r.stderr, ShouldContainSubstring, "a service accountservice runs, and this program did not deploy it")
 				So(docker(t, "service", "ps", "--quiet", "accountservice"), ShouldEqual, task)
 			}
 		})

@@ -176,7 +176,7 @@ func TestView(t *testing.T) {
 			So(b.shows(`document.querySelector("#deploys .end-done")`), ShouldBeTrue)
 			So(b.told(), ShouldContainSubstring, "building the image |") // Planning and changing may be too short to be seen.
 			So(b.told(), ShouldContainSubstring, "| trying the new version |")
-			So(b.told(), ShouldEndWith, "| proving the new version | done: it was proven")
+			So(b.told(), ShouldEndWith, "| proving the new version | done: the version was proven")
 			So(b.says("#history > li:first-child", "deploy.resources.limits.memory: 128MiB → 100MiB"), ShouldBeTrue)
 			So(b.says("#rows", "v1.1"), ShouldBeTrue)
 			So(b.shows(`[...document.querySelectorAll(".tile")].filter((one) => one.textContent.includes("accountservice") && one.textContent.includes("v1.1") && one.textContent.includes("healthy")).length === 3`), ShouldBeTrue)
@@ -189,7 +189,7 @@ func TestView(t *testing.T) {
 			So(r.exit, ShouldEqual, 1)
 			So(b.shows(`document.querySelector("#deploys .end-failed")`), ShouldBeTrue)
 			So(b.told(), ShouldContainSubstring, "proving the new version | going back")
-			So(b.told(), ShouldEndWith, "failed: what ran before is back")
+			So(b.told(), ShouldEndWith, "failed: the version before is back")
 			So(b.says("#history > li.failed", "crashes"), ShouldBeTrue)
 			So(b.shows(fmt.Sprintf(`[...document.querySelectorAll(".tile.good")].filter((one) => one.textContent.includes("accountservice") && one.textContent.includes(%q)).length === 3`, before)), ShouldBeTrue)
 		})

@@ -96,7 +96,7 @@ func (b *Builder) Compile(ctx context.Context, service stack.Service) error {
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+b.CPU)
 	if said, err := command.CombinedOutput(); err != nil {
 		os.Remove(binary) // Nothing stale is left to ship.
-		return failed(ctx, err, "go build of "+source+" failed", said, "mend what the compiler says above")
+		return failed(ctx, err, "go build of "+source+" failed", said, "fix the faults that the compiler names above")
 	}
 	last := own + "~"
 	if err := copyFile(own, last); err != nil {
@@ -157,7 +157,7 @@ func (b *Builder) makeWork() error {
 		}
 		// Another process was faster than hold, and took it for one that is left.
 	}
-	return fmt.Errorf("make a directory of this process's own in %s: other processes remove it again and again", builds)
+	return fmt.Errorf("make a directory for this process in %s: other processes remove it again and again", builds)
 }
 
 // hold locks a directory, as long as this process lives or until the file is closed. It
@@ -187,7 +187,7 @@ func (b *Builder) Tag(ctx context.Context, service stack.Service) (string, error
 	}
 	sum, err := hash(service, b.compiled(service.Key), filepath.Join(b.Root, "build"), on.name+" "+on.id, b.CPU, b.Version)
 	if err != nil {
-		return "", fmt.Errorf("read what goes into the image of %s: %w", service.Key, err)
+		return "", fmt.Errorf("read the files for the image of %s: %w", service.Key, err)
 	}
 	return Repository(service) + ":sha-" + sum, nil
 }
@@ -216,7 +216,7 @@ func (b *Builder) Image(ctx context.Context, service stack.Service) (string, err
 		defer os.RemoveAll(contextDir)
 	}
 	if err != nil {
-		return "", fmt.Errorf("copy what goes into the image of %s: %w", service.Key, err)
+		return "", fmt.Errorf("copy the files for the image of %s: %w", service.Key, err)
 	}
 	return tag, b.dockerBuild(ctx, service, contextDir, tag, on.name, map[string]string{"VERSION": b.Version, "SERVICE": service.Key})
 }
@@ -256,7 +256,7 @@ func (b *Builder) dockerBuild(ctx context.Context, service stack.Service, contex
 	if service.Build.Target != "" {
 		command = append(command, "--target", service.Build.Target)
 	}
-	_, err := b.docker(ctx, "docker build of "+service.Key, "mend what the lines above say, and deploy again", append(command, contextDir)...)
+	_, err := b.docker(ctx, "docker build of "+service.Key, "fix the cause that the lines above name, and deploy again", append(command, contextDir)...)
 	return err
 }
 
@@ -293,7 +293,7 @@ func (b *Builder) base(ctx context.Context) (*base, error) {
 			if errors.Is(err, engine.ErrAway) {
 				return nil, err
 			}
-			b.Say("%s cannot be pulled: using scratch, which a static binary can do with (BASE_IMAGE=scratch saves the try)", b.BaseImage)
+			b.Say("%s cannot be pulled: using scratch, which is enough for a static binary (BASE_IMAGE=scratch avoids this attempt)", b.BaseImage)
 			b.found = &base{"scratch", ""}
 			return b.found, nil
 		}
@@ -316,7 +316,7 @@ func (b *Builder) Push(ctx context.Context, registry string, service stack.Servi
 		if err := b.Engine.TagImage(ctx, tag, remote); err != nil {
 			return "", err
 		}
-		if _, err := b.docker(ctx, "docker push to "+registry, "log in with docker login, or look at whether the engine may use that registry", "push", "--quiet", remote); err != nil {
+		if _, err := b.docker(ctx, "docker push to "+registry, "log in with docker login, or check whether the engine may use that registry", "push", "--quiet", remote); err != nil {
 			return "", err
 		}
 	}
@@ -333,7 +333,7 @@ func (b *Builder) Push(ctx context.Context, registry string, service stack.Servi
 // Pull fetches a finished image of a service, which the engine lacks.
 func (b *Builder) Pull(ctx context.Context, service, image string) error {
 	b.Say("Pulling %s", image)
-	_, err := b.docker(ctx, "docker pull of "+image+", the image of "+service+",", "name another image, by its setting or in the stack file; one that only this engine has will do", "pull", "--quiet", image)
+	_, err := b.docker(ctx, "docker pull of "+image+", the image of "+service+",", "name another image, by its setting or in the stack file; an image that only this engine has is enough", "pull", "--quiet", image)
 	return err
 }
 

@@ -98,15 +98,15 @@ func (e *HeldError) Advice() string {
 func (e *HeldError) Outlook(age time.Duration) string {
 	switch {
 	case isGone(e.process):
-		return "its process has ended, so the next deploy or rollback takes its place at once, and restores what ran before"
+		return "its process has ended: the next deploy or rollback takes its lock at once, and restores the version that ran before"
 	case age > deadAfter:
-		return fmt.Sprintf("it seems to have died: the next deploy or rollback watches it for %d s, and then takes its place, and restores what ran before", int(deadAfter.Seconds()))
+		return fmt.Sprintf("it seems to have died: the next deploy or rollback watches it for %d s, then takes its lock, and restores the version that ran before", int(deadAfter.Seconds()))
 	}
-	return "the next deploy or rollback is refused, or waits for it: --wait"
+	return "the next deploy or rollback ends with an error, or waits with --wait"
 }
 
 // ErrLost tells that somebody else has taken the lock, as this process seemed to be dead.
-var ErrLost = errors.New("another deploy took this one for dead, and goes on in its place")
+var ErrLost = errors.New("another deploy decided that this one was dead, and took its lock")
 
 // A Taker takes the locks of some services, one after the other.
 type Taker struct {
@@ -361,7 +361,7 @@ func (l *Lock) Free(ctx context.Context) error {
 	l.stop()
 	l.beats.Wait()
 	if err := l.engine.RemoveConfig(ctx, l.id); err != nil {
-		return fmt.Errorf("the lock %s is left behind: %w; the next deploy finds out that nobody holds it", l.name, err)
+		return fmt.Errorf("the lock %s is left behind: %w; the next deploy notices that nobody holds it", l.name, err)
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func TestLock(t *testing.T) {
 		})
 		Convey("where it cannot be freed, that is said", func() {
 			m.broken = errors.New("no quorum")
-			So(lock.Free(ctx), ShouldBeError, "the lock web.deploy.lock is left behind: no quorum; the next deploy finds out that nobody holds it")
+			So(lock.Free(ctx), ShouldBeError, "the lock web.deploy.lock is left behind: no quorum; the next deploy notices that nobody holds it")
 		})
 	})
 	Convey("A lock that comes and goes each time that it is asked for is held by nobody who is known", t, func() {
@@ -145,9 +145,9 @@ func TestOutlook(t *testing.T) {
 			age     time.Duration
 			wanted  string
 		}{
-			{"another-boot pid:[1] 1 1", 29 * time.Second, "is refused, or waits for it: --wait"},
-			{"another-boot pid:[1] 1 1", 31 * time.Second, "watches it for 30 s, and then takes its place"},
-			{process, time.Second, "takes its place at once"},
+			{"another-boot pid:[1] 1 1", 29 * time.Second, "ends with an error, or waits with --wait"},
+			{"another-boot pid:[1] 1 1", 31 * time.Second, "watches it for 30 s, then takes its lock"},
+			{process, time.Second, "takes its lock at once"},
 		} {
 			So((&HeldError{process: it.process}).Outlook(it.age), ShouldContainSubstring, it.wanted)
 		}

@@ -90,7 +90,7 @@ func Begin(ctx context.Context, engine Engine, service string, entry *Entry) err
 		entry.config, err = engine.CreateConfig(ctx, fmt.Sprint(prefix(service), entry.N), labels, text)
 	}
 	if err != nil {
-		return fmt.Errorf("store what runs before it is changed: %w", err)
+		return fmt.Errorf("store the running version before the change: %w", err)
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func (o *Obstacle) Error() string { return o.Problem }
 func check(p *Plan, wanted Wanted, here Situation) error {
 	for _, one := range p.Spec.TaskTemplate.Networks {
 		if driver := here.Networks[one.Target]; driver != "" && driver != "overlay" && !stack.Predefined(one.Target) {
-			return &Obstacle{fmt.Sprintf("network %s is there, but is of driver %s, not overlay", one.Target, driver),
+			return &Obstacle{fmt.Sprintf("network %s exists, but its driver is %s, not overlay", one.Target, driver),
 				fmt.Sprintf("choose another name, with NETWORK or in the stack file, or remove it: docker network rm %s", one.Target)}
 		}
 	}

@@ -89,7 +89,7 @@ func Make(wanted Wanted, current *journal.Snapshot, here Situation, options Opti
 		}
 		if p.Action == Update && (p.Sent.Mode.Global == nil) != (current.Spec.Mode.Global == nil) {
 			p.Action = Replace
-			p.Notes = append(p.Notes, "A service that changes its mode cannot be updated, so "+p.Service+" is removed and created anew: expect an outage")
+			p.Notes = append(p.Notes, "A service that changes its mode cannot be updated, so "+p.Service+" is removed and created again: expect an outage")
 		}
 		p.keepReplicas(current)
 		p.Lines = changes(p.Sent, current)
@@ -118,7 +118,7 @@ func Make(wanted Wanted, current *journal.Snapshot, here Situation, options Opti
 		p.Trial = &trial
 		for _, one := range trial.TaskTemplate.ContainerSpec.Mounts {
 			if writableBind(one) {
-				p.Warnings = append(p.Warnings, fmt.Sprintf("the trial of %s may write to its directory %s: mount it read-only, or set x-deploy.trial to 0s, if that must not be", p.Service, one.Source))
+				p.Warnings = append(p.Warnings, fmt.Sprintf("the trial of %s may write to the directory %s of the service: if it must not, mount the directory read-only, or set x-deploy.trial to 0s", p.Service, one.Source))
 			}
 		}
 	}
@@ -210,7 +210,7 @@ func (p *Plan) keepReplicas(current *journal.Snapshot) {
 		p.Notes = append(p.Notes, fmt.Sprintf("This changes the replicas of %s from %d to %d", p.Service, now, file))
 	default:
 		p.Spec.Mode.Replicated.Replicas = &now
-		p.Notes = append(p.Notes, fmt.Sprintf("The %d replicas of %s stay, as they were scaled by hand", now, p.Service))
+		p.Notes = append(p.Notes, fmt.Sprintf("The %d replicas of %s stay, because somebody scaled the service by hand", now, p.Service))
 	}
 }
 
@@ -235,7 +235,7 @@ func (p *Plan) chooseOrder(current *journal.Snapshot, here Situation) {
 				p.Notes = append(p.Notes, fmt.Sprintf("The old task of %s stops before the new one starts (stop-first), as %s: expect an outage", p.Service, why))
 			}
 		} else if p.Action == Update && len(hostPorts(p.Spec)) > 0 {
-			p.Notes = append(p.Notes, "With a host-mode port, the new task starts on another node: the old one's address falls silent")
+			p.Notes = append(p.Notes, "With a host-mode port, the new task starts on another node: the old address no longer answers")
 		}
 	}
 	if p.Spec.RollbackConfig == nil {
@@ -254,17 +254,17 @@ func (p *Plan) whyStopFirst(current *journal.Snapshot, here Situation) string {
 	}
 	nodes := len(fit(p.Spec, here.Nodes).nodes)
 	if ports := hostPorts(p.Spec); len(ports) > 0 && (p.Spec.Mode.Global != nil || tasks >= uint64(nodes)) {
-		return fmt.Sprintf("port %d is published in host mode and no node is to spare", ports[0].PublishedPort)
+		return fmt.Sprintf("port %d is published in host mode and no other node is free for it", ports[0].PublishedPort)
 	}
 	if current != nil && number(p.Spec) > 0 && room(p.Spec, here, "") == 0 {
 		return "no node has room for one more task, which reserves " + reserved(p.Spec)
 	}
 	for _, one := range p.Spec.TaskTemplate.ContainerSpec.Mounts {
 		if one.Type == mount.TypeVolume && one.Source != "" && !one.ReadOnly {
-			return fmt.Sprintf("two tasks at a time might write to the volume at %s", one.Target)
+			return fmt.Sprintf("two tasks might write at the same time to the volume at %s", one.Target)
 		}
 		if writableBind(one) {
-			return fmt.Sprintf("two tasks at a time might write to the directory %s", one.Source)
+			return fmt.Sprintf("two tasks might write at the same time to the directory %s", one.Source)
 		}
 	}
 	return ""
@@ -301,11 +301,11 @@ func (p *Plan) warnOfSocket() {
 		if one.Type != mount.TypeBind || one.Target != "/var/run/docker.sock" {
 			continue
 		}
-		whose := "who controls it"
+		whose := "anybody who controls it"
 		if p.Spec.EndpointSpec != nil && len(p.Spec.EndpointSpec.Ports) > 0 {
-			whose = fmt.Sprintf("who reaches port %d", p.Spec.EndpointSpec.Ports[0].PublishedPort)
+			whose = fmt.Sprintf("anybody who reaches port %d", p.Spec.EndpointSpec.Ports[0].PublishedPort)
 		}
-		p.Warnings = append(p.Warnings, fmt.Sprintf("%s has the docker socket, read-only mounted or not: %s sees the whole swarm, and may be root on the manager", p.Service, whose))
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s has the docker socket: %s sees the whole swarm, and may be root on the manager, even if the socket is mounted read-only", p.Service, whose))
 	}
 }
 

@@ -40,7 +40,7 @@ func ending(state *container.State, resources *swarm.ResourceRequirements) []str
 		if resources != nil && resources.Limits != nil && resources.Limits.MemoryBytes > 0 {
 			limit = fmt.Sprintf(" (its limit is %d MiB)", resources.Limits.MemoryBytes>>20)
 		}
-		lines = append(lines, "it was killed as it used more memory than it may"+limit)
+		lines = append(lines, "it was killed because it used more memory than it may"+limit)
 	}
 	if health := state.Health; health != nil && health.Status != container.Healthy {
 		for i := max(0, len(health.Log)-2); i < len(health.Log); i++ {
@@ -65,13 +65,13 @@ func ExplainAnswer(service, url string, answer Answer, verify *stack.Verify, ing
 			wanted += " and the body " + verify.Body
 		}
 		return []string{fmt.Sprintf("The tasks of %s are healthy, but %s does not answer as it should. It last said: %s", service, url, answer.Said),
-			"Wanted was " + wanted + ". If something else answers there, set ManagerIP to an address of the swarm that this machine reaches"}
+			"Wanted was " + wanted + ". If another program answers there, set ManagerIP to an address of the swarm that this machine reaches"}
 	}
-	lines := []string{fmt.Sprintf("The tasks of %s are healthy inside, but %s is silent from here: %s", service, url, answer.Said)}
+	lines := []string{fmt.Sprintf("The tasks of %s are healthy inside, but %s does not answer from here: %s", service, url, answer.Said)}
 	if ingress {
-		lines = append(lines, "The kernel most likely has no IPVS, which the routing mesh needs: deploy with PUBLISH_MODE=host. Or a firewall is on the way")
+		lines = append(lines, "Probably the kernel has no IPVS, which the routing mesh needs: deploy with PUBLISH_MODE=host. Or a firewall blocks the port")
 	} else {
-		lines = append(lines, "A firewall may be on the way, or the service listens on another port than the target; or ManagerIP is to be set to an address of the swarm that this machine reaches")
+		lines = append(lines, "A firewall may block the port, or the service listens on another port than the target; or set ManagerIP to an address of the swarm that this machine reaches")
 	}
 	return lines
 }

@@ -101,13 +101,13 @@ func (w *Watch) Look(service *swarm.Service, tasks []engine.Task, hosts map[stri
 	}
 	switch {
 	case !mine && gaveUp(state):
-		w.Reason = fmt.Sprintf("the swarm gave the update up (%s)", state)
+		w.Reason = fmt.Sprintf("the swarm has stopped the update (%s)", state)
 		return Bad
 	case !mine:
 		w.Reason = fmt.Sprintf("somebody else changed service %s meanwhile", w.goal.Service)
 		return Bad
 	case w.goal.Rolling && (state == swarm.UpdateStatePaused || gaveUp(state)):
-		w.Reason = fmt.Sprintf("the swarm gave the update up (%s)", state)
+		w.Reason = fmt.Sprintf("the swarm has stopped the update (%s)", state)
 		return Bad
 	case len(w.failed) >= w.goal.Failures:
 		w.Reason = fmt.Sprintf("a task of %s failed", w.goal.Service)
@@ -278,7 +278,7 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 	case running < wanted || wanted == 0 && service.Spec.Mode.Global != nil:
 		return Wait
 	case others > 0:
-		w.Reason = fmt.Sprintf("%d tasks of %s are of another version still", others, w.goal.Service)
+		w.Reason = fmt.Sprintf("%d tasks of %s still have another version", others, w.goal.Service)
 		return Wait
 	case settled < running:
 		w.Reason = fmt.Sprintf("%s has just started", w.goal.Service)

@@ -61,7 +61,7 @@ func Find(dir string, wishes Wishes) (Service, error) {
 	}
 	if s.Name = cmp.Or(wishes.Name, nameFrom(found)); !nameShape.MatchString(s.Name) {
 		if wishes.Name == "" {
-			return s, fmt.Errorf("'%s' gives no name for the service: choose one, as in --name web", found)
+			return s, fmt.Errorf("'%s' cannot become the name of the service: choose a name, as in --name web", found)
 		}
 		return s, fmt.Errorf("--name: '%s' is not a name of small letters, digits and -, as in web", s.Name)
 	}
@@ -77,7 +77,7 @@ func (s *Service) look(dir, wanted string) (string, error) {
 			return "", fmt.Errorf("--image: '%s' is not the name of an image: %w", s.Image, err)
 		}
 		if wanted != "" {
-			return "", errors.New("--image and --package: an image is either finished, or it is built from a package: say one of them")
+			return "", errors.New("--image and --package: an image is either finished, or built from a package: give only one of them")
 		}
 		return path.Base(reference.Path(named)), nil
 	}

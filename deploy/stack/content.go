@@ -102,7 +102,7 @@ func (c *conversion) read(kind Kind, key string, from types.FileObjectConfig) (C
 		return one, nil
 	}
 	if from.File == "" || from.File == c.dir {
-		return one, fmt.Errorf("file: there is none: name one, or say external: true for a %s that is in the swarm already", kind)
+		return one, fmt.Errorf("file: there is none: name a file, or write external: true for a %s that exists in the swarm", kind)
 	}
 	data, err := os.ReadFile(from.File)
 	var path *fs.PathError
@@ -112,9 +112,9 @@ func (c *conversion) read(kind Kind, key string, from types.FileObjectConfig) (C
 	case err != nil:
 		return one, fmt.Errorf("file: %w", err)
 	case len(data) == 0:
-		return one, fmt.Errorf("file: %s is empty, which the swarm does not take", from.File)
+		return one, fmt.Errorf("file: %s is empty, and the swarm does not accept that", from.File)
 	case len(data) >= limit[kind]:
-		return one, fmt.Errorf("file: %s has %d bytes, and a %s has less than %d", from.File, len(data), kind, limit[kind])
+		return one, fmt.Errorf("file: %s has %d bytes, but a %s must have less than %d", from.File, len(data), kind, limit[kind])
 	}
 	one.Data, one.Template, one.Labels = data, from.TemplateDriver, c.labels(from.Labels)
 	prefix := cmp.Or(from.Name, c.scoped(key))
@@ -122,7 +122,7 @@ func (c *conversion) read(kind Kind, key string, from types.FileObjectConfig) (C
 		return one, fmt.Errorf("name: %q is not of letters and digits, with -, _ and . between them", prefix)
 	}
 	if one.Name = prefix + "-" + sum(one); len(one.Name) > longestName {
-		return one, fmt.Errorf("name: %q has %d characters with the hash of the content behind it, and a %s has %d at most: choose a shorter one", one.Name, len(one.Name), kind, longestName)
+		return one, fmt.Errorf("name: %q has %d characters with the hash of its content, but a %s may have %d at most: choose a shorter name", one.Name, len(one.Name), kind, longestName)
 	}
 	return one, nil
 }

@@ -180,7 +180,7 @@ func (c *conversion) stack(settings Settings) (*Stack, error) {
 func (c *conversion) service(from types.ServiceConfig) (Service, error) {
 	service := Service{Key: from.Name, Name: c.scoped(from.Name), Image: from.Image, After: from.DependsOn}
 	if len(service.Name) > longestService {
-		return service, fmt.Errorf("name: %q has more than %d characters, as which the name of its lock, NAME.deploy.lock, would be too long", service.Name, longestService)
+		return service, fmt.Errorf("name: %q has more than %d characters: the name of its lock, NAME.deploy.lock, would be too long", service.Name, longestService)
 	}
 	if from.Image == "" {
 		return service, errors.New("image: there is none")
@@ -458,7 +458,7 @@ func (c *conversion) networks(stack *Stack) error {
 	slices.SortFunc(stack.Networks, func(a, b Network) int { return cmp.Compare(a.Name, b.Name) })
 	for _, service := range stack.Services {
 		if len(stack.Services) > 1 && len(service.Spec.TaskTemplate.Networks) == 0 && !c.alone[service.Key] {
-			stack.Warnings = append(stack.Warnings, fmt.Sprintf("services.%s is on no network, so no other service reaches it: name one in networks, or write networks: [] where that is meant", service.Key))
+			stack.Warnings = append(stack.Warnings, fmt.Sprintf("services.%s is on no network, so no other service reaches it: name a network in networks, or write networks: [] if you want this", service.Key))
 		}
 	}
 	return nil

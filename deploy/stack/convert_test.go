@@ -148,7 +148,7 @@ func TestCarriedKeys(t *testing.T) {
 		Convey("a warning names what is not", func() {
 			So(loaded.Warnings, ShouldResemble, []string{
 				dir + "/stack.yml: services.web.x-other is not carried over: it is an extension that is not known here",
-				dir + "/stack.yml: services.zebra is on no network, so no other service reaches it: name one in networks, or write networks: [] where that is meant",
+				dir + "/stack.yml: services.zebra is on no network, so no other service reaches it: name a network in networks, or write networks: [] if you want this",
 			})
 		})
 		for _, one := range append(fields("web", loaded.Services[1], fullWeb(dir)), fields("zebra", loaded.Services[0], fullZebra())...) {

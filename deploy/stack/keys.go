@@ -240,7 +240,7 @@ func (w *walk) entry(path, name string, value any, parent key) {
 	case isKnown:
 		w.value(inner, value, known)
 	case name == "x-deploy" && (path != "" || !w.extended && ours(value)):
-		w.fault(inner, "this belongs into a service")
+		w.fault(inner, "this key belongs into a service")
 	case strings.HasPrefix(name, "x-"):
 		if path != "" { // At top level it is a place for anchors.
 			w.warnings = append(w.warnings, inner+" is not carried over: it is an extension that is not known here")
@@ -440,7 +440,7 @@ func ports(w *walk, path string, value any) {
 		if !isLong {
 			// Three parts: an address, and two ports.
 			if text := fmt.Sprint(item); strings.Count(text, ":") > 1 {
-				w.warnings = append(w.warnings, path+": "+fmt.Sprintf("the address in %q is not carried over: docker stack deploy ignores it as well, and every address is listened on", text))
+				w.warnings = append(w.warnings, path+": "+fmt.Sprintf("the address in %q is not carried over: docker stack deploy ignores it as well, and the port is open on every address", text))
 			}
 			continue
 		}
@@ -500,7 +500,7 @@ func restart(w *walk, path string, value any) {
 
 func deployMode(w *walk, path string, value any) {
 	if value == "replicated-job" || value == "global-job" {
-		w.fault(path, "%s is not carried over: this program deploys services that go on running", show(value))
+		w.fault(path, "%s is not carried over: this program deploys services that keep running", show(value))
 		return
 	}
 	oneOf("replicated", "global")(w, path, value)

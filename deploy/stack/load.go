@@ -156,7 +156,7 @@ func parse(source []byte) (map[string]any, error) {
 		return nil, errors.New("the file is empty")
 	}
 	if err := decoder.Decode(new(any)); err != io.EOF {
-		return nil, errors.New("only the first YAML document of a file would count: remove what follows the line ---")
+		return nil, errors.New("only the first YAML document of a file would count: remove everything after the line ---")
 	}
 	if _, isMapping := document.(map[string]any); !isMapping {
 		return nil, errors.New("this is not a mapping with keys such as services and networks")
@@ -279,7 +279,7 @@ func (s *Stack) apply(settings Settings, verifyPath string) error {
 	}
 	if len(built) != 1 {
 		if settings.ServiceEnv != "" || settings.VerifyBody != "" {
-			return fmt.Errorf("SERVICE_ENV and VERIFY_BODY are for the one service that is built, and here %d are: edit the file instead", len(built))
+			return fmt.Errorf("SERVICE_ENV and VERIFY_BODY need exactly one service that is built, but %d are built: edit the file instead", len(built))
 		}
 		return nil
 	}

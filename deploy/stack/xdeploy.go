@@ -102,14 +102,14 @@ func (s *Service) verify(values map[string]any) error {
 	s.Deploy.Verify = &v
 	switch {
 	case v.URL != "" && (v.Path != "" || v.Port != 0):
-		return errors.New("verify: url stands for itself, without path and port")
+		return errors.New("verify: url cannot have path or port beside it")
 	case v.URL != "":
 		if address, err := url.Parse(v.URL); err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" {
 			return fmt.Errorf("verify.url: %q is not an address such as https://example.com/path", v.URL)
 		}
 		return nil
 	case v.Path == "":
-		return errors.New("verify: path or url must say what is asked")
+		return errors.New("verify: give path or url")
 	case !strings.HasPrefix(v.Path, "/") || strings.ContainsAny(v.Path, " \t\r\n"):
 		return fmt.Errorf("verify.path: %q is not a path such as /accounts/10000", v.Path)
 	}
@@ -123,7 +123,7 @@ func (s *Service) verify(values map[string]any) error {
 	case v.Port == 0 && len(published) == 1:
 		v.Port = published[0]
 	case v.Port == 0:
-		return fmt.Errorf("verify.port: it must say which, as the service publishes %d TCP ports", len(published))
+		return fmt.Errorf("verify.port: name one port, because the service publishes %d TCP ports", len(published))
 	case !slices.Contains(published, v.Port):
 		return fmt.Errorf("verify.port: the service does not publish the TCP port %d", v.Port)
 	}

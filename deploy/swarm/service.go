@@ -97,7 +97,7 @@ func (e *Engine) Update(ctx context.Context, service *swarm.Service, spec swarm.
 		}
 		service = again
 	}
-	return fmt.Errorf("update service %s: somebody else goes on changing it", spec.Name)
+	return fmt.Errorf("update service %s: somebody else keeps changing it", spec.Name)
 }
 
 // Remove removes the service of an id. One that is gone already is no error.

@@ -238,7 +238,7 @@ func TestPageLives(t *testing.T) {
 				now.Records["accountservice"] = record
 			})
 			So(b.eventually(`document.querySelector("#deploys .end-done") !== null`), ShouldBeTrue)
-			So(b.text("#deploys"), ShouldContainSubstring, "done: it was proven")
+			So(b.text("#deploys"), ShouldContainSubstring, "done: the version was proven")
 			So(b.text("#history > li"), ShouldContainSubstring, "v2.5.0")
 		})
 		Convey("one that fails in its trial has changed nothing; one that fails later goes back", func() {
@@ -263,7 +263,7 @@ func TestPageLives(t *testing.T) {
 				free(now)
 			})
 			So(b.eventually(`document.querySelector("#deploys .end-failed") !== null`), ShouldBeTrue)
-			So(b.text("#deploys"), ShouldContainSubstring, "failed: what ran before is back")
+			So(b.text("#deploys"), ShouldContainSubstring, "failed: the version before is back")
 		})
 		Convey("a node that goes down takes its colour and its tasks along", func() {
 			source.change(true, func(now *Swarm) { now.Nodes[4].Status.State = swarm.NodeStateDown })
@@ -273,7 +273,7 @@ func TestPageLives(t *testing.T) {
 		Convey("a lost engine is said, and what was known stays; the page comes back by itself", func() {
 			source.lose("connection refused")
 			So(b.eventually(`!document.querySelector("#lost").hidden`), ShouldBeTrue)
-			So(b.text("#lost"), ShouldEqual, "The engine is lost, and is waited for. connection refused")
+			So(b.text("#lost"), ShouldEqual, "The engine is lost. Waiting for it. connection refused")
 			So(b.text("#live"), ShouldEqual, "lost")
 			So(js[int](b, `document.querySelectorAll(".tile").length`), ShouldEqual, 15)
 			source.lose("")

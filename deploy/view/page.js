@@ -216,7 +216,7 @@ function renderDeploys(before) {
   keyed($("deploys"), [...ends.values()], (one) => one.name, () => el("li"), fillDeploy);
 }
 
-const said = { done: "done: it was proven", failed: "failed: what ran before is back", untouched: "ended, and has changed nothing", running: "was cut off: the next deploy restores what ran before" };
+const said = { done: "done: the version was proven", failed: "failed: the version before is back", untouched: "ended, and changed nothing", running: "was cut off: the next deploy restores the version that ran before" };
 
 function fillDeploy(child, { name, deploy, entry, end }) {
   const phase = deploy.phase || "taking the lock";
@@ -319,9 +319,9 @@ function connect() {
     $("lost").hidden = true;
     document.body.classList.remove("stale");
   });
-  source.addEventListener("lost", (event) => lost("The engine is lost, and is waited for. " + JSON.parse(event.data)));
+  source.addEventListener("lost", (event) => lost("The engine is lost. Waiting for it. " + JSON.parse(event.data)));
   source.onerror = () => {
-    lost("This page has lost deploy view, which serves it. Where it was ended, start it again: ./scripts/view.sh");
+    lost("This page has lost its program, deploy view. If that has ended, start it again: ./scripts/view.sh");
     if (source?.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
   };
 }

@@ -76,7 +76,7 @@ func TestPageOfASwarm(t *testing.T) {
 			record.Held = &journal.HeldError{Holder: "eva on laptop, process 7", Since: "2026-11-26 10:00:00 +0100", Phase: "proving the new version", Beat: time.Now()}
 			now.Records["orders"] = record
 			one := now.Page().service(t, "orders")
-			So(one.Deploy, ShouldResemble, &Deploy{"eva on laptop, process 7", "2026-11-26 10:00:00 +0100", "proving the new version", "the next deploy or rollback is refused, or waits for it: --wait"})
+			So(one.Deploy, ShouldResemble, &Deploy{"eva on laptop, process 7", "2026-11-26 10:00:00 +0100", "proving the new version", "the next deploy or rollback ends with an error, or waits with --wait"})
 			So(one.Deploying, ShouldBeBlank)
 			So(one.History[0].Mark, ShouldBeBlank)
 			record.Held.Beat = time.Now().Add(-time.Minute)
@@ -233,7 +233,7 @@ func TestStatusesShareTheReading(t *testing.T) {
 		So(statuses[0].Name, ShouldEqual, "accountservice")
 		So(statuses[0].URLs, ShouldResemble, prove.Published(now.Services[0].Spec, now.TasksOf("id-accountservice"), now.Addresses))
 		So(statuses[0].History[0].Mark, ShouldEqual, "runs now")
-		So(statuses[0].History[1].Mark, ShouldEqual, "cannot be gone back to: the image is gone")
+		So(statuses[0].History[1].Mark, ShouldEqual, "a rollback cannot go back to it: the image is gone")
 		page := now.Page()
 		for i, one := range statuses {
 			So(page.Services[i].Running, ShouldEqual, one.Running)

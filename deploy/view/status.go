@@ -133,13 +133,13 @@ func (one *Status) record(record journal.Record, current *journal.Snapshot, now 
 		}
 		switch {
 		case entry.Outcome == journal.Running && record.Held == nil:
-			line.Mark = "was cut off: the next deploy or rollback restores what ran before"
+			line.Mark = "was cut off: the next deploy or rollback restores the version that ran before"
 		case entry.N == running:
 			line.Mark = "runs now"
 		case can[entry.N]:
-			line.Mark = "can be gone back to"
+			line.Mark = "a rollback can go back to it"
 			if err := missing(record.History.Version(entry.N)); err != nil {
-				line.Mark = "cannot be gone back to: " + err.Error()
+				line.Mark = "a rollback cannot go back to it: " + err.Error()
 			}
 		}
 		one.History = append(one.History, line)
