@@ -43,9 +43,9 @@ type command struct {
 var commands = []command{
 	{"up", "[SERVICE...]", "build, try, deploy and prove the services of the stack file", up},
 	{"build", "[SERVICE...]", "compile, and build the images", buildOnly},
-	{"rollback", "[SERVICE] [N]", "go back to what the last deploy replaced, or to entry N of the history", rollback},
-	{"status", "", "show what runs where, the history, and who deploys now", status},
-	{"view", "", "show the swarm, and deploys as they happen, in the browser", viewPage},
+	{"rollback", "[SERVICE] [N]", "go back to the version before the last deploy, or to entry N of the history", rollback},
+	{"status", "", "show all services, their history, and the deploys that run now", status},
+	{"view", "", "show the swarm and the running deploys in the browser", viewPage},
 	{"remove", "[SERVICE...]", "remove services, then networks that nobody else uses", remove},
 	{"init", "", "write a stack file, scripts and a CI workflow for the service in this directory", initFiles},
 	{"version", "", "show version, commit and Go version of this program", sayVersion},
@@ -158,19 +158,19 @@ func dispatch(ctx context.Context, arguments []string, out *progress.Printer) er
 func (c command) flags(o *options) *flag.FlagSet {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.Bool("json", false, "tell all of it as JSON, an object a line")
+	flags.Bool("json", false, "print JSON, one object on each line")
 	if c.name == "init" {
 		flags.StringVar(&o.wishes.Name, "name", "", "`NAME` of the service; default from go.mod, the directory or the image")
-		flags.StringVar(&o.wishes.Port, "port", "", "`PORT` that it listens on, and is published; default from EXPOSE in the Dockerfile, else 8080")
+		flags.StringVar(&o.wishes.Port, "port", "", "`PORT` that the service listens on, and that is published; default from EXPOSE in the Dockerfile, otherwise 8080")
 		flags.StringVar(&o.wishes.Path, "path", "", "`PATH` that must answer with status 200; default /")
-		flags.StringVar(&o.wishes.Image, "image", "", "finished image, by its `NAME`: nothing is built")
+		flags.StringVar(&o.wishes.Image, "image", "", "`NAME` of a finished image: nothing is built")
 		flags.StringVar(&o.wishes.Package, "package", "", "`DIRECTORY` of the Go package to compile; default the only main package")
 		return flags
 	}
 	if c.name == "version" { // It reads no file.
 		return flags
 	}
-	flags.Func("f", "stack `FILE`; more than one are merged (default stack.yml)", func(file string) error {
+	flags.Func("f", "stack `FILE`; several files are merged (default stack.yml)", func(file string) error {
 		o.files = append(o.files, file)
 		return nil
 	})
@@ -183,19 +183,19 @@ func (c command) flags(o *options) *flag.FlagSet {
 	}
 	switch c.name {
 	case "up":
-		flags.BoolVar(&o.rolling, "rolling", false, "update the running service task by task, without losing a request where that can be")
-		flags.BoolVar(&o.force, "force", false, "deploy although the same runs already")
-		flags.BoolVar(&o.plan, "plan", false, "only say what would be done")
-		flags.BoolVar(&o.noUndo, "no-undo", false, "deploy although what runs could not be put back")
-		flags.BoolVar(&o.keepGoing, "keep-going", false, "where one service fails, go on with the others")
+		flags.BoolVar(&o.rolling, "rolling", false, "update the running service task by task, and lose no request if that is possible")
+		flags.BoolVar(&o.force, "force", false, "deploy although the same version runs already")
+		flags.BoolVar(&o.plan, "plan", false, "only show what a deploy would do and change")
+		flags.BoolVar(&o.noUndo, "no-undo", false, "deploy although the running version could not be restored after a failure")
+		flags.BoolVar(&o.keepGoing, "keep-going", false, "if one service fails, continue with the others")
 		flags.BoolVar(&o.adopt, "adopt", false, "take over a service that somebody else made: it becomes the first entry of the history")
 		flags.BoolVar(&o.showValues, "show-values", false, "show the values of environment variables in the plan")
 	case "build":
 		flags.BoolVar(&o.binary, "binary", false, "only compile")
 	case "view":
-		flags.StringVar(&o.listen, "listen", viewAddress, "`HOST:PORT` to serve the page on; a token is asked for where others reach it")
+		flags.StringVar(&o.listen, "listen", viewAddress, "`HOST:PORT` to serve the page on; if others can reach it, the page asks for a token")
 	case "remove":
-		flags.BoolVar(&o.keepGoing, "keep-going", false, "where one service cannot be removed, go on with the others")
+		flags.BoolVar(&o.keepGoing, "keep-going", false, "if one service cannot be removed, continue with the others")
 		flags.BoolVar(&o.volumes, "volumes", false, "remove the named volumes of the file as well, with all data in them")
 	}
 	return flags
@@ -292,10 +292,11 @@ func usage(format string, arguments ...any) error {
 }
 
 // about says in short what the stack file may ask for.
-const about = `A stack file is a compose file for docker stack deploy; -f may be given more than once, and a later
-file says more. Secrets and configs from files are named by their content, so a changed one rolls.
-All services of the files are one deploy: where one fails, those changed before it go back too.
-An image with build is built here; any other is asked for in its registry, once a deploy.
+const about = `A stack file is a compose file for docker stack deploy. -f may be given more than once: a later file
+overrides an earlier one. The name of a secret or config from a file has a hash of its content, so a
+changed file updates its services. One deploy deploys all services of the files: if one fails, the
+services that were changed before it are restored too. An image with build is built here. For any
+other image, each deploy asks its registry once.
 x-deploy in a service: package, verify (path and port, or url), trial, timeout, start_interval, keep.
 `
 
@@ -325,6 +326,6 @@ func help(out io.Writer, of *command, env map[string]string) {
 		})
 		table.Flush()
 	}
-	fmt.Fprint(out, "\nExit codes: 0 done; 1 failed; 2 a setting, an argument or the file is wrong, nothing was touched; 130 interrupted\n")
+	fmt.Fprint(out, "\nExit codes: 0 done; 1 failed; 2 a setting, an argument or the file is wrong, nothing was changed; 130 interrupted\n")
 	printSettings(out, env)
 }
