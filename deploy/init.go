@@ -11,7 +11,7 @@ import (
 	"goblog/deploy/scaffold"
 )
 
-// initFiles writes the files with which the service in this directory is deployed.
+// initFiles writes the files that are needed to deploy the service in this directory.
 func initFiles(_ context.Context, o *options, out *progress.Printer) error {
 	if len(o.arguments) > 0 {
 		return usage("init takes no argument, but got '%s': it writes to this directory", o.arguments[0])
@@ -47,7 +47,7 @@ func initFiles(_ context.Context, o *options, out *progress.Printer) error {
 	return nil
 }
 
-// sayNext says what a person does with the files.
+// sayNext prints the next steps for a person.
 func sayNext(service scaffold.Service, out *progress.Printer) {
 	out.Step("Next:")
 	out.Detail("look at stack.yml: GET %s on port %d must answer with status 200, or a deploy fails", service.Path, service.Port)

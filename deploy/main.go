@@ -1,5 +1,6 @@
-// Command deploy brings the services of a stack file to a Docker Swarm, proves that they
-// work, and says in plain words when they do not: then what ran before is put back.
+// Command deploy deploys the services of a stack file to a Docker Swarm, and proves that they
+// work. If they do not work, it says why in plain words, and restores the version that ran
+// before.
 package main
 
 import (
@@ -81,7 +82,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], progress.New(os.Stdout, os.Stderr)))
 }
 
-// interruptible gives a context that ends with the first signal. A second one leaves at once.
+// interruptible gives a context that ends with the first signal. A second signal ends the
+// program at once.
 func interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -102,7 +104,7 @@ func interruptible() (context.Context, func()) {
 
 // run runs a command, and turns its error into the last lines and an exit code.
 func run(ctx context.Context, arguments []string, out *progress.Printer) (exit int) {
-	// Even an error of the arguments is told as they ask.
+	// Even an error in the arguments is printed as JSON, if the arguments ask for JSON.
 	out.JSON = slices.ContainsFunc(arguments, func(one string) bool { return one == "--json" || one == "-json" })
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -201,7 +203,7 @@ func (c command) flags(o *options) *flag.FlagSet {
 	return flags
 }
 
-// parse reads flags, which may stand before and after the arguments, and settings.
+// parse reads the flags and the settings. Flags may stand before or after the arguments.
 func parse(c command, arguments []string) (*options, error) {
 	o := &options{root: "."}
 	flags := c.flags(o)
@@ -245,7 +247,8 @@ func (o *options) load() (*stack.Stack, error) {
 	return loaded, nil
 }
 
-// An outcome is an error whose last lines have been thought of: they say what serves now.
+// An outcome is an error with its exit code and its last lines, which say which version
+// serves now.
 type outcome struct {
 	exit    int
 	problem string
@@ -254,8 +257,8 @@ type outcome struct {
 
 func (o *outcome) Error() string { return o.problem }
 
-// outcomeOf gives any error its lines: it is the one place that turns an error into an
-// exit code, but for those of usage.
+// outcomeOf turns any error into its last lines and its exit code. No other place does this,
+// except for errors of usage.
 func outcomeOf(err error) *outcome {
 	var told *outcome
 	var obstacle *plan.Obstacle
@@ -282,7 +285,7 @@ func failed(problem string, lines ...string) *outcome {
 	return &outcome{exitFailed, problem, lines}
 }
 
-// A usageError is the user's: nothing has been touched.
+// A usageError is a mistake of the user. Nothing has been changed.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
@@ -291,7 +294,7 @@ func usage(format string, arguments ...any) error {
 	return &usageError{fmt.Sprintf(format, arguments...)}
 }
 
-// about says in short what the stack file may ask for.
+// about is a short text about stack files.
 const about = `A stack file is a compose file for docker stack deploy. -f may be given more than once: a later file
 overrides an earlier one. The name of a secret or config from a file has a hash of its content, so a
 changed file updates its services. One deploy deploys all services of the files: if one fails, the

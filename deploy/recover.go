@@ -11,8 +11,9 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// recover restores what ran before a deploy that was cut off, and tells whether there was one.
-// The history names it: its entry never ended, and nobody holds the lock any more.
+// recover restores the version that ran before a deploy that was cut off, and tells whether
+// there was one. The history shows such a deploy: its entry never ended, and nobody holds the
+// lock any more.
 func (d *deployment) recover(ctx context.Context) (bool, error) {
 	if err := d.endTrial(ctx); err != nil {
 		return false, err
@@ -49,7 +50,7 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 		return false, journal.End(ctx, d.engine, cut, journal.Failed, nil)
 	}
 	told, err := old.putBack(ctx)
-	// The entry stays as it is, so the next one tries again.
+	// The entry does not change, so the next deploy tries again.
 	switch {
 	case errors.Is(err, errSilent):
 		return false, failed("a deploy was cut off, and the version before it could not be restored: "+told, "check with docker node ls whether the engine answers, and try again")
@@ -60,10 +61,10 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 	return true, old.end(ctx, journal.Failed)
 }
 
-// madeBy tells whether a service is of a version's deploy.
+// madeBy tells whether the deploy of a version made a service.
 func madeBy(service *swarm.Service, version *journal.Snapshot) bool {
 	label := service.Spec.Labels[journal.LabelDeploy]
-	if label == "" { // Neither made it: it is the same only if it is the very same.
+	if label == "" { // No deploy made it: then all of it must be the same.
 		return version.Runs(service)
 	}
 	return label == version.Spec.Labels[journal.LabelDeploy]

@@ -18,8 +18,8 @@ import (
 	"goblog/deploy/stack"
 )
 
-// rollback goes back to a version of the history. It takes all of it from the swarm:
-// nothing is read from the environment or interpolated.
+// rollback goes back to a version of the history. It takes the whole version from the swarm,
+// and reads no values from the environment.
 func rollback(ctx context.Context, o *options, out *progress.Printer) error {
 	name, n, err := o.target()
 	if err != nil {
@@ -42,7 +42,7 @@ func rollback(ctx context.Context, o *options, out *progress.Printer) error {
 	if err := d.read(ctx); err != nil {
 		return s.untouched(ctx, all, err)
 	}
-	if restored && n == 0 { // That is what a rollback was to do.
+	if restored && n == 0 { // This is what the rollback was asked for.
 		out.Step("Restored %s: %s", name, d.serves(context.WithoutCancel(ctx), name, d.verifyNow()))
 		return nil
 	}
@@ -67,7 +67,8 @@ func rollback(ctx context.Context, o *options, out *progress.Printer) error {
 	return nil
 }
 
-// target are the service and the entry that the arguments name; 0: what the last deploy replaced.
+// target returns the service and the entry that the arguments name. Entry 0 is the version
+// that the last deploy replaced.
 func (o *options) target() (string, int, error) {
 	var names []string
 	n := 0
@@ -122,12 +123,12 @@ func (d *deployment) versionToGoBackTo(n int) (*journal.Snapshot, error) {
 	return version, nil
 }
 
-// leastTimeout is what a rollback gets, whatever the deploy of that version got: it drains
-// what runs, and watches the update for a while.
+// leastTimeout is the shortest timeout of a rollback, whatever the deploy of that version
+// had. The running tasks drain, and the swarm monitors the update for some time.
 const leastTimeout = time.Minute
 
-// rollBackTo updates the service to a version that ran before, and proves it by that
-// version's own verify.
+// rollBackTo updates the service to a version that ran before, and proves it with the verify
+// of that version.
 func (d *deployment) rollBackTo(ctx context.Context, version *journal.Snapshot) error {
 	spec, err := d.restorable(ctx, version)
 	if err != nil {
@@ -148,7 +149,8 @@ func (d *deployment) rollBackTo(ctx context.Context, version *journal.Snapshot) 
 	return d.done(ctx)
 }
 
-// planRollback says what a rollback changes, and how: by an update, wherever that can be.
+// planRollback says what a rollback changes, and chooses the action: an update, if that is
+// possible.
 func (d *deployment) planRollback(spec *swarm.ServiceSpec, version *journal.Snapshot) {
 	d.planned = &plan.Plan{Service: d.service.Name, Action: plan.Create}
 	if d.current == nil {

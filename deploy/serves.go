@@ -13,7 +13,8 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// serves says in a sentence what serves now, asked in this moment: for the last line.
+// serves says in a sentence which version serves now, for the last line. It asks the swarm
+// and the service at this moment.
 func (s *session) serves(ctx context.Context, service string, verify *stack.Verify) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()

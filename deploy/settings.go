@@ -19,7 +19,7 @@ import (
 // A setting is an environment variable; an empty one counts as unset.
 type setting struct{ name, fallback, meaning string }
 
-// Settings of the stack files: there each stands as ${NAME:-default}.
+// Settings of the stack files, which use each of them as ${NAME:-default}.
 var fileSettings = []setting{
 	{"IMAGE_PREFIX", "someprefix", "first part of the image's name"},
 	{"VERSION", "", "version of the binary, and tag of the image; default from git describe"},
@@ -54,7 +54,7 @@ var ownSettings = []setting{
 	{"VERIFY_BODY", "", "body that the answer of this service must have; default as the file says"},
 }
 
-// retired are settings that are lines of the stack file now.
+// retired are old settings, with the place in the stack file that has replaced them.
 var retired = map[string]string{
 	"SERVICE":     "the service's key below services:",
 	"PACKAGE":     "x-deploy.package",
@@ -85,7 +85,7 @@ var shapes = []struct{ name, pattern, wanted string }{
 	{"SERVICE_ENV", `^\s*([A-Za-z_][A-Za-z0-9_]*=\S*\s*)+$`, "NAME=value NAME=value ..."},
 }
 
-// checkSettings refuses what cannot work, before anything is touched.
+// checkSettings refuses values that cannot work, before anything is changed.
 func checkSettings(env map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(retired)) {
 		if env[name] != "" {
@@ -100,8 +100,8 @@ func checkSettings(env map[string]string) error {
 	return nil
 }
 
-// hidden is a setting's value for people: of environment variables, which may hold
-// secrets, only that there are some.
+// hidden is the value of a setting for people. Environment variables may hold secrets, so
+// their values are not shown.
 func hidden(name, value string) string {
 	if name == "SERVICE_ENV" && value != "" {
 		return "(not shown)"
@@ -109,8 +109,8 @@ func hidden(name, value string) string {
 	return value
 }
 
-// readEnvFiles reads the variables of files as docker run --env-file does; of a name that
-// comes twice, the last counts.
+// readEnvFiles reads the variables of files as docker run --env-file does. If a name comes
+// twice, the last value counts.
 func readEnvFiles(files []string) (map[string]string, error) {
 	given := map[string]string{}
 	for _, file := range files {
@@ -126,8 +126,8 @@ func readEnvFiles(files []string) (map[string]string, error) {
 	return given, nil
 }
 
-// environment is what the files give, overridden by the process's own, with the defaults
-// that a file cannot know.
+// environment has the variables of the files, overridden by the environment of the process.
+// It adds the defaults of this program's settings.
 func environment(root string, given map[string]string) map[string]string {
 	env := maps.Clone(given)
 	if env == nil {

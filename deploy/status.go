@@ -16,8 +16,8 @@ import (
 	"goblog/deploy/view"
 )
 
-// status shows all services of the swarm, the history of those that this program
-// deployed, and who deploys now. It changes nothing.
+// status shows all services of the swarm, the history of the services that this program
+// deployed, and the deploys that run now. It changes nothing.
 func status(ctx context.Context, o *options, out *progress.Printer) error {
 	if len(o.arguments) > 0 {
 		return usage("status takes no argument, but got '%s': it shows all services", o.arguments[0])
@@ -51,7 +51,7 @@ func (s *session) reader() view.Reader {
 	return view.Reader{Engine: s.engine, Manager: s.env["ManagerIP"]}
 }
 
-// table is what people are told of all services.
+// table is the text about all services, for people.
 func table(all []view.Status) string {
 	var text strings.Builder
 	columns := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)

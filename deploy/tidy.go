@@ -29,7 +29,7 @@ func (d *deployment) trim(ctx context.Context) {
 	}
 }
 
-// now is what runs now, from the engine and as a snapshot; nil where nothing does.
+// now is the running service, from the engine and as a snapshot; nil if there is none.
 func (d *deployment) now(ctx context.Context) (*swarm.Service, *journal.Snapshot, error) {
 	service, err := d.engine.Service(ctx, d.service.Name)
 	if err != nil {
@@ -39,11 +39,12 @@ func (d *deployment) now(ctx context.Context) (*swarm.Service, *journal.Snapshot
 	return service, d.history.Current(service, names), err
 }
 
-// needs are what the services of the swarm, the Specs before those, and the versions that
-// can be gone back to name. Two stacks may share an image or a secret.
+// needs are the images, secrets and configs that must stay. The running services use them, or
+// their previous Specs, or versions that a rollback can go back to. Two stacks may share an
+// image or a secret.
 type needs struct {
 	images   map[string]bool                // by id, by digest, or by tag
-	versions map[string]bool                // of all histories: builds have given images their names
+	versions map[string]bool                // of all histories: they are tags of built images
 	contents map[stack.Kind]map[string]bool // by name
 	deployed map[string]bool                // services that somebody deploys now
 }
@@ -108,8 +109,8 @@ func (s *session) needed(ctx context.Context) (needs, error) {
 	return n, nil
 }
 
-// tidy removes what no version needs any more, whether the deploy worked or not. What cannot
-// be removed is said, and does not matter.
+// tidy removes images, secrets and configs that no version needs any more, whether the deploy
+// worked or not. If something cannot be removed, it only warns.
 func (s *session) tidy(ctx context.Context, all []*deployment) {
 	names := namesOf(all)
 	ctx = guardedBy(context.WithoutCancel(ctx), all)
@@ -131,11 +132,11 @@ func (s *session) tidy(ctx context.Context, all []*deployment) {
 	}
 }
 
-// tidyContents removes the secrets and configs from files that nobody needs any more. Those
-// of a service that somebody else deploys now may be needed in a moment.
+// tidyContents removes secrets and configs from files that no version needs any more. It
+// keeps those of services that somebody else deploys now: they may be needed in a moment.
 func (s *session) tidyContents(ctx context.Context, mine []string) error {
 	ctx = context.WithoutCancel(ctx)
-	// They are listed first: what another deploy makes later is not among them.
+	// They are listed first, so the list has nothing that another deploy makes later.
 	contents, err := s.engine.Contents(ctx)
 	contents = slices.DeleteFunc(contents, func(one engine.Content) bool { return !one.Made })
 	if err != nil || len(contents) == 0 {
@@ -158,8 +159,9 @@ func (s *session) tidyContents(ctx context.Context, mine []string) error {
 	return nil
 }
 
-// tidyImages takes away the names of images that nobody needs: those that builds gave, which
-// are sha-..., latest, and the versions of the histories. Others are somebody's own.
+// tidyImages removes the tags of images that no version needs. It removes only tags that
+// builds gave: sha-..., latest, and the versions of the histories. Other tags belong to
+// somebody else.
 func (d *deployment) tidyImages(ctx context.Context, mine []string) error {
 	needed, err := d.needed(ctx)
 	if err != nil {
@@ -167,7 +169,7 @@ func (d *deployment) tidyImages(ctx context.Context, mine []string) error {
 	}
 	for name, deployed := range needed.deployed {
 		if deployed && !slices.Contains(mine, name) {
-			return nil // It may be another stack of the same file, whose image is built but does not run yet.
+			return nil // That may be another stack of the same file: its image is built, but does not run yet.
 		}
 	}
 	repository, _, _ := strings.Cut(d.tag, ":sha-")

@@ -10,11 +10,11 @@ import (
 	"goblog/deploy/progress"
 )
 
-// version and commit are set with -ldflags -X in a release. A plain go build leaves them
-// empty: then the record of the go command stands in.
+// version and commit are set with -ldflags -X in a release. After a plain go build they are
+// empty: then the build information of the go command is used.
 var version, commit string
 
-// A program tells which build of this program it is, as the service's /version does.
+// A program names a build of this program, in the same form as /version of the service.
 type program struct {
 	Version   string `json:"version"`
 	Commit    string `json:"commit"`

@@ -11,7 +11,7 @@ import (
 	"goblog/deploy/view"
 )
 
-// viewAddress is where the page is served: nobody else reaches it there.
+// viewAddress is the default address of the page. Other machines cannot reach it.
 const viewAddress = "127.0.0.1:6790"
 
 // viewPage serves a page that follows the swarm, until it is interrupted.
