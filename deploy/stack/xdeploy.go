@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// extensionKeys are those of x-deploy, which docker stack deploy ignores.
+// extensionKeys are the keys of x-deploy, which docker stack deploy ignores.
 var extensionKeys = key{check: mapping, within: map[string]key{
 	"package": {check: text},
 	"verify": {check: mapping, within: map[string]key{
@@ -36,8 +36,8 @@ func text(w *walk, path string, value any) {
 	}
 }
 
-// override puts what a later file says over what an earlier one said. A verified address
-// replaces one of the other kind.
+// override merges x-deploy of a later file into x-deploy of an earlier one. The later value
+// counts. In verify, url replaces path and port, and path replaces url.
 func override(base, later map[string]any) map[string]any {
 	merged := maps.Clone(base)
 	if merged == nil {
@@ -59,7 +59,7 @@ func override(base, later map[string]any) map[string]any {
 	return merged
 }
 
-// extend reads the extension of a service, whose values have been checked one by one.
+// extend reads the extension of a service. Each of its values has been checked already.
 func (c *conversion) extend(service *Service) error {
 	values := c.extensions[service.Key]
 	deploy := &service.Deploy
@@ -137,7 +137,7 @@ func numberOr(value any, fallback int64) int64 {
 	return fallback
 }
 
-// absolute is a path of the files as seen from anywhere.
+// absolute makes a path in the files absolute.
 func (c *conversion) absolute(path string) string { return absolute(c.dir, path) }
 
 func absolute(dir, path string) string {
