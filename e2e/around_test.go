@@ -19,7 +19,7 @@ func TestFullDisk(t *testing.T) {
 	Convey("Given a service, and a file system that is full", t, func() {
 		url := deployed(t, "VERSION=good")
 		task := containers(t, "accountservice")
-		// The checkout of a user of its own: what this one builds goes to its own build directory.
+		// A separate checkout: its builds go to its own build directory.
 		checkout := t.TempDir()
 		So(run(nil, "sh", "-c", `cp -r "$0"/accountservice "$0"/dockerfiles "$0"/go.mod "$0"/go.sum "$0"/stack.yml "$1"`, repository(), checkout).exit, ShouldEqual, 0)
 		builds := filepath.Join(checkout, "build")
@@ -97,7 +97,7 @@ func during(words, command string, meanwhile func() result, environment ...strin
 	}}
 	var stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = out, &stderr
-	_ = cmd.Run() // Its exit code tells.
+	_ = cmd.Run() // Its exit code is checked.
 	r := result{cmd.ProcessState.ExitCode(), out.String(), stderr.String()}
 	select {
 	case done := <-other:

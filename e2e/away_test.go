@@ -43,8 +43,8 @@ func TestEngineThatRestarts(t *testing.T) {
 	}
 }
 
-// loseAt stands between a deploy and the engine. From the first call whose body has these
-// words on, every call is cut off. It returns the engine's address for DOCKER_HOST.
+// loseAt is a proxy between a deploy and the engine. From the first call with these words in
+// its body, it cuts off every call. It returns its address for DOCKER_HOST.
 func loseAt(t *testing.T, words string) string {
 	var lost atomic.Bool
 	engine := &httputil.ReverseProxy{

@@ -7,8 +7,8 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// accountservice and moody are different images of the same name and, here, of the same
-// version: what is built anew under a name that is in use is where image stores differ.
+// accountservice and moody are different images with the same name and, here, the same
+// version. When a name in use is built again, the image stores behave differently.
 
 func TestImageStays(t *testing.T) {
 	Convey("Given a version of a service, which runs", t, func() {
@@ -72,7 +72,7 @@ func TestImageStays(t *testing.T) {
 			So(script("copyall.sh --no-undo", "VERSION=new").exit, ShouldEqual, 0)
 			mustServe(t, url, "new")
 
-			// Nor can the removed one be gone back to.
+			// A rollback cannot go back to the removed image either.
 			back := script("rollback.sh")
 			So(back.exit, ShouldEqual, 1)
 			So(back.stderr, ShouldContainSubstring, "cannot go back to version gone: this engine no longer has the image")
@@ -82,8 +82,8 @@ func TestImageStays(t *testing.T) {
 	})
 }
 
-// forceAway removes the image that accountservice runs, as somebody does who wants room: the
-// classic image store gives it away only when no container uses it.
+// forceAway removes the image that accountservice runs, like somebody who needs space. The
+// classic image store removes it only when no container uses it.
 func forceAway(t *testing.T, id string) {
 	t.Helper()
 	docker(t, "service", "scale", "--detach", "accountservice=0")

@@ -63,7 +63,7 @@ func TestLock(t *testing.T) {
 				So(one.stderr, ShouldContainSubstring, "accountservice is being deployed already, by ")
 				So(one.stderr, ShouldContainSubstring, "--wait")
 			}
-			So(refused[2].stderr, ShouldContainSubstring, ": trying the new version") // The beat has told so by then.
+			So(refused[2].stderr, ShouldContainSubstring, ": trying the new version") // A beat has published this by now.
 			So(status.stdout, ShouldContainSubstring, ": trying the new version; its last sign of life is ")
 			So(r.exit, ShouldEqual, 0)
 			mustServe(t, url, "two")
@@ -148,7 +148,7 @@ func TestDeployThatIsKilled(t *testing.T) {
 	})
 	Convey("A second Ctrl-C leaves at once, and the next command restores what ran", t, func() {
 		So(script("copyall.sh", "VERSION=good").exit, ShouldEqual, 0)
-		left := handled("==> Creating", "", func(pid int) { // Two of one kind might arrive as one.
+		left := handled("==> Creating", "", func(pid int) { // Two signals of the same kind might arrive as one.
 			_ = syscall.Kill(-pid, syscall.SIGINT)
 			_ = syscall.Kill(-pid, syscall.SIGTERM)
 		}, "VERSION=new")
@@ -212,18 +212,18 @@ func TestReaderThatGoesAway(t *testing.T) {
 	})
 }
 
-// interrupted runs copyall.sh as a terminal does: in a process group of its own. It sends
-// that group an interrupt as soon as the script prints one of the words.
+// interrupted runs copyall.sh in its own process group, as a terminal does. It sends an
+// interrupt to that group as soon as the script prints one of the words.
 func interrupted(words, flags string, environment ...string) result {
 	return signalled(words, flags, syscall.SIGINT, environment...)
 }
 
-// signalled does so with any signal.
+// signalled is interrupted with any signal.
 func signalled(words, flags string, signal syscall.Signal, environment ...string) result {
 	return handled(words, flags, func(pid int) { _ = syscall.Kill(-pid, signal) }, environment...)
 }
 
-// suspended suspends it, and sends its pid.
+// suspended suspends the script, and sends its pid.
 func suspended(words string, asleep chan<- int, environment ...string) result {
 	return handled(words, "", func(pid int) {
 		_ = syscall.Kill(-pid, syscall.SIGSTOP)

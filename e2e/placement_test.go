@@ -9,8 +9,8 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// placed are the flags that deploy moody as accountservice, with a deploy section that says
-// where and how often it runs.
+// placed are the flags that deploy moody as accountservice, with a deploy section for its
+// nodes and replicas.
 func placed(t *testing.T, flags, deploy string) string {
 	t.Helper()
 	over := filepath.Join(t.TempDir(), "over.yml")
@@ -18,7 +18,7 @@ func placed(t *testing.T, flags, deploy string) string {
 	return "copyall.sh " + flags + " -f " + repository("e2e", "testdata", "placed", "stack.yml") + " -f " + over
 }
 
-// wordsFor is why the engine runs the image nowhere under a constraint, in its own words.
+// wordsFor are the engine's own words when a constraint excludes every node.
 func wordsFor(t *testing.T, constraint string) string {
 	t.Helper()
 	docker(t, "service", "create", "--detach", "--name", "nowhere", "--constraint", constraint, registry+"/someprefix/accountservice:one")
@@ -48,7 +48,7 @@ func TestPlacement(t *testing.T) {
 		return script(placed(t, flags, deploy), append(environment, "REGISTRY="+registry, "BASE_IMAGE=scratch", "TRIAL_SECONDS="+trial)...)
 	}
 	tasks := func() string { return docker(t, "service", "ps", "--no-trunc", "--quiet", "accountservice") }
-	// refused asserts that a deploy is, before anything is tried or touched.
+	// refused asserts that a deploy is refused before the trial and before any change.
 	refused := func(r result, words string) {
 		So(r.stderr, ShouldContainSubstring, words)
 		So(r.exit, ShouldEqual, 1)
@@ -70,7 +70,7 @@ func TestPlacement(t *testing.T) {
 		So(runsOn(t, "accountservice", nodes...), ShouldBeTrue)
 	}
 
-	// Each finds what the one before leaves.
+	// Each test begins with the state that the one before has left.
 	Convey("Given three nodes, two of which have a label", t, func() {
 		Convey("without a registry, what is built here runs here only: anywhere else it is refused", func() {
 			here := func(flags, deploy string) result {
@@ -120,7 +120,7 @@ func TestPlacement(t *testing.T) {
 			So(r.exit, ShouldEqual, 0)
 			back := script("rollback.sh")
 			So(back.String(), ShouldContainSubstring, "==> Rolled accountservice back to one")
-			So(eventually(10*time.Second, single), ShouldBeTrue) // The old task may be ending still.
+			So(eventually(10*time.Second, single), ShouldBeTrue) // The old task may still be ending.
 		})
 
 		Convey("where no node has the label, it is refused in the engine's words", func() {
