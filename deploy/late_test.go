@@ -11,9 +11,10 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// late has a deploy of v2 wait at its first call that matches, taken for dead, while the next
-// command runs. At the nth call of that one that matches, the late call arrives first: arrived
-// tells when it has had its effect. Both results are returned, the late deploy's first.
+// late lets a deploy of v2 wait at its first call that matches. It counts as dead, and the
+// next command runs. At the nth call of the next command that matches, the late call arrives
+// first; arrived tells when it has had its effect. late returns both results, the result of
+// the late deploy first.
 func (p *pretend) late(t *testing.T, command, method, part string, next func() result, nextMethod, nextPart string, nth int, arrived func(ended <-chan result)) (result, result) {
 	goOn, first, second := make(chan bool), make(chan result, 1), make(chan result, 1)
 	ended := make(chan result, 1)

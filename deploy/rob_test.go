@@ -17,7 +17,7 @@ func with(t *testing.T, tag, command string) result {
 	return r
 }
 
-// must is So for other goroutines than the test's.
+// must is So for goroutines other than the goroutine of the test.
 func must(t *testing.T, actual any, assert Assertion, expected ...any) {
 	if said := assert(actual, expected...); said != "" {
 		t.Error("inside: " + said)

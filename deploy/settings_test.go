@@ -11,7 +11,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// variables are those of the project's own stack files, with their defaults.
+// variables are the variables of the project's own stack files, with their defaults.
 func variables(t *testing.T) map[string]string {
 	found := map[string]string{}
 	for _, file := range []string{"../stack.yml", "../landscape.yml"} {

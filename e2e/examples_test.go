@@ -303,8 +303,8 @@ func greets(front, version string) bool {
 	})
 }
 
-// asked sends requests to a front while change runs, and until the replaced tasks of hello
-// have ended. Each answer must be the answer of a version of hello.
+// asked sends requests through a front to hello while change runs, and until the replaced
+// tasks of hello have ended.
 func asked(t *testing.T, front string, change func()) (report prober.Report) {
 	t.Helper()
 	p, err := prober.Start(front+"health", "ok\n")

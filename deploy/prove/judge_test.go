@@ -20,8 +20,8 @@ var (
 	hosts = map[string]string{"n1": "node1", "n2": "node2"}
 )
 
-// service is one that a deploy of this label has sent, with replicas or, where there are
-// none, one task a node.
+// service is a service from a deploy with this label. With a negative number of replicas, it
+// is global.
 func service(deploy string, replicas int, state swarm.UpdateState) *swarm.Service {
 	one := &swarm.Service{ID: "id"}
 	one.Spec.Name = "web"
@@ -37,14 +37,14 @@ func service(deploy string, replicas int, state swarm.UpdateState) *swarm.Servic
 	return one
 }
 
-// a task, as the swarm wants it and as it is.
+// task is a task with the state that the swarm wants and the state that it has.
 func task(id string, desired, is swarm.TaskState, upToDate bool) engine.Task {
 	one := engine.Task{UpToDate: upToDate}
 	one.ID, one.Slot, one.NodeID, one.DesiredState, one.Status.State = id, 1, "n1", desired, is
 	return one
 }
 
-// fresh is a task of the present Spec; once it has ended, the swarm no longer wants it.
+// fresh is a task of the current Spec. When it has ended, the swarm no longer wants it.
 func fresh(id string, is swarm.TaskState) engine.Task {
 	desired := swarm.TaskStateRunning
 	switch is {
@@ -80,7 +80,7 @@ func foreign(id string) engine.Task {
 
 func all(tasks ...engine.Task) []engine.Task { return tasks }
 
-// A glance is what the engine says some time after the beginning, and what is made of that.
+// A glance is a state of the engine some time after the beginning, and the verdict on it.
 type glance struct {
 	after   time.Duration
 	service *swarm.Service
@@ -339,7 +339,7 @@ func TestLook(t *testing.T) {
 	}
 }
 
-// news is what a look has found that is new.
+// news are the new facts of a look.
 func news(watch *Watch) []string {
 	var out bytes.Buffer
 	(&progress.Printer{Out: &out}).Tasks(watch.Tasks)

@@ -25,7 +25,7 @@ func put(path, text string) {
 	}
 }
 
-// directory is a fresh one, of a name, with files.
+// directory makes a new directory with a name and with files.
 func directory(t *testing.T, name string, files map[string]string) string {
 	dir := filepath.Join(t.TempDir(), name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -37,7 +37,7 @@ func directory(t *testing.T, name string, files map[string]string) string {
 	return dir
 }
 
-// read gives the files below a directory.
+// read returns the files below a directory.
 func read(t *testing.T, dir string) map[string]string {
 	found := map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -57,7 +57,7 @@ func read(t *testing.T, dir string) map[string]string {
 
 const program = "package main\n\nfunc main() {}\n"
 
-// services are of the kinds that there are. What is written for each stands in testdata.
+// services are one service of each kind. The files for each are in testdata.
 var services = map[string]struct {
 	directory string
 	files     map[string]string

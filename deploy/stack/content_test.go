@@ -253,7 +253,7 @@ func TestWhereFilesAreLookedFor(t *testing.T) {
 		put(t, second, "version: '3.9'\nservices: {web: {configs: [site], env_file: [sub/b.env]}}\nconfigs: {site: {file: sub/b.txt}}\n")
 		options := Options{Files: []string{first, second}}
 		beside(t, map[string]string{"a.txt": "first", "sub/b.txt": "second", "a.env": "A=1\n", "sub/b.env": "B=2\n"})(&options)
-		// Nothing of these.
+		// None of these may be shown.
 		put(t, filepath.Join(dir, "later", "a.txt"), "wrong")
 		put(t, filepath.Join(dir, "later", "sub", "b.txt"), "wrong")
 		put(t, filepath.Join(dir, "later", "sub", "b.env"), "B=wrong\n")
@@ -318,7 +318,7 @@ func TestContentIsShownNowhere(t *testing.T) {
 		Convey("Of the "+word+", a loaded stack shows only the names", t, func() {
 			loaded, err := loadText(t, using(word, "[key]", "{key: {file: a.txt, template_driver: golang}, unused: {file: a.txt}}"), beside(t, map[string]string{"a.txt": hidden}))
 			So(err, ShouldBeNil)
-			So(shows(printed(loaded.Contents[0].Data)), ShouldBeTrue) // There it is, and shows finds it.
+			So(shows(printed(loaded.Contents[0].Data)), ShouldBeTrue) // The data is there, and shows finds it.
 			for i := range loaded.Contents {
 				loaded.Contents[i].Data = nil
 			}

@@ -480,7 +480,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// goWords are those of a Go program, not of a person.
+// goWords are words of a Go program, which a person would not use.
 var goWords = regexp.MustCompile(`interface|map\[|\bint64|\buint|float64|<nil>|strconv|'[A-Z][A-Za-z]+(\.|\[|')`)
 
 // FuzzValue puts odd values into the places of a file that has each key.

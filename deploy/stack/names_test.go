@@ -9,7 +9,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// named is a file in which names are chosen in each way.
+// named is a file that chooses names in every possible way.
 const named = `version: "3.9"
 services:
   web:

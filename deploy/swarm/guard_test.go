@@ -16,7 +16,8 @@ import (
 	"goblog/deploy/stack"
 )
 
-// pretending gives an engine that answers as a test says: none does what these need.
+// pretending is an engine that answers as the test says: these tests need answers that a real
+// engine does not give on demand.
 func pretending(t *testing.T, answer http.HandlerFunc) *Engine {
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)

@@ -18,7 +18,7 @@ import (
 
 var healthcheck = &container.HealthConfig{Test: []string{"CMD", "/service", "healthcheck"}}
 
-// find is the one of a list that fits.
+// find is the item of a list that matches.
 func find[One any](t *testing.T, all []One, fits func(One) bool) One {
 	t.Helper()
 	for _, one := range all {
@@ -220,7 +220,7 @@ func TestNoValuesOnThePage(t *testing.T) {
 	})
 }
 
-// configs are those of a swarm.
+// configs are the configs of a swarm.
 type configs []swarm.Config
 
 func (c configs) Configs(context.Context, string) ([]swarm.Config, error) { return c, nil }
