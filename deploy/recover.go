@@ -55,7 +55,7 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 	case errors.Is(err, errSilent):
 		return false, failed("a deploy was cut off, and the version before it could not be restored: "+told, "check with docker node ls whether the engine answers, and try again")
 	case err != nil && !d.noUndo:
-		return false, failed("a deploy was cut off, and the version before it could not be restored: "+told, "fix the cause, or deploy without it: --no-undo")
+		return false, failed("a deploy was cut off, and the version before it could not be restored: "+told, "fix the cause, or deploy without restoring that version: --no-undo")
 	}
 	old.out.Detail("%s", told)
 	return true, old.end(ctx, journal.Failed)

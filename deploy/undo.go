@@ -98,7 +98,7 @@ func (d *deployment) goBack(ctx context.Context) string {
 const stuck = 8 * time.Second
 
 // errNotBack means that the version that ran before could not be restored, or does not work.
-var errNotBack = errors.New("what ran before is not back")
+var errNotBack = errors.New("the version that ran before is not back")
 
 // errSilent means that going back failed because the engine did not answer.
 var errSilent = errors.New("the engine does not answer")

@@ -69,7 +69,7 @@ func (s *session) deployEach(ctx context.Context, services []stack.Service) erro
 		}
 	}
 	if len(bad) > 0 {
-		return failed("failed, for the reasons above: "+strings.Join(bad, " "), "fix them, and deploy these services alone; the other services are deployed")
+		return failed("failed, for the reasons above: "+strings.Join(bad, " "), "fix the causes, and deploy these services alone; the other services are deployed")
 	}
 	return nil
 }

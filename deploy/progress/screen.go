@@ -69,8 +69,8 @@ func (s *screen) draw() {
 	}
 }
 
-// show draws the moving lines anew, in one write: with several, a terminal would flicker.
-// Tasks that have failed have a fixed line already.
+// show draws the moving lines again, in one write: with several writes, a terminal would
+// flicker. Tasks that have failed have a fixed line already.
 func (s *screen) show(tasks []Task) {
 	if s == nil {
 		return

@@ -240,7 +240,7 @@ func (w *walk) entry(path, name string, value any, parent key) {
 	case isKnown:
 		w.value(inner, value, known)
 	case name == "x-deploy" && (path != "" || !w.extended && ours(value)):
-		w.fault(inner, "this key belongs into a service")
+		w.fault(inner, "this key belongs in a service")
 	case strings.HasPrefix(name, "x-"):
 		if path != "" { // At top level it is a place for anchors.
 			w.warnings = append(w.warnings, inner+" is not carried over: it is an extension that is not known here")

@@ -102,7 +102,7 @@ func (s *Service) verify(values map[string]any) error {
 	s.Deploy.Verify = &v
 	switch {
 	case v.URL != "" && (v.Path != "" || v.Port != 0):
-		return errors.New("verify: url cannot have path or port beside it")
+		return errors.New("verify: url cannot be combined with path or port")
 	case v.URL != "":
 		if address, err := url.Parse(v.URL); err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" {
 			return fmt.Errorf("verify.url: %q is not an address such as https://example.com/path", v.URL)

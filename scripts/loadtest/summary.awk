@@ -70,7 +70,7 @@ END {
     for (i = 1; i <= n; i++) { cpu[i] = cpu_idle[name, i]; memory[i] = memory_idle[name, i] }
     print "| " name " | " digits(median(cpu, n), 2) " % | " digits(median(memory, n), 1) " MiB of " limit[name] " |"
   }
-  print "| original, measured anew on 2 cores | | 3.2 MiB |"
+  print "| original, measured again on 2 cores | | 3.2 MiB |"
   print "| original, in its blog post of 2017 | 0.00 % | 5.6 MiB |"
 
   print "\n**CPU and memory usage during load test** (" thousands(users) " users, " duration " s; CPU: median" (ramp ? " with all users there" : "") ", highest)\n"
@@ -83,7 +83,7 @@ END {
     print "| " name " | " digits(median(cpu, n), 1) " %, " digits(cpu_peak[name], 1) " % | " \
       digits(memory_peak[name], 1) " MiB of " limit[name] " |"
   }
-  print "| original, measured anew on 2 cores, 1,000 users | 15 to 19 % | 35.6 MiB |"
+  print "| original, measured again on 2 cores, 1,000 users | 15 to 19 % | 35.6 MiB |"
   print "| original, in its blog post of 2017, 1,000 users | 25.5 % | 35.2 MiB |"
 
   print "\n| response times in ms | mean | p50 | p95 | p99 | max | requests | failures | requests/s" (ramp ? ", all users there" : "") " |"
@@ -91,6 +91,6 @@ END {
   print "| this run | " figure("mean response time (ms)") " | " figure("response time 50th percentile (ms)") " | " \
     figure("response time 95th percentile (ms)") " | " figure("response time 99th percentile (ms)") " | " figure("max response time (ms)") " | " \
     thousands(figure("request count")) " | " thousands(failures) " | " (seconds ? thousands(int(requests / seconds + 0.5)) : "?") " |"
-  print "| original, measured anew on 2 cores, 1,000 users | 1 | | | 3 | | | | |"
+  print "| original, measured again on 2 cores, 1,000 users | 1 | | | 3 | | | | |"
   print "| original, in its blog post of 2017, 1,000 users | 4 | | | | | | | 1,000 |"
 }
