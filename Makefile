@@ -1,4 +1,4 @@
-# What a developer runs; `make help` lists it. Deploying is scripts/copyall.sh.
+# The commands of a developer; `make help` lists them. To deploy, use scripts/copyall.sh.
 .DEFAULT_GOAL := help
 SHELL := bash
 HOST_ARCH = $(shell go env GOARCH)
@@ -23,7 +23,7 @@ build: ## compile the linux binary that goes into the image
 image: ## wrap the binary in an image
 	scripts/deploy.sh build
 
-deploy: ## build, deploy to the swarm, and prove that it answers
+deploy: ## build, deploy to the swarm, and prove that the service answers
 	scripts/copyall.sh
 
 lint: lint-shell lint-go lint-ci ## shellcheck, gofmt, go vet for linux and darwin, staticcheck, actionlint
@@ -44,7 +44,7 @@ lint-ci:
 	go build -modfile=.ci/tools.mod -o build/actionlint github.com/rhysd/actionlint/cmd/actionlint
 	build/actionlint .github/workflows/*.yml deploy/scaffold/testdata/*/.github/workflows/*.yml
 
-test: ## lint, then all tests, and at the end what could not be run; E2E=required: fail instead
+test: ## lint, run all tests, and list the tests that could not run; E2E=required: fail then
 	.ci/test
 
 unit: ## the tests that need no engine
@@ -53,27 +53,27 @@ unit: ## the tests that need no engine
 engine-test: ## deploys to real engines
 	.ci/test engines
 
-# All is written at the end: a page that has changed would make the next version a dirty one.
-figures: ## measure anew what docs/figures.md shows between marks, on an engine of its own, as root; 20 minutes
+# All figures are written at the end: a changed page would make the version of the next build a dirty one.
+figures: ## measure again the figures between marks in docs/figures.md, on its own engine, as root; 20 minutes
 	.ci/install
 	mkdir -p build && cp $(FIGURES) build/figures.md
 	E2E=required $(MAKE) bench-load bench-deploy bench FIGURES=build/figures.md
 	cp build/figures.md $(FIGURES) && cp build/footprint.svg $(dir $(FIGURES))
 
-loadtest: ## the footprint and the response times of the running service, under load
+loadtest: ## measure memory, CPU and response times of the running service under load
 	scripts/loadtest.sh
 
-bench: bench-build ## measure the service beside a bare net/http server, 7 minutes; BENCH='-rounds 1': see bench/main.go
+bench: bench-build ## compare the service with a bare net/http server, 7 minutes; BENCH='-rounds 1': see bench/main.go
 	set -o pipefail; go test -run '^$$' -bench . -count 6 ./accountservice ./accountservice/httpapi ./accountservice/boltstore | tee build/bench.txt
 	build/bench -service $(SERVICE_BINARY) -bare build/bench-bare -into $(FIGURES) $(BENCH)
 
-bench-deploy: ## measure what deploys take, beside docker stack deploy and by hand, on an engine of its own; 8 minutes
+bench-deploy: ## measure the time of deploys, of docker stack deploy and of commands by hand, on its own engine; 8 minutes
 	$(ON_ENGINE) -bench Deploy ./e2e
 
-bench-load: ## the load test with 1,000 and with 200 users, on an engine of its own; 4 minutes
+bench-load: ## the load test with 1,000 and with 200 users, on its own engine; 4 minutes
 	$(ON_ENGINE) -bench Load ./e2e
 
-pgo: bench-build ## renew the profile that the compiler optimises the service for, a good minute
+pgo: bench-build ## renew the profile that the compiler uses to optimise the service, a good minute
 	build/bench -service $(SERVICE_BINARY) -profile accountservice/default.pgo -duration 60s
 
 bench-build:
@@ -90,10 +90,10 @@ CHAOS_ROUNDS ?= 20
 chaos: ## random faults in the middle of deploys, half a minute each; CHAOS_ROUNDS, CHAOS_SEED, CHAOS_NODES=5, E2E_ENGINE=modern
 	CHAOS_ROUNDS=$(CHAOS_ROUNDS) go test -count=1 -timeout 170m -v -run TestChaos ./e2e
 
-many: ## 20,000 clients of each kind at a service with 128 MiB, 2 minutes, as root; MANY_CLIENTS
+many: ## connect 20,000 clients of each kind to a service with 128 MiB, 2 minutes, as root; MANY_CLIENTS
 	MANY_CLIENTS=$(or $(MANY_CLIENTS),20000) go test -count=1 -v -run TestManyClients ./accountservice
 
-soak: ## half an hour of 1,000 requests/s and 10,000 clients that come and go: memory stays flat; SOAK=1m
+soak: ## half an hour with 1,000 requests/s and 10,000 clients that come and go: memory must not grow; SOAK=1m
 	SOAK=$(or $(SOAK),30m) go test -count=1 -timeout 90m -v -run TestSoak ./accountservice
 	if command -v gnuplot >/dev/null; then gnuplot bench/soak.gnuplot; fi
 
@@ -102,17 +102,17 @@ release: release-tools ## publish the tag that is checked out: programs, checksu
 	build/goreleaser release --clean --release-notes <(awk '/^## /{ n++ } n == 1' CHANGELOG.md)
 	release/image.sh push "$(IMAGE)"
 
-release-dry: release-tools ## make all that a release has but the image in build/dist, and publish nothing
+release-dry: release-tools ## make all files of a release in build/dist, but no image, and publish nothing
 	build/goreleaser release --snapshot --clean --skip=publish
 
 release-tools:
 	GOBIN=$(CURDIR)/build go install $(GORELEASER)
 	GOBIN=$(CURDIR)/build go install $(CYCLONEDX)
 
-vuln: ## look for known vulnerabilities in what is compiled in
+vuln: ## look for known vulnerabilities in the compiled modules
 	release/vuln.sh $(GOVULNCHECK)
 
-clean: ## remove what was built
+clean: ## remove all built files
 	rm -rf build gatling/target
 
 .PHONY: help run build image deploy lint lint-shell lint-go lint-ci test unit engine-test figures loadtest bench bench-deploy bench-load pgo bench-build mesh chaos many soak release release-dry release-tools vuln clean

@@ -25,22 +25,22 @@ import (
 type deployment struct {
 	*session
 	service stack.Service
-	id      string // that the Spec of this deploy bears as a label
+	id      string // of this deploy: a label of its Spec
 
 	tag     string // lasting tag of an image that was built here
 	wanted  plan.Wanted
 	held    *journal.Lock
 	history journal.History
-	running *swarm.Service    // what ran at the beginning; nil: nothing
-	current *journal.Snapshot // the same, with all that it takes to put it back
+	running *swarm.Service    // the service that ran at the beginning; nil: none
+	current *journal.Snapshot // the same, with everything that is needed to restore it
 	planned *plan.Plan
-	entry   *journal.Entry // nil until something is to be changed
+	entry   *journal.Entry // nil until just before the first change
 	urls    []string       // where the new version was proven
-	tried   bool           // its trial has passed
-	back    bool           // it goes back to a version of the history
-	all     []string       // the services that are deployed with it, itself included
+	tried   bool           // its trial has been made
+	back    bool           // it is a rollback, to a version of the history
+	all     []string       // the services of the same deploy, this one included
 	sent    bool           // it may have changed something
-	left    bool           // the engine did not answer, so going back is left to the next deploy
+	left    bool           // the engine did not answer: the next deploy has to go back
 
 	returned *swarm.ServiceSpec // what the engine made of the Spec that was sent
 }
@@ -49,8 +49,9 @@ func (s *session) deployment(service stack.Service) *deployment {
 	return &deployment{session: s, service: service, id: fmt.Sprintf("%x-%x", time.Now().UnixNano(), s.info.ID[:min(4, len(s.info.ID))])}
 }
 
-// findImage builds the image, or finds the finished one, and names it as tasks do: by id,
-// or by digest where a registry has it. A tag would be looked up anew at each start.
+// findImage builds the image, or finds the finished image. Tasks name the image by its id, or
+// by its digest if a registry has it. With a tag, the engine would ask the registry at each
+// start.
 func (d *deployment) findImage(ctx context.Context) error {
 	builder := d.builder()
 	d.wanted = plan.Wanted{Service: d.service, Version: d.env["VERSION"]}
@@ -97,8 +98,9 @@ func (d *deployment) findImage(ctx context.Context) error {
 	return err
 }
 
-// findFinished finds an image that nobody builds here. Its registry says, once a deploy, which
-// digest and platforms the name stands for. One that no registry knows runs on this node only.
+// findFinished finds an image that is not built here. Once in each deploy, it asks the
+// registry for the digest and the platforms of the name. If no registry knows the image, it
+// runs only on this node.
 func (d *deployment) findFinished(ctx context.Context, builder *build.Builder) error {
 	name := d.service.Image
 	d.wanted.Version = name
@@ -108,7 +110,7 @@ func (d *deployment) findFinished(ctx context.Context, builder *build.Builder) e
 	}
 	if image != nil {
 		d.describe(image)
-		if len(image.Digests) == 0 { // Neither pulled nor pushed: the name is a stranger's in a registry.
+		if len(image.Digests) == 0 { // Neither pulled nor pushed: in a registry, somebody else may own the name.
 			d.bind(image)
 			return nil
 		}
@@ -138,7 +140,7 @@ func (d *deployment) findFinished(ctx context.Context, builder *build.Builder) e
 		}
 		d.describe(image)
 	}
-	// The containerd store gives digests to local images, too: their ids.
+	// With the containerd store, local images have a digest too: it is their id.
 	if known := image.DigestOf(build.Repository(d.service)); known != "" && !strings.HasSuffix(known, image.ID) {
 		d.wanted.Image = known
 		return nil
@@ -147,8 +149,8 @@ func (d *deployment) findFinished(ctx context.Context, builder *build.Builder) e
 	return nil
 }
 
-// keepImage keeps the digest and the platforms that run, where the registry cannot be asked and
-// the engine knows that digest under the name.
+// keepImage keeps the digest and the platforms of the running service, if the engine knows
+// this digest under the name. It is for a registry that cannot be asked.
 func (d *deployment) keepImage(ctx context.Context, image *engine.Image) (bool, error) {
 	if !d.inSwarm() {
 		return false, nil
@@ -168,14 +170,15 @@ func (d *deployment) keepImage(ctx context.Context, image *engine.Image) (bool, 
 	return true, nil
 }
 
-// bind has the service run where its image is.
+// bind lets the service run only on this node, which has its image.
 func (d *deployment) bind(image *engine.Image) {
 	d.wanted.Image, d.wanted.Bound = image.ID, true
 	d.out.Step("Only this node has %s: %s is bound to it", d.service.Image, d.service.Name)
 }
 
-// findHealthCheck finds out whether an image of a registry brings a health check. It has to
-// be on this engine for that. One for other processors only cannot be: then time has to tell.
+// findHealthCheck finds out whether an image of a registry has a health check. To look, this
+// engine must have the image. It cannot get an image that is only for other processors: then
+// a task counts as healthy after some time.
 func (d *deployment) findHealthCheck(ctx context.Context, builder *build.Builder) error {
 	image, err := d.engine.Image(ctx, d.wanted.Image)
 	if err == nil && image == nil && d.options.plan {
@@ -186,7 +189,7 @@ func (d *deployment) findHealthCheck(ctx context.Context, builder *build.Builder
 		if why := builder.Pull(ctx, d.service.Name, d.wanted.Image); ctx.Err() != nil {
 			return ctx.Err()
 		} else if why != nil {
-			d.out.Warn(fmt.Sprintf("this engine cannot have the image of %s, so its health check is not known: %v", d.service.Name, why))
+			d.out.Warn(fmt.Sprintf("this engine cannot get the image of %s, so its health check is not known: %v", d.service.Name, why))
 			return nil
 		}
 		image, err = d.engine.Image(ctx, d.wanted.Image)
@@ -214,7 +217,8 @@ func (d *deployment) takeLock(ctx context.Context, taker *journal.Taker) error {
 	return err
 }
 
-// mine makes sure, before a change, that nobody has taken this deploy for dead.
+// mine checks, before a change, that this deploy still has its lock. Another deploy may have
+// decided that this one is dead.
 func (d *deployment) mine(ctx context.Context) error {
 	if d.held == nil {
 		return nil
@@ -222,13 +226,13 @@ func (d *deployment) mine(ctx context.Context) error {
 	return d.held.Check(ctx)
 }
 
-// lost tells whether somebody has taken this deploy for dead.
+// lost tells whether another process has taken this deploy for dead.
 func (d *deployment) lost(ctx context.Context) bool { return errors.Is(d.mine(ctx), journal.ErrLost) }
 
-// guarded gives a context in which nothing is changed once somebody has taken this deploy for dead.
+// guarded gives a context in which nothing is changed after this deploy has lost its lock.
 func (d *deployment) guarded(ctx context.Context) context.Context { return engine.Guarded(ctx, d.mine) }
 
-// guardedBy is guarded for what several deploys need.
+// guardedBy is guarded for several deploys: each must still have its lock.
 func guardedBy(ctx context.Context, all []*deployment) context.Context {
 	return engine.Guarded(ctx, func(ctx context.Context) error { return allMine(ctx, all) })
 }
@@ -250,7 +254,7 @@ func (d *deployment) say(phase string) {
 	}
 }
 
-// read finds out what runs, and its history.
+// read reads the running service and its history.
 func (d *deployment) read(ctx context.Context) error {
 	if !d.inSwarm() {
 		return nil
@@ -272,16 +276,16 @@ func (d *deployment) read(ctx context.Context) error {
 	}
 	found := foundEntry(d.current, d.history.Next(), d.adopt)
 	if found == nil {
-		return failed(fmt.Sprintf("a service %s runs that was not deployed by this program", d.service.Name),
-			"take it over, so that it can be gone back to: deploy up --adopt; or remove it yourself: docker service rm "+d.service.Name)
+		return failed(fmt.Sprintf("a service %s runs, and this program did not deploy it", d.service.Name),
+			"take it over, so that a rollback can restore it: deploy up --adopt; or remove it yourself: docker service rm "+d.service.Name)
 	}
 	d.history = append(d.history, found)
 	d.current = &found.After
 	return nil
 }
 
-// makePlan compares what is wanted with what runs, says what is to be done, and checks
-// that it can be undone.
+// makePlan compares the wanted service with the running one, prints the plan, and checks that
+// the change can be undone.
 func (d *deployment) makePlan(ctx context.Context, here plan.Situation) error {
 	var err error
 	leaves := d.leaves()
@@ -297,7 +301,7 @@ func (d *deployment) makePlan(ctx context.Context, here plan.Situation) error {
 		return err
 	}
 	if why := d.missing(ctx, d.current, have); why != nil && !d.noUndo {
-		return failed(fmt.Sprintf("what runs now could not be put back: %s", why), "deploy all the same: --no-undo")
+		return failed(fmt.Sprintf("the version that runs now could not be restored after a failure: %s", why), "deploy in spite of that: --no-undo")
 	}
 	return nil
 }
@@ -306,7 +310,7 @@ func (d *deployment) sayPlan() {
 	p, version := d.planned, d.version()
 	switch p.Action {
 	case plan.Nothing:
-		d.out.Step("%s %s runs already: nothing to deploy (--force deploys all the same)", p.Service, d.current.Version)
+		d.out.Step("%s %s runs already: nothing to deploy (--force deploys it again)", p.Service, d.current.Version)
 	case plan.Create:
 		d.out.Step("Plan: create %s", version)
 	case plan.Replace:
@@ -318,7 +322,7 @@ func (d *deployment) sayPlan() {
 		d.out.Detail("%s", line.Text(d.showValues))
 	}
 	if p.Same && p.Action != plan.Nothing {
-		d.out.Detail("the very same runs already: no trial needed")
+		d.out.Detail("exactly this version runs already: no trial needed")
 	}
 	for _, note := range p.Notes {
 		d.out.Detail("%s", note)
@@ -335,14 +339,14 @@ func (d *deployment) uses(network string) bool {
 	return slices.ContainsFunc(d.service.Spec.TaskTemplate.Networks, func(one swarm.NetworkAttachmentConfig) bool { return one.Target == network })
 }
 
-// try runs the trial, where there is one, and removes it.
+// try runs the trial, if there is one, and removes it.
 func (d *deployment) try(ctx context.Context) error {
 	if d.planned.Trial == nil || d.planned.Action == plan.Nothing || d.tried {
 		return nil
 	}
 	d.tried = true
 	ctx = d.guarded(ctx)
-	d.out.Step("Trying %s as one task beside what runs", d.version())
+	d.out.Step("Trying %s as one task beside the running version", d.version())
 	d.say("trying the new version")
 	began := time.Now()
 	spec, err := d.sendable(ctx, *d.planned.Trial)
@@ -350,15 +354,15 @@ func (d *deployment) try(ctx context.Context) error {
 		return err
 	}
 	spec.Labels[journal.LabelDeploy] = d.id
-	// Not interrupted: nobody would know whether it is there.
+	// This call is not interrupted: then it would be unknown whether the trial exists.
 	id, err := d.engine.Create(context.WithoutCancel(ctx), spec, journal.LabelDeploy)
-	if engine.IsTaken(err) { // It may be that of a deploy that was taken for dead, which was late.
+	if engine.IsTaken(err) { // It may be the trial of a deploy that lost its lock, whose call came late.
 		if err = d.endTrial(ctx); err == nil {
 			id, err = d.engine.Create(context.WithoutCancel(ctx), spec, journal.LabelDeploy)
 		}
 	}
 	if engine.IsTaken(err) {
-		return failed(fmt.Sprintf("a service %s runs, whose name is that of the trial", spec.Name), "rename it, or set x-deploy.trial to 0s")
+		return failed(fmt.Sprintf("a service %s runs, and the trial needs this name", spec.Name), "rename it, or set x-deploy.trial to 0s")
 	}
 	if errors.Is(err, engine.ErrAway) { // It may be there all the same.
 		d.tidyTrial(ctx, err)
@@ -420,15 +424,15 @@ func (d *deployment) sendable(ctx context.Context, spec swarm.ServiceSpec) (swar
 	return spec, err
 }
 
-// A version that was never proven in service is believed once each task was started lived ago,
-// and has run for settled: some end a moment after their first sign of health.
+// A new version counts as working when each task was started at least lived ago, and has been
+// healthy for settled. Some tasks end a moment after their first successful health check.
 const (
 	lived   = 1500 * time.Millisecond
 	settled = 800 * time.Millisecond
 )
 
-// change stores what runs, changes the swarm, and proves that the new version works. What
-// fails is undone. Its error is an outcome.
+// change stores the running version, changes the swarm, and proves that the new version
+// works. If this fails, it restores the old version. Its error is an outcome.
 func (d *deployment) change(ctx context.Context) error {
 	if d.planned.Action == plan.Nothing {
 		return d.verify(ctx)
@@ -450,15 +454,15 @@ func (d *deployment) change(ctx context.Context) error {
 	goal := prove.Goal{Failures: 3, Settled: settled, Lived: lived}
 	switch {
 	case !d.planned.Probed:
-		goal.Settled = max(lived, d.service.Deploy.Trial) // Nothing but time tells.
+		goal.Settled = max(lived, d.service.Deploy.Trial) // Without a health check, only time shows it.
 	case d.planned.Same:
 		goal.Settled, goal.Lived = 0, 0
 	}
 	return d.deploy(ctx, after, d.planned.Action, goal)
 }
 
-// unchanged makes sure that nobody has changed the service since it was read: such a change
-// would be lost.
+// unchanged checks that nobody has changed the service since it was read. Otherwise that
+// change would be lost.
 func (d *deployment) unchanged(ctx context.Context) error {
 	now, err := d.engine.Service(ctx, d.service.Name)
 	switch {
@@ -472,11 +476,12 @@ func (d *deployment) unchanged(ctx context.Context) error {
 	return nil
 }
 
-// startAgain is what to do where the engine does not answer.
+// startAgain is the advice for an engine that does not answer.
 const startAgain = "start the engine again, or point DOCKER_HOST or the docker context to another manager of the swarm"
 
-// deploy brings a snapshot to the swarm by an action, from the entry in the history to the
-// proof. What fails is undone. Its error is an outcome.
+// deploy brings a snapshot to the swarm by an action. It stores the entry in the history,
+// makes the change and proves it. If this fails, it restores the old version. Its error is an
+// outcome.
 func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action plan.Action, goal prove.Goal) error {
 	if err := d.begin(ctx, &after); err != nil {
 		return d.untouched(ctx, []*deployment{d}, err)
@@ -488,7 +493,7 @@ func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action 
 		}
 		return err
 	}
-	ctx = engine.Patient(ctx) // From here on, an engine that goes away is waited for.
+	ctx = engine.Patient(ctx) // From here on, an engine that is away does not end the deploy: it waits.
 	if d.held != nil {
 		var done context.CancelFunc
 		ctx, done = d.held.While(ctx)
@@ -510,8 +515,8 @@ func (d *deployment) deploy(ctx context.Context, after journal.Snapshot, action 
 	return err
 }
 
-// done notes that the version was proven. Where this cannot be stored, the next deploy takes
-// this one for cut off: so it must not be called a success.
+// done notes that the version was proven. If this cannot be stored, the next deploy restores
+// the old version. So this deploy must not be called a success.
 func (d *deployment) done(ctx context.Context) error {
 	if d.entry == nil {
 		return nil
@@ -523,12 +528,13 @@ func (d *deployment) done(ctx context.Context) error {
 		return failed(fmt.Sprintf("%s %s was proven, but %v", d.service.Name, d.entry.After.Version, err), d.serves(ctx, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
 	case err != nil:
 		d.left = true
-		return failed(fmt.Sprintf("%s %s was proven, but that could not be stored in its history: %v; the next deploy or rollback restores what ran before", d.service.Name, d.entry.After.Version, err), startAgain)
+		return failed(fmt.Sprintf("%s %s was proven, but that could not be stored in its history: %v; the next deploy or rollback restores the version that ran before", d.service.Name, d.entry.After.Version, err), startAgain)
 	}
 	return nil
 }
 
-// begin stores the entry before the first change, and labels the Spec as this deploy's.
+// begin stores the entry before the first change, and puts the labels of this deploy on the
+// Spec.
 func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 	ctx = d.guarded(ctx)
 	for _, entry := range d.history {
@@ -557,7 +563,7 @@ func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 		}
 	}
 	err = d.store(ctx, after)
-	if engine.IsTaken(err) { // By a deploy that was taken for dead, which was late.
+	if engine.IsTaken(err) { // By a deploy that lost its lock, whose call came late.
 		if d.history, err = journal.Read(ctx, d.engine, d.service.Name); err == nil {
 			err = d.store(ctx, after)
 		}
@@ -580,8 +586,8 @@ func (d *deployment) store(ctx context.Context, after *journal.Snapshot) error {
 	return nil
 }
 
-// send makes the one change: from here on there is something to undo. A call that has
-// begun is not interrupted: nobody would know whether it had an effect.
+// send changes the service: from here on, there is something to undo. A call that has begun
+// is not interrupted, because then it would be unknown whether it had an effect.
 func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action plan.Action, goal *prove.Goal) error {
 	ctx, cancel := context.WithTimeout(d.guarded(context.WithoutCancel(ctx)), d.entry.After.Timeout)
 	defer cancel()
@@ -597,7 +603,7 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 			return err
 		}
 		goal.Known, goal.Rolling, goal.Failures = known, true, 1
-		order := swarm.UpdateOrder(swarm.UpdateOrderStopFirst) // The engine's own, where a service of somebody else says none.
+		order := swarm.UpdateOrder(swarm.UpdateOrderStopFirst) // The engine's default, for a service of somebody else that names no order.
 		if spec.UpdateConfig != nil {
 			order = cmp.Or(spec.UpdateConfig.Order, order)
 		}
@@ -619,8 +625,8 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 	return d.readReturned(ctx)
 }
 
-// create creates the service, in the place of one that a dead deploy has created late: its own
-// version, or what ran before.
+// create creates the service. If the late call of a dead deploy has created one in the
+// meantime, it removes that one first: the version of that deploy, or the one it restored.
 func (d *deployment) create(ctx context.Context, spec swarm.ServiceSpec) error {
 	_, err := d.engine.Create(ctx, spec, journal.LabelDeploy)
 	if !engine.IsTaken(err) {
@@ -638,8 +644,8 @@ func (d *deployment) create(ctx context.Context, spec swarm.ServiceSpec) error {
 	return err
 }
 
-// unproven tells whether a service is of a deploy of the history that was not proven: of this
-// one, or of one that was taken for dead while this call of it was under way.
+// unproven tells whether a deploy of the history made this service and did not prove it. This
+// can be this deploy, or a deploy that lost its lock and whose call came late.
 func (d *deployment) unproven(service *swarm.Service) bool {
 	return service != nil && slices.ContainsFunc(d.history, func(entry *journal.Entry) bool {
 		made := entry.After.Spec.Labels[journal.LabelDeploy]
@@ -647,7 +653,7 @@ func (d *deployment) unproven(service *swarm.Service) bool {
 	})
 }
 
-// readReturned reads what the engine makes of the Spec, before anybody else changes it.
+// readReturned reads the Spec as the engine has stored it, before anybody else changes it.
 func (d *deployment) readReturned(ctx context.Context) error {
 	now, err := d.engine.Service(ctx, d.service.Name)
 	if now != nil && now.Spec.Labels[journal.LabelDeploy] == d.id {
@@ -656,13 +662,13 @@ func (d *deployment) readReturned(ctx context.Context) error {
 	return err
 }
 
-// end notes how the deploy ended, and what the engine made of the Spec.
+// end notes how the deploy ended, and the Spec as the engine has stored it.
 func (d *deployment) end(ctx context.Context, outcome string) error {
 	var returned *swarm.ServiceSpec
 	if outcome == journal.Done {
 		returned = d.returned
 		if d.entry.After.Returned != nil {
-			returned = d.entry.After.Returned // A rollback: changes made by hand stay known as such.
+			returned = d.entry.After.Returned // A rollback: so changes made by hand are still recognised.
 		}
 	}
 	if err := journal.End(d.guarded(ctx), d.engine, d.entry, outcome, returned); err != nil {
@@ -676,7 +682,7 @@ func (d *deployment) end(ctx context.Context, outcome string) error {
 	return nil
 }
 
-// verify proves what runs already.
+// verify proves that the running version works.
 func (d *deployment) verify(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, d.service.Deploy.Timeout)
 	defer cancel()
@@ -690,12 +696,12 @@ func (d *deployment) verify(ctx context.Context) error {
 		if errors.As(err, &failure) {
 			d.out.Explain(failure.Reason, failure.Lines...)
 		}
-		return d.untouched(ctx, []*deployment{d}, failed(fmt.Sprintf("%s %s runs already, but does not do what it should", d.service.Name, d.current.Version), "deploy it anew: --force"))
+		return d.untouched(ctx, []*deployment{d}, failed(fmt.Sprintf("%s %s runs already, but does not do what it should", d.service.Name, d.current.Version), "deploy it again: --force"))
 	}
 	return nil
 }
 
-// listen begins to measure for how long the running version is silent.
+// listen begins to measure for how long the running version does not answer.
 func (d *deployment) listen(ctx context.Context) *prove.Silence {
 	if d.running == nil || d.current.Verify == nil {
 		return nil
@@ -718,7 +724,7 @@ func (d *deployment) saySilence(listening *prove.Silence) {
 	longest := listening.Longest()
 	switch {
 	case len(d.urls) > 0 && !slices.Contains(d.urls, listening.URL):
-		d.out.Detail("%s is silent for good: no task runs there any more", listening.URL)
+		d.out.Detail("%s no longer answers: no task runs there any more", listening.URL)
 	case longest == 0:
 		d.out.Detail("%s answered all the time", listening.URL)
 	default:
@@ -726,7 +732,7 @@ func (d *deployment) saySilence(listening *prove.Silence) {
 	}
 }
 
-// moveTags gives the version's names to the image that was built for it.
+// moveTags gives the tags of the version and latest to the image that was built.
 func (d *deployment) moveTags(ctx context.Context) {
 	if d.planned.Action == plan.Nothing || d.tag == "" {
 		return
@@ -738,7 +744,7 @@ func (d *deployment) moveTags(ctx context.Context) {
 	}
 }
 
-// conclude says that a deploy is done, and what serves.
+// conclude says that a deploy is done, and which version serves.
 func (d *deployment) conclude(ctx context.Context) {
 	serves := d.serves(ctx, d.service.Name, d.service.Deploy.Verify)
 	if d.planned.Action == plan.Nothing {

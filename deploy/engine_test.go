@@ -15,7 +15,8 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// standIn is an engine that only tells of itself: kinds of engine that no test machine has.
+// standIn is an engine that answers only with its info. It stands for kinds of engine that no
+// test machine has.
 func standIn(t *testing.T, version string, info system.Info) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("API-Version", version)
@@ -63,7 +64,8 @@ func TestEnginesThatCannotBeUsed(t *testing.T) {
 	}
 	Convey("Over ssh, a host whose key is not known is refused, with what to do", t, func() {
 		dir := stage(t)
-		// ssh itself is not had everywhere, and no host to connect to: this one says what it says then.
+		// Not every machine has ssh, and there is no host to connect to. This ssh prints the words
+		// of the real one.
 		put(t, filepath.Join(dir, "ssh"), "#!/bin/sh\nhead -c 1 >/dev/null\necho 'Host key verification failed.' >&2\nexit 255\n")
 		So(os.Chmod(filepath.Join(dir, "ssh"), 0o755), ShouldBeNil)
 		t.Setenv("PATH", dir+":"+os.Getenv("PATH"))

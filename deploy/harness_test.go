@@ -10,10 +10,10 @@ import (
 	"goblog/deploy/progress"
 )
 
-// nowhere is the address of an engine that is not there.
+// nowhere is the address of an engine that does not exist.
 const nowhere = "unix:///nonexistent.sock"
 
-// A result is what a run of the program left.
+// A result is the exit code and the output of a run of the program.
 type result struct {
 	exit           int
 	stdout, stderr string
@@ -26,7 +26,7 @@ func deploy(ctx context.Context, arguments ...string) result {
 	return result{exit, out.String(), err.String()}
 }
 
-// names are those of all settings, of before and now.
+// names are the names of all settings, old and new.
 func names() []string {
 	var all []string
 	for _, one := range append(append([]setting{}, fileSettings...), ownSettings...) {
@@ -38,8 +38,8 @@ func names() []string {
 	return all
 }
 
-// stage is a directory with a stack file of two services. It is no checkout of git. In its
-// environment no setting is set, and there is no engine.
+// stage is a directory with a stack file of two services. It is no checkout of git. No
+// setting is set in its environment, and there is no engine.
 func stage(t *testing.T) string {
 	dir := t.TempDir()
 	for _, name := range names() {

@@ -11,10 +11,10 @@ import (
 	"goblog/deploy/scaffold"
 )
 
-// initFiles writes the files with which the service in this directory is deployed.
+// initFiles writes the files that are needed to deploy the service in this directory.
 func initFiles(_ context.Context, o *options, out *progress.Printer) error {
 	if len(o.arguments) > 0 {
-		return usage("init takes no argument, so not '%s' either: it writes to this directory", o.arguments[0])
+		return usage("init takes no argument, but got '%s': it writes to this directory", o.arguments[0])
 	}
 	service, err := scaffold.Find(".", o.wishes)
 	if err != nil {
@@ -35,27 +35,27 @@ func initFiles(_ context.Context, o *options, out *progress.Printer) error {
 		out.Detail("%s", path)
 	}
 	if len(kept) > 0 {
-		out.Step("There already, and left as it is:")
+		out.Step("These files exist already, and are not changed:")
 	}
 	for _, path := range kept {
 		out.Detail("%s", path)
 	}
 	if err != nil {
-		return failed(err.Error(), "mend that, and run this again: it leaves alone all that is there")
+		return failed(err.Error(), "fix the cause, and run this again: it never changes a file that exists")
 	}
 	sayNext(service, out)
 	return nil
 }
 
-// sayNext says what a person does with the files.
+// sayNext prints the next steps for a person.
 func sayNext(service scaffold.Service, out *progress.Printer) {
 	out.Step("Next:")
 	out.Detail("look at stack.yml: GET %s on port %d must answer with status 200, or a deploy fails", service.Path, service.Port)
 	if service.PortGuessed {
-		out.Detail("port %d is a guess: nothing here names the port, so set it there if it is another", service.Port)
+		out.Detail("port %d is a guess: nothing here names the port, so change it there if the service uses another port", service.Port)
 	}
 	if service.Package != "" {
-		out.Detail("have git ignore /build/: compiled binaries are left there")
+		out.Detail("let git ignore /build/, where the compiled binaries are")
 	}
 	if _, err := exec.LookPath("deploy"); err != nil {
 		out.Detail("put this program on the PATH, under the name deploy: the scripts call it")

@@ -12,9 +12,10 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// late has a deploy of v2 wait at its first call that matches, taken for dead, while the next
-// command runs. At the nth call of that one that matches, the late call arrives first: arrived
-// tells when it has had its effect. Both results are returned, the late deploy's first.
+// late lets a deploy of v2 wait at its first call that matches. It counts as dead, and the
+// next command runs. At the nth call of the next command that matches, the late call arrives
+// first; arrived tells when it has had its effect. late returns both results, the result of
+// the late deploy first.
 func (p *pretend) late(t *testing.T, command, method, part string, next func() result, nextMethod, nextPart string, nth int, arrived func(ended <-chan result)) (result, result) {
 	goOn, first, second := make(chan bool), make(chan result, 1), make(chan result, 1)
 	ended := make(chan result, 1)
@@ -154,7 +155,7 @@ func TestDeadTrial(t *testing.T) {
 		p.make("svc9", "web-trial", "example/other:v3", nil)
 		r := with(t, "v1", "up web")
 		So(r.exit, ShouldEqual, exitFailed)
-		So(r.stderr, ShouldContainSubstring, "a service web-trial runs, whose name is that of the trial")
+		So(r.stderr, ShouldContainSubstring, "a service web-trial runs, and the trial needs this name")
 		So(p.image("web-trial"), ShouldContainSubstring, "other")
 	})
 }
@@ -216,7 +217,7 @@ networks:
 			So(r.exit, ShouldEqual, 0)
 			So(p.image("web"), ShouldEqual, "none")
 			So(p.networks, ShouldHaveLength, 1)
-			So(r.stdout, ShouldContainSubstring, "Network shared stays, as services are being deployed that may need it: other")
+			So(r.stdout, ShouldContainSubstring, "Network shared stays, as a deploy that runs now may need it: other")
 			Convey("and once that has ended, it can be removed", func() {
 				p.robbed("other")
 				So(with(t, "v1", "remove web").exit, ShouldEqual, 0)

@@ -20,10 +20,11 @@ const (
 	labelOldPreviousVersion = "copyall.previous-version"
 )
 
-// foundEntry is the entry for a service that the scripts deployed, with what it replaced;
-// nil for a service that somebody else made, unless it is to be adopted. How it is verified
-// was never stored, so its health has to do. One that a deploy made, and whose entry is gone,
-// is taken as it is, too: somebody removed its history, or its creation arrived after that.
+// foundEntry is the entry for a service that the old scripts deployed, with the version that
+// it replaced. It is nil for a service that somebody else made, unless it is adopted. Its
+// check was never stored, so healthy tasks are enough. If a deploy made the service but its
+// entry is gone, the service is taken over too: somebody removed its history, or its creation
+// arrived after that.
 func foundEntry(current *journal.Snapshot, n int, adopt bool) *journal.Entry {
 	labels := current.Spec.Labels
 	by := "scripts of an older version"
@@ -53,7 +54,7 @@ func foundEntry(current *journal.Snapshot, n int, adopt bool) *journal.Entry {
 	return entry
 }
 
-// freeOldLock removes the lock that such a script left behind: none of them runs any more.
+// freeOldLock removes the lock that an old script left behind: no such script runs any more.
 func (d *deployment) freeOldLock(ctx context.Context) error {
 	name := d.service.Name + ".deploy-lock"
 	left, err := d.engine.Configs(ctx, name)

@@ -1,5 +1,6 @@
-// Command deploy brings the services of a stack file to a Docker Swarm, proves that they
-// work, and says in plain words when they do not: then what ran before is put back.
+// Command deploy deploys the services of a stack file to a Docker Swarm, and proves that they
+// work. If they do not work, it says why in plain words, and restores the version that ran
+// before.
 package main
 
 import (
@@ -43,9 +44,9 @@ type command struct {
 var commands = []command{
 	{"up", "[SERVICE...]", "build, try, deploy and prove the services of the stack file", up},
 	{"build", "[SERVICE...]", "compile, and build the images", buildOnly},
-	{"rollback", "[SERVICE] [N]", "go back to what the last deploy replaced, or to entry N of the history", rollback},
-	{"status", "", "show what runs where, the history, and who deploys now", status},
-	{"view", "", "show the swarm, and deploys as they happen, in the browser", viewPage},
+	{"rollback", "[SERVICE] [N]", "go back to the version before the last deploy, or to entry N of the history", rollback},
+	{"status", "", "show all services, their history, and the deploys that run now", status},
+	{"view", "", "show the swarm and the running deploys in the browser", viewPage},
 	{"remove", "[SERVICE...]", "remove services, then networks that nobody else uses", remove},
 	{"init", "", "write a stack file, scripts and a CI workflow for the service in this directory", initFiles},
 	{"version", "", "show version, commit and Go version of this program", sayVersion},
@@ -81,7 +82,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], progress.New(os.Stdout, os.Stderr)))
 }
 
-// interruptible gives a context that ends with the first signal. A second one leaves at once.
+// interruptible gives a context that ends with the first signal. A second signal ends the
+// program at once.
 func interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -94,7 +96,7 @@ func interruptible() (context.Context, func()) {
 		<-signals
 		cancel()
 		<-signals
-		fmt.Fprintln(os.Stderr, "error: interrupted twice, so left at once\n       what was changed meanwhile, the next deploy or rollback puts back; see what runs: scripts/status.sh")
+		fmt.Fprintln(os.Stderr, "error: interrupted twice: the program ends at once\n       the next deploy or rollback undoes the change; see what runs: scripts/status.sh")
 		os.Exit(exitInterrupted)
 	}()
 	return ctx, cancel
@@ -102,12 +104,12 @@ func interruptible() (context.Context, func()) {
 
 // run runs a command, and turns its error into the last lines and an exit code.
 func run(ctx context.Context, arguments []string, out *progress.Printer) (exit int) {
-	// Even an error of the arguments is told as they ask.
+	// Even an error in the arguments is printed as JSON, if the arguments ask for JSON.
 	out.JSON = slices.ContainsFunc(arguments, func(one string) bool { return one == "--json" || one == "-json" })
 	defer func() {
 		if fault := recover(); fault != nil {
 			out.Rest()
-			out.Fail(fmt.Sprintf("this program has a fault: %v", fault), "what runs may be half changed: the next deploy or rollback restores what ran before", "see what runs: scripts/status.sh")
+			out.Fail(fmt.Sprintf("this program has a fault: %v", fault), "a change may be only half done: the next deploy or rollback restores the version that ran before", "see what runs: scripts/status.sh")
 			exit = exitFailed
 		}
 		out.End(exit)
@@ -131,7 +133,7 @@ func run(ctx context.Context, arguments []string, out *progress.Printer) (exit i
 
 func dispatch(ctx context.Context, arguments []string, out *progress.Printer) error {
 	if len(arguments) == 0 {
-		return usage("say what to do: up, build, rollback, status, view, remove, init or version")
+		return usage("choose a command: up, build, rollback, status, view, remove, init or version")
 	}
 	if arguments[0] == "-h" || arguments[0] == "--help" || arguments[0] == "help" {
 		help(out.Out, nil, environment(".", nil))
@@ -151,26 +153,26 @@ func dispatch(ctx context.Context, arguments []string, out *progress.Printer) er
 		}
 		return one.run(ctx, o, out)
 	}
-	return usage("unknown command '%s': want up, build, rollback, status, view, remove, init or version", arguments[0])
+	return usage("unknown command '%s': choose up, build, rollback, status, view, remove, init or version", arguments[0])
 }
 
 // flags are those that a command takes.
 func (c command) flags(o *options) *flag.FlagSet {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.Bool("json", false, "tell all of it as JSON, an object a line")
+	flags.Bool("json", false, "print JSON, one object on each line")
 	if c.name == "init" {
 		flags.StringVar(&o.wishes.Name, "name", "", "`NAME` of the service; default from go.mod, the directory or the image")
-		flags.StringVar(&o.wishes.Port, "port", "", "`PORT` that it listens on, and is published; default from EXPOSE in the Dockerfile, else 8080")
+		flags.StringVar(&o.wishes.Port, "port", "", "`PORT` that the service listens on, and that is published; default from EXPOSE in the Dockerfile, otherwise 8080")
 		flags.StringVar(&o.wishes.Path, "path", "", "`PATH` that must answer with status 200; default /")
-		flags.StringVar(&o.wishes.Image, "image", "", "finished image, by its `NAME`: nothing is built")
+		flags.StringVar(&o.wishes.Image, "image", "", "`NAME` of a finished image: nothing is built")
 		flags.StringVar(&o.wishes.Package, "package", "", "`DIRECTORY` of the Go package to compile; default the only main package")
 		return flags
 	}
 	if c.name == "version" { // It reads no file.
 		return flags
 	}
-	flags.Func("f", "stack `FILE`; more than one are merged (default stack.yml)", func(file string) error {
+	flags.Func("f", "stack `FILE`; several files are merged (default stack.yml)", func(file string) error {
 		o.files = append(o.files, file)
 		return nil
 	})
@@ -183,25 +185,25 @@ func (c command) flags(o *options) *flag.FlagSet {
 	}
 	switch c.name {
 	case "up":
-		flags.BoolVar(&o.rolling, "rolling", false, "update the running service task by task, without losing a request where that can be")
-		flags.BoolVar(&o.force, "force", false, "deploy although the same runs already")
-		flags.BoolVar(&o.plan, "plan", false, "only say what would be done")
-		flags.BoolVar(&o.noUndo, "no-undo", false, "deploy although what runs could not be put back")
-		flags.BoolVar(&o.keepGoing, "keep-going", false, "where one service fails, go on with the others")
+		flags.BoolVar(&o.rolling, "rolling", false, "update the running service task by task, and lose no request if that is possible")
+		flags.BoolVar(&o.force, "force", false, "deploy although the same version runs already")
+		flags.BoolVar(&o.plan, "plan", false, "only show what a deploy would do and change")
+		flags.BoolVar(&o.noUndo, "no-undo", false, "deploy although the running version could not be restored after a failure")
+		flags.BoolVar(&o.keepGoing, "keep-going", false, "if one service fails, continue with the others")
 		flags.BoolVar(&o.adopt, "adopt", false, "take over a service that somebody else made: it becomes the first entry of the history")
 		flags.BoolVar(&o.showValues, "show-values", false, "show the values of environment variables in the plan")
 	case "build":
 		flags.BoolVar(&o.binary, "binary", false, "only compile")
 	case "view":
-		flags.StringVar(&o.listen, "listen", viewAddress, "`HOST:PORT` to serve the page on; a token is asked for where others reach it")
+		flags.StringVar(&o.listen, "listen", viewAddress, "`HOST:PORT` to serve the page on; if others can reach it, the page asks for a token")
 	case "remove":
-		flags.BoolVar(&o.keepGoing, "keep-going", false, "where one service cannot be removed, go on with the others")
+		flags.BoolVar(&o.keepGoing, "keep-going", false, "if one service cannot be removed, continue with the others")
 		flags.BoolVar(&o.volumes, "volumes", false, "remove the named volumes of the file as well, with all data in them")
 	}
 	return flags
 }
 
-// parse reads flags, which may stand before and after the arguments, and settings.
+// parse reads the flags and the settings. Flags may stand before or after the arguments.
 func parse(c command, arguments []string) (*options, error) {
 	o := &options{root: "."}
 	flags := c.flags(o)
@@ -245,7 +247,8 @@ func (o *options) load() (*stack.Stack, error) {
 	return loaded, nil
 }
 
-// An outcome is an error whose last lines have been thought of: they say what serves now.
+// An outcome is an error with its exit code and its last lines, which say which version
+// serves now.
 type outcome struct {
 	exit    int
 	problem string
@@ -254,8 +257,8 @@ type outcome struct {
 
 func (o *outcome) Error() string { return o.problem }
 
-// outcomeOf gives any error its lines: it is the one place that turns an error into an
-// exit code, but for those of usage.
+// outcomeOf turns any error into its last lines and its exit code. No other place does this,
+// except for errors of usage.
 func outcomeOf(err error) *outcome {
 	var told *outcome
 	var obstacle *plan.Obstacle
@@ -273,7 +276,7 @@ func outcomeOf(err error) *outcome {
 	case errors.As(err, &failure):
 		return failed(failure.What, failure.Said, failure.Advice)
 	case errors.Is(err, engine.ErrAway):
-		return failed(err.Error(), "the engine restarts, or its swarm has no leader now; whatever it says, it needs no docker swarm init: run this again once docker node ls answers, or on another manager of the swarm")
+		return failed(err.Error(), "the engine restarts, or its swarm has no leader now; do not run docker swarm init, even if the engine asks for it: wait until docker node ls answers, and run this again, or use another manager of the swarm")
 	}
 	return failed(err.Error())
 }
@@ -282,7 +285,7 @@ func failed(problem string, lines ...string) *outcome {
 	return &outcome{exitFailed, problem, lines}
 }
 
-// A usageError is the user's: nothing has been touched.
+// A usageError is a mistake of the user. Nothing has been changed.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
@@ -291,11 +294,12 @@ func usage(format string, arguments ...any) error {
 	return &usageError{fmt.Sprintf(format, arguments...)}
 }
 
-// about says in short what the stack file may ask for.
-const about = `A stack file is a compose file for docker stack deploy; -f may be given more than once, and a later
-file says more. Secrets and configs from files are named by their content, so a changed one rolls.
-All services of the files are one deploy: where one fails, those changed before it go back too.
-An image with build is built here; any other is asked for in its registry, once a deploy.
+// about is a short text about stack files.
+const about = `A stack file is a compose file for docker stack deploy. -f may be given more than once: a later file
+overrides an earlier one. The name of a secret or config from a file has a hash of its content, so a
+changed file updates its services. One deploy deploys all services of the files: if one fails, the
+services that were changed before it are restored too. An image with build is built here. For any
+other image, each deploy asks its registry once.
 x-deploy in a service: package, verify (path and port, or url), trial, timeout, start_interval, keep.
 `
 
@@ -325,6 +329,6 @@ func help(out io.Writer, of *command, env map[string]string) {
 		})
 		table.Flush()
 	}
-	fmt.Fprint(out, "\nExit codes: 0 done; 1 failed; 2 a setting, an argument or the file is wrong, nothing was touched; 130 interrupted\n")
+	fmt.Fprint(out, "\nExit codes: 0 done; 1 failed; 2 a setting, an argument or the file is wrong, nothing was changed; 130 interrupted\n")
 	printSettings(out, env)
 }

@@ -28,8 +28,8 @@ import (
 
 func TestUsageErrors(t *testing.T) {
 	for arguments, want := range map[string]string{
-		"":                    "say what to do: up, build, rollback, status, view, remove, init or version",
-		"deploy":              "unknown command 'deploy': want up, build, rollback, status, view, remove, init or version",
+		"":                    "choose a command: up, build, rollback, status, view, remove, init or version",
+		"deploy":              "unknown command 'deploy': choose up, build, rollback, status, view, remove, init or version",
 		"--rolling":           "unknown command '--rolling'",
 		"up --nonsense":       "-nonsense",
 		"up web --nonsense":   "-nonsense",
@@ -44,20 +44,20 @@ func TestUsageErrors(t *testing.T) {
 		"build nobody":        `there is no service "nobody"`,
 		"remove nobody":       `there is no service "nobody"`,
 		"status web":          "web",
-		"init web":            "init takes no argument, so not 'web' either",
+		"init web":            "init takes no argument, but got 'web'",
 		"init --port http":    "--port: 'http' is not a port, from 1 to 65535",
 		"init -f stack.yml":   "-f",
 		"init":                "there is neither a go.mod nor a Dockerfile here",
-		"version web":         "version takes no argument, so not 'web' either",
+		"version web":         "version takes no argument, but got 'web'",
 		"version -f a.yml":    "-f",
-		"view web":            "view takes no argument, so not 'web' either",
+		"view web":            "view takes no argument, but got 'web'",
 		"view --listen 6790":  "'6790' is not HOST:PORT",
 		"rollback":            "say which service to roll back: shop, web",
 		"rollback 3":          "say which service to roll back: shop, web",
-		"rollback web shop":   "want one service and one number at most, not 'web shop'",
-		"rollback web shop 3": "want one service and one number at most, not 'web shop 3'",
-		"rollback web 3 shop": "want one service and one number at most, not 'web 3 shop'",
-		"rollback web 0":      "want one service and one number at most, not 'web 0'",
+		"rollback web shop":   "give one service and one number at most, not 'web shop'",
+		"rollback web shop 3": "give one service and one number at most, not 'web shop 3'",
+		"rollback web 3 shop": "give one service and one number at most, not 'web 3 shop'",
+		"rollback web 0":      "give one service and one number at most, not 'web 0'",
 		"up -f none.yml":      "none.yml",
 		"build -f none.yml":   "none.yml",
 		"remove -f none.yml":  "none.yml",
@@ -258,7 +258,7 @@ func TestErrorsHaveTheirLines(t *testing.T) {
 		"a build that failed":         {&build.Failure{What: "go build failed", Said: "a\nb", Advice: "mend it"}, "go build failed", []string{"a\nb", "mend it"}},
 		"an error that has its lines": {failed("no", "one", "two"), "no", []string{"one", "two"}},
 		"an error of the engine":      {errors.New("no quorum"), "no quorum", nil},
-		"an engine that is away":      {fmt.Errorf("look at service web: %w", engine.ErrAway), "look at service web: the engine is away", []string{"the engine restarts, or its swarm has no leader now; whatever it says, it needs no docker swarm init: run this again once docker node ls answers, or on another manager of the swarm"}},
+		"an engine that is away":      {fmt.Errorf("look at service web: %w", engine.ErrAway), "look at service web: the engine is away", []string{"the engine restarts, or its swarm has no leader now; do not run docker swarm init, even if the engine asks for it: wait until docker node ls answers, and run this again, or use another manager of the swarm"}},
 		"a wrapped obstacle":          {fmt.Errorf("web: %w", &plan.Obstacle{Problem: "port 80 is taken", Advice: "choose another"}), "port 80 is taken", []string{"choose another"}},
 	} {
 		Convey("Of "+what+" it is said what it is, and what to do", t, func() {
@@ -290,7 +290,7 @@ func TestWhoseManagerTheEngineIs(t *testing.T) {
 	}{
 		"a manager":                          {swarm.Info{LocalNodeState: swarm.LocalNodeStateActive, ControlAvailable: true}, false, ""},
 		"in no swarm, where one may be made": {swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive}, true, ""},
-		"in no swarm, where one is needed":   {swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive}, false, "this engine is not part of a swarm, so there is nothing deployed"},
+		"in no swarm, where one is needed":   {swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive}, false, "this engine is not in a swarm, so nothing is deployed"},
 		"a worker":                           {swarm.Info{LocalNodeState: swarm.LocalNodeStateActive}, true, "this engine is a worker of its swarm, not a manager"},
 		"locked":                             {swarm.Info{LocalNodeState: swarm.LocalNodeStateLocked}, true, "this engine's part in its swarm is locked"},
 		"in trouble":                         {swarm.Info{LocalNodeState: swarm.LocalNodeStateError}, true, "this engine's part in its swarm is error"},
@@ -368,9 +368,9 @@ func TestWhatAPlanSays(t *testing.T) {
 		want string
 		warn string
 	}{
-		"nothing to do": {plan.Plan{Action: plan.Nothing, Same: true}, "==> web v1 runs already: nothing to deploy (--force deploys all the same)\n", ""},
+		"nothing to do": {plan.Plan{Action: plan.Nothing, Same: true}, "==> web v1 runs already: nothing to deploy (--force deploys it again)\n", ""},
 		"a first one":   {plan.Plan{Action: plan.Create}, "==> Plan: create web v2\n", ""},
-		"the same anew": {plan.Plan{Action: plan.Replace, Same: true}, "==> Plan: remove web v1, and create web v2\n    the very same runs already: no trial needed\n", ""},
+		"the same anew": {plan.Plan{Action: plan.Replace, Same: true}, "==> Plan: remove web v1, and create web v2\n    exactly this version runs already: no trial needed\n", ""},
 		"an update": {plan.Plan{Action: plan.Update, Spec: swarm.ServiceSpec{UpdateConfig: &swarm.UpdateConfig{Order: "start-first"}},
 			Lines: []plan.Line{{Key: "environment.KEY", Was: "secret", Will: "other"}, {Key: "deploy.replicas", Was: "1", Will: "2", ByHand: true}}, Notes: []string{"A note"}, Warnings: []string{"beware"}},
 			"==> Plan: update web from v1 to v2, start-first\n    environment.KEY: changed\n    deploy.replicas: 1 → 2, which overwrites a change made by hand\n    A note\n", "==> Warning: beware\n"},
@@ -423,12 +423,12 @@ func TestVersionsToGoBackTo(t *testing.T) {
 			So(found.Version, ShouldEqual, want)
 		})
 	}
-	for n, want := range map[int]string{3: "the history of web has no version 3 that can be gone back to", 4: "entry 4 of web, version v4, is what runs", 9: "the history of web has no version 9 that can be gone back to"} {
+	for n, want := range map[int]string{3: "the history of web has no version 3 to go back to", 4: "entry 4 of web, version v4, runs already", 9: "the history of web has no version 9 to go back to"} {
 		Convey(fmt.Sprintf("A rollback to entry %d is refused, and says which there are", n), t, func() {
 			_, err := d.versionToGoBackTo(n)
 			So(err, ShouldBeError, want)
 			if n != 4 {
-				So(err.(*outcome).lines, ShouldResemble, []string{"those there are: 1 2"})
+				So(err.(*outcome).lines, ShouldResemble, []string{"these entries have one: 1 2"})
 			}
 		})
 	}
@@ -463,7 +463,7 @@ func TestStatusTable(t *testing.T) {
 		So(err, ShouldBeNil)
 		said := table([]view.Status{
 			{Name: "web", LastError: "task: non-zero exit (3)", Deploying: "web is being deployed already, by me", History: []view.Entry{{N: 12, Outcome: "done", Version: "v2", At: at, By: "me on host", Mark: "runs now"}, {N: 11, Outcome: "failed", Version: "v1", At: at, By: "me on host"}}},
-			{Name: "old", Gone: true, History: []view.Entry{{N: 1, Outcome: "done", Version: "v1", At: at, By: "me on host", Mark: "can be gone back to"}}},
+			{Name: "old", Gone: true, History: []view.Entry{{N: 1, Outcome: "done", Version: "v1", At: at, By: "me on host", Mark: "a rollback can go back to it"}}},
 		})
 		_, below, _ := strings.Cut(said, "\nweb ")
 		_, below, _ = strings.Cut(below, "\n")
@@ -474,10 +474,10 @@ History of web:
    12  done     v2                          2026-11-26 07:30  me on host  runs now
    11  failed   v1                          2026-11-26 07:30  me on host
 
-There is no service old; scripts/rollback.sh old creates again what ran last
+There is no service old; scripts/rollback.sh old creates again the version that ran last
 
 History of old:
-    1  done     v1                          2026-11-26 07:30  me on host  can be gone back to
+    1  done     v1                          2026-11-26 07:30  me on host  a rollback can go back to it
 `)
 	})
 	Convey("A service of older scripts shows their version", t, func() {

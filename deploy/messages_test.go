@@ -16,21 +16,22 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// messagePage is the page for people. Its tables of all messages stand behind messageMark;
-// the text before it is written by hand.
+// messagePage is the page for people. The tables of all messages follow messageMark. The text
+// before it is written by hand.
 const (
 	messagePage = "../docs/troubleshooting.md"
 	messageMark = "<!-- messages: made from the code by UPDATE=1 go test -C deploy -run TestMessageTable . -->\n"
 )
 
-// sources are where messages come from, by what makes an error of them: a function, or a
-// type. problem and advice are the places of its arguments or fields; what is there is
-// followed by the rest where advice is -1. A package may be a file of one.
+// sources are the places that messages come from. makers are the functions and types that
+// make an error of a message, with the places of problem and advice among their arguments or
+// fields. If the place of advice is -1, the message is one text. A package may also be a
+// single file.
 var sources = []struct {
 	title, intro string
 	packages     []string
 	makers       map[string][2]int
-	words        int // that a message has at least: less is a part of one
+	words        int // the least number of words in a message: a shorter text is a part of a message
 }{
 	{"Exit code 2: the command, a setting or the stack file", "Nothing was changed. For a fault in a stack file, the message begins with the file and the key.",
 		[]string{".", "stack", "plan", "scaffold/find.go"}, map[string][2]int{"usage": {0, -1}, "w.fault": {1, -1}, "stack:fmt.Errorf": {0, -1}, "stack:errors.New": {0, -1}, "scaffold/find.go:fmt.Errorf": {0, -1}, "scaffold/find.go:errors.New": {0, -1}}, 2},
@@ -52,7 +53,7 @@ var word = regexp.MustCompile(`[A-Za-z]{2,}`)
 
 var verb = regexp.MustCompile(`%(\[\d\])?[+#]?[-0-9.]*[a-zA-Z]`)
 
-// textOf is the text that an expression gives, with … for what is known at run time only.
+// textOf is the text of an expression, with … for the parts that are known only at run time.
 func textOf(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -168,7 +169,7 @@ func messages(t *testing.T, packages []string, makers map[string][2]int, least i
 	return sorted
 }
 
-// cell makes a text one cell of a table.
+// cell turns a text into a cell of a table.
 func cell(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	return strings.NewReplacer("|", `\|`, "<", "&lt;", "*", `\*`, "_", `\_`).Replace(text)
@@ -197,7 +198,7 @@ func TestMessageTable(t *testing.T) {
 		without := func(from, of string) []string {
 			return slices.DeleteFunc(strings.Split(from, "\n"), func(line string) bool { return slices.Contains(strings.Split(of, "\n"), line) })
 		}
-		So(without(text.String(), is), ShouldBeEmpty) // They are missing there.
-		So(without(is, text.String()), ShouldBeEmpty) // They are there, and no message any more.
+		So(without(text.String(), is), ShouldBeEmpty) // These messages are missing on the page.
+		So(without(is, text.String()), ShouldBeEmpty) // These are on the page, but no longer in the code.
 	})
 }

@@ -22,9 +22,9 @@ import (
 	"github.com/moby/moby/api/types/system"
 )
 
-// A pretend is a swarm of one node, as far as a deploy sees one: no real engine waits at the
-// very call at which somebody else is to act. Versions are checked as the engine does. Each
-// image runs, but for those that are bad.
+// A pretend is a swarm of one node, as a deploy sees it. With a real engine, a test cannot
+// act at one certain call. A pretend checks versions as the engine does. Each image runs,
+// except the bad ones.
 type pretend struct {
 	sync.Mutex
 	services map[string]*swarm.Service // by id
@@ -63,7 +63,7 @@ services:
 	return p
 }
 
-// webAlone has the stack file be of one service.
+// webAlone makes a stack file with one service.
 func webAlone(t *testing.T, trial, timeout string) {
 	put(t, os.Getenv("STACK_FILE"), `version: "3.9"
 services:
@@ -74,7 +74,7 @@ services:
 `)
 }
 
-// hook has something happen before the first call that matches; then never again.
+// hook runs a function once, before the first call that matches.
 func (p *pretend) hook(method, part string, do func()) {
 	var once sync.Once
 	p.Lock()
@@ -91,7 +91,7 @@ func (p *pretend) hook(method, part string, do func()) {
 	}
 }
 
-// robbed: 30 looks have passed, in which the holder was silent.
+// robbed removes locks, as after 30 looks without a new beat.
 func (p *pretend) robbed(services ...string) {
 	p.Lock()
 	defer p.Unlock()
@@ -115,19 +115,19 @@ func (p *pretend) image(service string) string {
 	return "none"
 }
 
-// deliver has the calls arrive that were kept.
+// deliver lets the kept calls arrive.
 func (p *pretend) deliver() {
 	for _, one := range p.kept {
 		p.ServeHTTP(httptest.NewRecorder(), one)
 	}
 }
 
-// holds has somebody hold the lock of a service.
+// holds lets somebody hold the lock of a service.
 func (p *pretend) holds(service string) {
 	p.config(service+".deploy.lock", map[string]string{"deploy.holder": "eve on earth", "deploy.beat": "0"})
 }
 
-// lives has somebody hold the lock of a service, and show it, until that one leaves.
+// lives lets somebody hold the lock of a service with a beat, until it is freed.
 func (p *pretend) lives(service string) (leave func()) {
 	p.holds(service)
 	stop := make(chan bool)

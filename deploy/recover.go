@@ -11,8 +11,9 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// recover restores what ran before a deploy that was cut off, and tells whether there was one.
-// The history names it: its entry never ended, and nobody holds the lock any more.
+// recover restores the version that ran before a deploy that was cut off, and tells whether
+// there was one. The history shows such a deploy: its entry never ended, and nobody holds the
+// lock any more.
 func (d *deployment) recover(ctx context.Context) (bool, error) {
 	if err := d.endTrial(ctx); err != nil {
 		return false, err
@@ -32,7 +33,7 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 	d.out.Step("The deploy of %s %s by %s, begun at %s, was cut off", d.service.Name, cut.After.Version, cut.By, cut.At.Local().Format("2006-01-02 15:04:05"))
 	for _, name := range cut.With {
 		if name != d.service.Name && !slices.Contains(d.all, name) {
-			d.out.Detail("it was a deploy of %s as well: if that was changed, the next deploy or rollback of %[1]s restores it", name)
+			d.out.Detail("this deploy also had the service %s: if it was changed, the next deploy or rollback of %[1]s restores it", name)
 		}
 	}
 	d.say("restoring what a deploy that was cut off has changed")
@@ -45,27 +46,27 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 		history: history, running: now, current: cut.Before, entry: cut,
 	}
 	if now != nil && !old.unproven(now) && (cut.Before == nil || !madeBy(now, cut.Before)) {
-		d.out.Detail("somebody has made another service of that name since, which is left alone")
+		d.out.Detail("somebody has created another service of that name since then: it is not changed")
 		return false, journal.End(ctx, d.engine, cut, journal.Failed, nil)
 	}
 	told, err := old.putBack(ctx)
-	// The entry stays as it is, so the next one tries again.
+	// The entry does not change, so the next deploy tries again.
 	switch {
 	case errors.Is(err, journal.ErrLost):
 		return false, err
 	case errors.Is(err, errSilent):
-		return false, failed("what a deploy that was cut off has changed could not be restored: "+told, "look at whether the engine answers, docker node ls, and try again")
+		return false, failed("a deploy was cut off, and the version before it could not be restored: "+told, "check with docker node ls whether the engine answers, and try again")
 	case err != nil && !d.noUndo:
-		return false, failed("what a deploy that was cut off has changed could not be restored: "+told, "mend that, or deploy all the same: --no-undo")
+		return false, failed("a deploy was cut off, and the version before it could not be restored: "+told, "fix the cause, or deploy without restoring that version: --no-undo")
 	}
 	old.out.Detail("%s", told)
 	return true, old.end(ctx, journal.Failed)
 }
 
-// madeBy tells whether a service is of a version's deploy.
+// madeBy tells whether the deploy of a version made a service.
 func madeBy(service *swarm.Service, version *journal.Snapshot) bool {
 	label := service.Spec.Labels[journal.LabelDeploy]
-	if label == "" { // Neither made it: it is the same only if it is the very same.
+	if label == "" { // No deploy made it: then all of it must be the same.
 		return version.Runs(service)
 	}
 	return label == version.Spec.Labels[journal.LabelDeploy]

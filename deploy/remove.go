@@ -36,7 +36,7 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 	for _, service := range slices.Backward(services) {
 		all = append(all, s.deployment(service))
 	}
-	defer func() { s.release(ctx, all) }() // Not before nothing is left to remove.
+	defer func() { s.release(ctx, all) }() // Only when nothing is left to remove.
 	bad := map[string]bool{}
 	for _, d := range byName(all) {
 		if err := s.lock(ctx, []*deployment{d}); err != nil {
@@ -57,7 +57,7 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 		if bad[d.service.Name] {
 			continue
 		}
-		names, err := s.networksOfOne(ctx, d) // Before the history goes, which names some.
+		names, err := s.networksOfOne(ctx, d) // Before the history is removed: it names some of them.
 		if err == nil {
 			err = d.removeService(ctx)
 		}
@@ -126,10 +126,11 @@ func (d *deployment) removeService(ctx context.Context) error {
 	return journal.Forget(ctx, d.engine, d.history)
 }
 
-// removeWhole removes a service, and waits until its tasks, and its containers on this
-// engine, are gone: a network can be removed then. Containers are killed, where they may
-// be, and their removal is left to the engine, which otherwise keeps its part of the
-// network for good. One that it created but never started it may forget.
+// removeWhole removes a service, and waits until its tasks and its containers on this engine
+// are gone, so that a network can be removed. It kills containers if they may be killed. The
+// engine itself must remove them, or else it keeps its part of the network for ever. The
+// engine may forget a container that it created but never started, so removeWhole removes
+// such a container.
 func (s *session) removeWhole(ctx context.Context, id string, kill bool) error {
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
@@ -165,8 +166,8 @@ func (s *session) removeWhole(ctx context.Context, id string, kill bool) error {
 	}
 }
 
-// networksOfOne are the networks that the files name for a service, and those that a deploy
-// has made for it earlier, under other settings.
+// networksOfOne are the networks that the files name for a service, and the networks that
+// earlier deploys made for it under other settings.
 func (s *session) networksOfOne(ctx context.Context, d *deployment) ([]string, error) {
 	networks, err := s.engine.Networks(ctx)
 	if err != nil {
@@ -196,8 +197,8 @@ func (s *session) networksOfOne(ctx context.Context, d *deployment) ([]string, e
 	return slices.Sorted(maps.Keys(names)), nil
 }
 
-// removeVolumes removes the named volumes that services of the files have, on this engine:
-// a swarm cannot be asked for those of its other nodes.
+// removeVolumes removes the named volumes of services on this engine. This engine cannot
+// remove the volumes of other nodes.
 func (s *session) removeVolumes(ctx context.Context, services []*deployment) error {
 	for _, d := range services {
 		for _, one := range d.service.Spec.TaskTemplate.ContainerSpec.Mounts {
@@ -207,7 +208,7 @@ func (s *session) removeVolumes(ctx context.Context, services []*deployment) err
 			if busy, err := s.deployedNow(ctx, services); err != nil {
 				return err
 			} else if len(busy) > 0 {
-				s.out.Step("Volume %s stays, as services are being deployed that may need it: %s; remove again when that has ended", one.Source, strings.Join(busy, ", "))
+				s.out.Step("Volume %s stays, as a deploy that runs now may need it: %s; remove it again when that deploy has ended", one.Source, strings.Join(busy, ", "))
 				continue
 			}
 			removed, err := s.engine.RemoveVolume(ctx, one.Source)
@@ -224,15 +225,15 @@ func (s *session) removeVolumes(ctx context.Context, services []*deployment) err
 				return err
 			}
 			if len(nodes) > 1 {
-				s.out.Detail("other nodes may have one of that name with data of their own; on each: docker volume rm %s", one.Source)
+				s.out.Detail("other nodes may have a volume of that name with their own data; remove it on each node: docker volume rm %s", one.Source)
 			}
 		}
 	}
 	return nil
 }
 
-// deployedNow are the services that somebody else deploys now. One of them may be gone for the
-// moment, and need what nobody seems to use.
+// deployedNow are the services that somebody else deploys now. Such a service may be removed
+// for a moment, and still need a network or a volume that seems unused.
 func (s *session) deployedNow(ctx context.Context, mine []*deployment) ([]string, error) {
 	records, err := journal.All(ctx, s.engine)
 	own := namesOf(mine)
@@ -267,8 +268,8 @@ func (s *session) removeNetwork(ctx context.Context, name string, mine []*deploy
 	}
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
-	for first := true; ; first = false { // It is in use until the last task's end has come through.
-		// Locks are asked for before services: a deploy that ends in between has left its service.
+	for first := true; ; first = false { // The network is in use until the swarm knows that the last task has ended.
+		// Locks are read before services: if a deploy ends in between, its service is there.
 		busy, err := s.deployedNow(ctx, mine)
 		if err != nil {
 			return err
@@ -290,7 +291,7 @@ func (s *session) removeNetwork(ctx context.Context, name string, mine []*deploy
 			s.out.Step("Network %s stays, as other services use it: %s", name, strings.Join(users, ", "))
 			return nil
 		case len(busy) > 0:
-			s.out.Step("Network %s stays, as services are being deployed that may need it: %s; remove again when that has ended", name, strings.Join(busy, ", "))
+			s.out.Step("Network %s stays, as a deploy that runs now may need it: %s; remove it again when that deploy has ended", name, strings.Join(busy, ", "))
 			return nil
 		case first:
 			s.out.Step("Removing network %s", name)

@@ -17,7 +17,7 @@ func with(t *testing.T, tag, command string) result {
 	return r
 }
 
-// must is So for other goroutines than the test's.
+// must is So for goroutines other than the goroutine of the test.
 func must(t *testing.T, actual any, assert Assertion, expected ...any) {
 	if said := assert(actual, expected...); said != "" {
 		t.Error("inside: " + said)
@@ -294,7 +294,7 @@ func TestRobHalfOfTwo(t *testing.T) {
 		with(t, "v2", "up")
 		So(b.exit, ShouldEqual, 0)
 		So(shop, ShouldContainSubstring, "v2")
-		So(b.stdout, ShouldContainSubstring, "it was a deploy of shop as well: if that was changed, the next deploy or rollback of shop restores it")
+		So(b.stdout, ShouldContainSubstring, "this deploy also had the service shop: if it was changed, the next deploy or rollback of shop restores it")
 		So(p.outcomes("shop"), ShouldEqual, "1 done, 2 running")
 		So(with(t, "v2", "rollback shop").stdout, ShouldContainSubstring, "Restored shop")
 		So(p.image("shop"), ShouldContainSubstring, "v1")

@@ -18,8 +18,8 @@ import (
 	"goblog/deploy/stack"
 )
 
-// rollback goes back to a version of the history. It takes all of it from the swarm:
-// nothing is read from the environment or interpolated.
+// rollback goes back to a version of the history. It takes the whole version from the swarm,
+// and reads no values from the environment.
 func rollback(ctx context.Context, o *options, out *progress.Printer) error {
 	name, n, err := o.target()
 	if err != nil {
@@ -42,7 +42,7 @@ func rollback(ctx context.Context, o *options, out *progress.Printer) error {
 	if err := d.read(ctx); err != nil {
 		return s.untouched(ctx, all, err)
 	}
-	if restored && n == 0 { // That is what a rollback was to do.
+	if restored && n == 0 { // This is what the rollback was asked for.
 		out.Step("Restored %s: %s", name, d.serves(context.WithoutCancel(ctx), name, d.verifyNow()))
 		return nil
 	}
@@ -67,7 +67,8 @@ func rollback(ctx context.Context, o *options, out *progress.Printer) error {
 	return nil
 }
 
-// target are the service and the entry that the arguments name; 0: what the last deploy replaced.
+// target returns the service and the entry that the arguments name. Entry 0 is the version
+// that the last deploy replaced.
 func (o *options) target() (string, int, error) {
 	var names []string
 	n := 0
@@ -79,7 +80,7 @@ func (o *options) target() (string, int, error) {
 		}
 	}
 	if len(names) > 1 {
-		return "", 0, usage("want one service and one number at most, not '%s'", strings.Join(o.arguments, " "))
+		return "", 0, usage("give one service and one number at most, not '%s'", strings.Join(o.arguments, " "))
 	}
 	known, err := stack.Names(o.files)
 	switch {
@@ -107,7 +108,7 @@ func (d *deployment) versionToGoBackTo(n int) (*journal.Snapshot, error) {
 		return nil, failed(fmt.Sprintf("%s %s replaced nothing, so there is nothing to go back to", name, d.current.Version), "check out the version you want, and deploy it: scripts/copyall.sh")
 	}
 	if d.current != nil && n == d.current.Entry {
-		return nil, failed(fmt.Sprintf("entry %d of %s, version %s, is what runs", n, name, d.current.Version))
+		return nil, failed(fmt.Sprintf("entry %d of %s, version %s, runs already", n, name, d.current.Version))
 	}
 	version := d.history.Version(n)
 	if version == nil {
@@ -117,17 +118,17 @@ func (d *deployment) versionToGoBackTo(n int) (*journal.Snapshot, error) {
 				numbers = append(numbers, strconv.Itoa(entry.N))
 			}
 		}
-		return nil, failed(fmt.Sprintf("the history of %s has no version %d that can be gone back to", name, n), "those there are: "+cmp.Or(strings.Join(numbers, " "), "none"))
+		return nil, failed(fmt.Sprintf("the history of %s has no version %d to go back to", name, n), "these entries have one: "+cmp.Or(strings.Join(numbers, " "), "none"))
 	}
 	return version, nil
 }
 
-// leastTimeout is what a rollback gets, whatever the deploy of that version got: it drains
-// what runs, and watches the update for a while.
+// leastTimeout is the shortest timeout of a rollback, whatever the deploy of that version
+// had. The running tasks drain, and the swarm monitors the update for some time.
 const leastTimeout = time.Minute
 
-// rollBackTo updates the service to a version that ran before, and proves it by that
-// version's own verify.
+// rollBackTo updates the service to a version that ran before, and proves it with the verify
+// of that version.
 func (d *deployment) rollBackTo(ctx context.Context, version *journal.Snapshot) error {
 	spec, err := d.restorable(ctx, version)
 	if err != nil {
@@ -148,7 +149,8 @@ func (d *deployment) rollBackTo(ctx context.Context, version *journal.Snapshot) 
 	return d.done(ctx)
 }
 
-// planRollback says what a rollback changes, and how: by an update, wherever that can be.
+// planRollback says what a rollback changes, and chooses the action: an update, if that is
+// possible.
 func (d *deployment) planRollback(spec *swarm.ServiceSpec, version *journal.Snapshot) {
 	d.planned = &plan.Plan{Service: d.service.Name, Action: plan.Create}
 	if d.current == nil {
@@ -163,7 +165,7 @@ func (d *deployment) planRollback(spec *swarm.ServiceSpec, version *journal.Snap
 	}
 	if (spec.Mode.Global == nil) != (d.current.Spec.Mode.Global == nil) {
 		d.planned.Action = plan.Replace
-		d.out.Detail("A service that changes its mode cannot be updated, so it is removed and created anew: expect an outage")
+		d.out.Detail("A service that changes its mode cannot be updated, so it is removed and created again: expect an outage")
 	}
 	for _, line := range d.planned.Lines {
 		d.out.Detail("%s", line.Text(d.showValues))

@@ -13,20 +13,21 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// serves says in a sentence what serves now, asked in this moment: for the last line.
+// serves says in a sentence which version serves now, for the last line. It asks the swarm
+// and the service at this moment.
 func (s *session) serves(ctx context.Context, service string, verify *stack.Verify) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	found, err := s.engine.Service(ctx, service)
 	if err != nil {
-		return fmt.Sprintf("what serves now cannot be told: %v", err)
+		return fmt.Sprintf("the version that serves now is not known: %v", err)
 	}
 	if found == nil {
 		return fmt.Sprintf("there is no service %s", service)
 	}
 	tasks, err := s.engine.Tasks(ctx, found.ID)
 	if err != nil {
-		return fmt.Sprintf("what serves now cannot be told: %v", err)
+		return fmt.Sprintf("the version that serves now is not known: %v", err)
 	}
 	running := 0
 	for _, task := range tasks {
@@ -44,13 +45,13 @@ func (s *session) serves(ctx context.Context, service string, verify *stack.Veri
 	}
 	addresses, _, err := s.where(ctx)
 	if err != nil {
-		return fmt.Sprintf("what serves now cannot be told: %v", err)
+		return fmt.Sprintf("the version that serves now is not known: %v", err)
 	}
 	fewer := ""
 	if uint64(running) < replicas {
 		nodes, err := s.engine.Nodes(ctx)
 		if err != nil {
-			return fmt.Sprintf("what serves now cannot be told: %v", err)
+			return fmt.Sprintf("the version that serves now is not known: %v", err)
 		}
 		fewer = fmt.Sprintf(", with %d of %d tasks", running, replicas)
 		if down := plan.Down(found.Spec, nodes); len(down) > 0 {

@@ -21,8 +21,8 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// A session is what the steps of one command share: the engine, its swarm as it was found,
-// and where to tell how it goes.
+// A session has what the steps of one command share: the engine, the state of its swarm, and
+// the printer.
 type session struct {
 	*options
 	out    *progress.Printer
@@ -30,8 +30,8 @@ type session struct {
 	info   system.Info
 	began  time.Time
 	built  *build.Builder
-	made   []string     // what had to be made for the deploy, and stays
-	file   *stack.Stack // what the stack files ask for; nil where they are not read
+	made   []string     // what this command has created and does not remove, in words
+	file   *stack.Stack // the loaded stack files; nil if the command does not read them
 }
 
 // open connects to the engine, which may be in no swarm yet.
@@ -41,7 +41,7 @@ func open(ctx context.Context, o *options, out *progress.Printer) (*session, err
 		return nil, failed(err.Error(), "nothing was changed")
 	}
 	s := &session{options: o, out: out, engine: connected, began: time.Now()}
-	connected.Waiting = func(err error) { out.Warn(fmt.Sprintf("the engine is away, and is waited for: %v", err)) }
+	connected.Waiting = func(err error) { out.Warn(fmt.Sprintf("the engine is away, waiting for it: %v", err)) }
 	if s.info, err = connected.Info(ctx); err != nil {
 		return nil, s.orInterrupted(ctx, failed(err.Error(), whatToDo(err), "nothing was changed"))
 	}
@@ -51,8 +51,8 @@ func open(ctx context.Context, o *options, out *progress.Printer) (*session, err
 	return s, nil
 }
 
-// whatToDo is the advice for an engine that does not answer, by the words of docker's client
-// and of ssh.
+// whatToDo is the advice for an engine that does not answer. It depends on the words of
+// docker's client or of ssh.
 func whatToDo(err error) string {
 	switch text := err.Error(); {
 	case strings.Contains(text, "permission denied"):
@@ -62,7 +62,7 @@ func whatToDo(err error) string {
 	case strings.Contains(text, "API version"):
 		return "update the engine to docker 20.10 or newer"
 	}
-	return "start it, or point DOCKER_HOST or the docker context to one"
+	return "start the engine, or point DOCKER_HOST or the docker context to another one"
 }
 
 // openManager connects to an engine that takes commands for a swarm.
@@ -84,17 +84,18 @@ func (s *session) orInterrupted(ctx context.Context, err error) error {
 
 func (s *session) inSwarm() bool { return s.info.Swarm.LocalNodeState == swarm.LocalNodeStateActive }
 
-// needManager: the engine takes commands for a swarm, or is in none and can be made to.
+// needManager checks that the engine is a manager of a swarm, or with orNone that it is not
+// in a swarm and can become one.
 func (s *session) needManager(orNone bool) error {
 	switch state := s.info.Swarm.LocalNodeState; {
 	case slices.Contains(s.info.SecurityOptions, "name=rootless"):
-		return failed("this engine runs rootless, and so cannot have the overlay networks of a swarm", "point DOCKER_HOST or the docker context to an engine that runs as root", "nothing was changed")
+		return failed("this engine runs rootless, so it cannot have the overlay networks of a swarm", "point DOCKER_HOST or the docker context to an engine that runs as root", "nothing was changed")
 	case state == swarm.LocalNodeStateInactive && orNone:
 		return nil
 	case state == swarm.LocalNodeStateInactive:
-		return failed("this engine is not part of a swarm, so there is nothing deployed", "scripts/copyall.sh makes it the manager of a new one, and deploys")
+		return failed("this engine is not in a swarm, so nothing is deployed", "scripts/copyall.sh makes it the manager of a new swarm, and deploys")
 	case state != swarm.LocalNodeStateActive:
-		return failed(fmt.Sprintf("this engine's part in its swarm is %s", state), "docker info says more; a locked one wants docker swarm unlock", "nothing was changed")
+		return failed(fmt.Sprintf("this engine's part in its swarm is %s", state), "docker info says more; a locked swarm needs docker swarm unlock", "nothing was changed")
 	case !s.info.Swarm.ControlAvailable:
 		return failed("this engine is a worker of its swarm, not a manager", "point DOCKER_HOST or the docker context to a manager", "nothing was changed")
 	}
@@ -105,8 +106,8 @@ func (s *session) needManager(orNone bool) error {
 func (s *session) makeSwarm(ctx context.Context) error {
 	s.out.Step("Making this engine the manager of a new swarm")
 	if err := s.engine.InitSwarm(ctx, s.env["ADVERTISE_ADDR"]); err != nil {
-		// The engine names the addresses where it cannot choose between several.
-		return s.orInterrupted(ctx, failed(err.Error(), "choose the address that other nodes reach this one at: ADVERTISE_ADDR=...", "nothing was changed"))
+		// If the engine cannot choose between several addresses, its error names them.
+		return s.orInterrupted(ctx, failed(err.Error(), "choose the address at which other nodes reach this node: ADVERTISE_ADDR=...", "nothing was changed"))
 	}
 	s.made = append(s.made, "this engine is the manager of a swarm now")
 	var err error
@@ -126,7 +127,7 @@ func (s *session) builder() *build.Builder {
 	return s.built
 }
 
-// situation is the swarm as a plan has to know it.
+// situation collects the facts of the swarm that a plan needs.
 func (s *session) situation(ctx context.Context) (plan.Situation, error) {
 	here := plan.Situation{Node: s.info.Swarm.NodeID, Networks: map[string]string{}, StartInterval: atLeast(s.engine.APIVersion(), 44)}
 	networks, err := s.engine.Networks(ctx)
@@ -134,7 +135,7 @@ func (s *session) situation(ctx context.Context) (plan.Situation, error) {
 		return here, err
 	}
 	for _, network := range networks {
-		if network.Scope == "swarm" { // A local one of the same name does not matter then.
+		if network.Scope == "swarm" { // Then a local network of the same name does not matter.
 			here.Networks[network.Name] = "overlay"
 		} else if here.Networks[network.Name] == "" {
 			here.Networks[network.Name] = network.Driver
@@ -165,7 +166,7 @@ func (s *session) networkNames(ctx context.Context) (map[string]string, error) {
 	return engine.NetworkNames(networks), err
 }
 
-// ids are the ids of what the swarm has under names.
+// ids are the ids of the networks, secrets and configs of the swarm, by name.
 func (s *session) ids(ctx context.Context) (plan.IDs, error) {
 	ids := plan.IDs{Contents: map[stack.Kind]map[string]string{stack.Secret: {}, stack.Config: {}}}
 	var err error
@@ -179,7 +180,7 @@ func (s *session) ids(ctx context.Context) (plan.IDs, error) {
 	return ids, err
 }
 
-// A stock is what versions of services may need of the swarm.
+// A stock has the nodes and ids of the swarm that versions of services may need.
 type stock struct {
 	nodes []swarm.Node
 	ids   plan.IDs
@@ -194,8 +195,8 @@ func (s *session) stock(ctx context.Context) (stock, error) {
 	return have, err
 }
 
-// missing says what a version needs that is gone: its image, a secret, a config, or a
-// network that is not to be made.
+// missing is an error if something that a version needs is gone: its image, a secret, a
+// config or an external network.
 func (s *session) missing(ctx context.Context, version *journal.Snapshot, have stock) error {
 	elsewhere := slices.ContainsFunc(plan.Nodes(version.Spec, have.nodes), func(node swarm.Node) bool { return node.ID != s.info.Swarm.NodeID })
 	if err := s.engine.Missing(ctx, version.Image(), elsewhere); err != nil {
@@ -233,8 +234,8 @@ func (s *session) makeContents(ctx context.Context, services []string) error {
 	return nil
 }
 
-// networkIDs are the ids of the swarm's networks of these names; those that are missing
-// are created.
+// networkIDs returns the ids of the swarm's networks, by name. It creates the wanted networks
+// that are missing.
 func (s *session) networkIDs(ctx context.Context, wanted []stack.Network) (map[string]string, error) {
 	networks, err := s.engine.Networks(ctx)
 	if err != nil {
@@ -267,13 +268,13 @@ func (s *session) networkIDs(ctx context.Context, wanted []stack.Network) (map[s
 	return ids, nil
 }
 
-// where finds out where nodes can be reached, and how they are called.
+// where finds the addresses of the nodes and their host names.
 func (s *session) where(ctx context.Context) (prove.Addresses, map[string]string, error) {
 	nodes, err := s.engine.Nodes(ctx)
 	return prove.Find(s.env["ManagerIP"], s.engine.RemoteHost(), s.info, nodes), engine.Hosts(nodes), err
 }
 
-// await waits until a service has reached a goal, and returns where it answers.
+// await waits until a service has reached a goal, and returns the URLs that answer.
 func (s *session) await(ctx context.Context, goal prove.Goal, verify *stack.Verify) ([]string, error) {
 	addresses, hosts, err := s.where(ctx)
 	if err != nil {
@@ -282,7 +283,7 @@ func (s *session) await(ctx context.Context, goal prove.Goal, verify *stack.Veri
 	return prove.Await(ctx, s.engine, goal, verify, addresses, hosts, s.out)
 }
 
-// tasksNow are the tasks of a service, by id, to be told from those that follow.
+// tasksNow are the ids of the current tasks of a service, to recognise them later.
 func (s *session) tasksNow(ctx context.Context, service string) (map[string]bool, error) {
 	known := map[string]bool{}
 	tasks, err := s.engine.Tasks(ctx, service)
@@ -292,7 +293,7 @@ func (s *session) tasksNow(ctx context.Context, service string) (map[string]bool
 	return known, err
 }
 
-// verifyNow is how what runs is proven; nil where nobody knows.
+// verifyNow is the check of the running version; nil if it is not known.
 func (d *deployment) verifyNow() *stack.Verify {
 	if d.current == nil {
 		return nil

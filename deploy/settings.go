@@ -19,42 +19,42 @@ import (
 // A setting is an environment variable; an empty one counts as unset.
 type setting struct{ name, fallback, meaning string }
 
-// Settings of the stack files: there each stands as ${NAME:-default}.
+// Settings of the stack files, which use each of them as ${NAME:-default}.
 var fileSettings = []setting{
 	{"IMAGE_PREFIX", "someprefix", "first part of the image's name"},
-	{"VERSION", "", "version that is built in, and the image's tag; default from git describe"},
+	{"VERSION", "", "version of the binary, and tag of the image; default from git describe"},
 	{"NETWORK", "my_network", "overlay network of the services"},
-	{"REPLICAS", "1", "how many tasks run the service"},
-	{"PORT", "6767", "port published to the outside"},
-	{"TARGET_PORT", "6767", "port the service listens on in its container"},
+	{"REPLICAS", "1", "number of tasks that run the service"},
+	{"PORT", "6767", "published port"},
+	{"TARGET_PORT", "6767", "port that the service listens on in its container"},
 	{"LIMIT_MEMORY", "128m", "memory limit of a task"},
 	{"LIMIT_CPU", "", "CPU limit of a task, as in 0.5; default none"},
 	{"VERIFY_PATH", "/accounts/10000", "path that must answer with status 200"},
 	{"TRIAL_SECONDS", "3", "seconds that the trial must stay healthy; 0: no trial"},
-	{"DEPLOY_TIMEOUT", "60", "seconds from the first change to the proven answer; undoing gets as many, and 40 at least"},
+	{"DEPLOY_TIMEOUT", "60", "seconds from the first change to the proven answer; going back gets the same time, or 40 s if that is more"},
 	{"QUOTES_IMAGE", "eriklupander/quotes-service", "image of the quotes-service"},
 	{"VISUALIZER_IMAGE", "dockersamples/visualizer", "image of the visualizer"},
-	{"VISUALIZER_PORT", "8080", "port of its page, published to the outside"},
+	{"VISUALIZER_PORT", "8080", "published port of the visualizer's page"},
 	{"DVIZZ_IMAGE", "eriklupander/dvizz", "image of dvizz"},
-	{"DVIZZ_PORT", "6969", "port of its page, published to the outside"},
+	{"DVIZZ_PORT", "6969", "published port of the page of dvizz"},
 	{"DOCKER_SOCK", "/var/run/docker.sock", "socket of the manager's engine, for the visualizers"},
 }
 
 // Settings of this program.
 var ownSettings = []setting{
-	{"STACK_FILE", "stack.yml", "stack file to read where -f names none"},
-	{"STACK", "", "prefix of all names, as for docker stack deploy: staging and production side by side"},
-	{"ManagerIP", "", "address to reach the swarm at; default from the context or the engine"},
-	{"ADVERTISE_ADDR", "", "address of a new swarm's manager; default the engine's choice"},
-	{"BASE_IMAGE", "iron/base", "image that a Dockerfile with ARG BASE_IMAGE builds on; scratch where it cannot be had"},
-	{"GOARCH", "amd64", "processor that binary and image are for"},
+	{"STACK_FILE", "stack.yml", "stack file to read if there is no -f"},
+	{"STACK", "", "prefix of all names, as for docker stack deploy: so staging and production can run at the same time"},
+	{"ManagerIP", "", "address that reaches the swarm; default from the docker context or the engine"},
+	{"ADVERTISE_ADDR", "", "address of the manager of a new swarm; default the engine's choice"},
+	{"BASE_IMAGE", "iron/base", "base image of a Dockerfile with ARG BASE_IMAGE; scratch if the engine cannot get it"},
+	{"GOARCH", "amd64", "processor for which the binary and the image are built"},
 	{"REGISTRY", "", "host:port of a registry that all nodes pull from; needed on several nodes"},
-	{"PUBLISH_MODE", "", "ingress: every node answers; host: the tasks' nodes do; default as the file says"},
-	{"SERVICE_ENV", "", "more environment of the one service that is built: NAME=value ..."},
-	{"VERIFY_BODY", "", "body that it must answer with; default as the file says"},
+	{"PUBLISH_MODE", "", "ingress: every node answers; host: only nodes that run a task answer; default as the file says"},
+	{"SERVICE_ENV", "", "more environment variables for the service that is built, if there is exactly one: NAME=value ..."},
+	{"VERIFY_BODY", "", "body that the answer of this service must have; default as the file says"},
 }
 
-// retired are settings that are lines of the stack file now.
+// retired are old settings, with the place in the stack file that has replaced them.
 var retired = map[string]string{
 	"SERVICE":     "the service's key below services:",
 	"PACKAGE":     "x-deploy.package",
@@ -85,11 +85,11 @@ var shapes = []struct{ name, pattern, wanted string }{
 	{"SERVICE_ENV", `^\s*([A-Za-z_][A-Za-z0-9_]*=\S*\s*)+$`, "NAME=value NAME=value ..."},
 }
 
-// checkSettings refuses what cannot work, before anything is touched.
+// checkSettings refuses values that cannot work, before anything is changed.
 func checkSettings(env map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(retired)) {
 		if env[name] != "" {
-			return usage("%s is no setting any more: edit the stack file instead, at %s", name, retired[name])
+			return usage("%s is not a setting any more: edit %s in the stack file instead", name, retired[name])
 		}
 	}
 	for _, shape := range shapes {
@@ -100,8 +100,8 @@ func checkSettings(env map[string]string) error {
 	return nil
 }
 
-// hidden is a setting's value for people: of environment variables, which may hold
-// secrets, only that there are some.
+// hidden is the value of a setting for people. Environment variables may hold secrets, so
+// their values are not shown.
 func hidden(name, value string) string {
 	if name == "SERVICE_ENV" && value != "" {
 		return "(not shown)"
@@ -109,8 +109,8 @@ func hidden(name, value string) string {
 	return value
 }
 
-// readEnvFiles reads the variables of files as docker run --env-file does; of a name that
-// comes twice, the last counts.
+// readEnvFiles reads the variables of files as docker run --env-file does. If a name comes
+// twice, the last value counts.
 func readEnvFiles(files []string) (map[string]string, error) {
 	given := map[string]string{}
 	for _, file := range files {
@@ -126,8 +126,8 @@ func readEnvFiles(files []string) (map[string]string, error) {
 	return given, nil
 }
 
-// environment is what the files give, overridden by the process's own, with the defaults
-// that a file cannot know.
+// environment has the variables of the files, overridden by the environment of the process.
+// It adds the defaults of this program's settings.
 func environment(root string, given map[string]string) map[string]string {
 	env := maps.Clone(given)
 	if env == nil {

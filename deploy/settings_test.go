@@ -11,7 +11,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// variables are those of the project's own stack files, with their defaults.
+// variables are the variables of the project's own stack files, with their defaults.
 func variables(t *testing.T) map[string]string {
 	found := map[string]string{}
 	for _, file := range []string{"../stack.yml", "../landscape.yml"} {
@@ -191,7 +191,7 @@ func TestWrongSettings(t *testing.T) {
 			for _, command := range []string{"up", "build", "rollback", "status", "remove", "init"} {
 				r := deploy(context.Background(), command)
 				So(r.exit, ShouldEqual, exitUsage)
-				So(r.stderr, ShouldStartWith, "error: "+name+" is no setting any more: edit the stack file instead, at "+place+"\n")
+				So(r.stderr, ShouldStartWith, "error: "+name+" is not a setting any more: edit "+place+" in the stack file instead\n")
 			}
 		})
 	}

@@ -16,11 +16,11 @@ import (
 	"goblog/deploy/view"
 )
 
-// status shows all services of the swarm, the history of those that this program
-// deployed, and who deploys now. It changes nothing.
+// status shows all services of the swarm, the history of the services that this program
+// deployed, and the deploys that run now. It changes nothing.
 func status(ctx context.Context, o *options, out *progress.Printer) error {
 	if len(o.arguments) > 0 {
-		return usage("status takes no argument, so not '%s' either: it shows all services", o.arguments[0])
+		return usage("status takes no argument, but got '%s': it shows all services", o.arguments[0])
 	}
 	s, err := openManager(ctx, o, out)
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *session) reader() view.Reader {
 	return view.Reader{Engine: s.engine, Manager: s.env["ManagerIP"]}
 }
 
-// table is what people are told of all services.
+// table is the text about all services, for people.
 func table(all []view.Status) string {
 	var text strings.Builder
 	columns := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
@@ -73,7 +73,7 @@ func table(all []view.Status) string {
 	columns.Flush()
 	for _, one := range all {
 		if one.Gone {
-			fmt.Fprintf(&text, "\nThere is no service %s; scripts/rollback.sh %[1]s creates again what ran last\n", one.Name)
+			fmt.Fprintf(&text, "\nThere is no service %s; scripts/rollback.sh %[1]s creates again the version that ran last\n", one.Name)
 		}
 		if one.LastError != "" {
 			fmt.Fprintf(&text, "%s: last error: %s\n", one.Name, one.LastError)

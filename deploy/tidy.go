@@ -29,7 +29,7 @@ func (d *deployment) trim(ctx context.Context) {
 	}
 }
 
-// now is what runs now, from the engine and as a snapshot; nil where nothing does.
+// now is the running service, from the engine and as a snapshot; nil if there is none.
 func (d *deployment) now(ctx context.Context) (*swarm.Service, *journal.Snapshot, error) {
 	service, err := d.engine.Service(ctx, d.service.Name)
 	if err != nil {
@@ -39,11 +39,12 @@ func (d *deployment) now(ctx context.Context) (*swarm.Service, *journal.Snapshot
 	return service, d.history.Current(service, names), err
 }
 
-// needs are what the services of the swarm, the Specs before those, and the versions that
-// can be gone back to name. Two stacks may share an image or a secret.
+// needs are the images, secrets and configs that must stay. The running services use them, or
+// their previous Specs, or versions that a rollback can go back to. Two stacks may share an
+// image or a secret.
 type needs struct {
 	images   map[string]bool                // by id, by digest, or by tag
-	versions map[string]bool                // of all histories: builds have given images their names
+	versions map[string]bool                // of all histories: they are tags of built images
 	contents map[stack.Kind]map[string]bool // by name
 	deployed map[string]bool                // services that somebody deploys now
 }
@@ -120,8 +121,8 @@ func (s *session) needed(ctx context.Context) (needs, error) {
 	return n, nil
 }
 
-// tidy removes what no version needs any more, whether the deploy worked or not. What cannot
-// be removed is said, and does not matter.
+// tidy removes images, secrets and configs that no version needs any more, whether the deploy
+// worked or not. If something cannot be removed, it only warns.
 func (s *session) tidy(ctx context.Context, all []*deployment) {
 	names := namesOf(all)
 	ctx = guardedBy(context.WithoutCancel(ctx), all)
@@ -143,11 +144,11 @@ func (s *session) tidy(ctx context.Context, all []*deployment) {
 	}
 }
 
-// tidyContents removes the secrets and configs from files that nobody needs any more. While
-// somebody else deploys, any may be needed in a moment: two stack files may have the same one.
+// tidyContents removes secrets and configs from files that no version needs any more. While
+// another command deploys, it keeps them all: two stack files may have the same one.
 func (s *session) tidyContents(ctx context.Context, mine []string) error {
 	ctx = context.WithoutCancel(ctx)
-	// They are listed first: what another deploy makes later is not among them.
+	// They are listed first, so the list has nothing that another deploy makes later.
 	contents, err := s.engine.Contents(ctx)
 	contents = slices.DeleteFunc(contents, func(one engine.Content) bool { return !one.Made })
 	if err != nil || len(contents) == 0 {
@@ -168,20 +169,21 @@ func (s *session) tidyContents(ctx context.Context, mine []string) error {
 		if err := s.engine.RemoveContent(ctx, one); err != nil {
 			return err
 		}
-		s.out.Detail("removed %s %s, which no version needs that can be gone back to", one.Kind, one.Name)
+		s.out.Detail("removed %s %s, which no rollback needs any more", one.Kind, one.Name)
 	}
 	return nil
 }
 
-// tidyImages takes away the names of images that nobody needs: those that builds gave, which
-// are sha-..., latest, and the versions of the histories. Others are somebody's own.
+// tidyImages removes the tags of images that no version needs. It removes only tags that
+// builds gave: sha-..., latest, and the versions of the histories. Other tags belong to
+// somebody else.
 func (d *deployment) tidyImages(ctx context.Context, mine []string) error {
 	needed, err := d.needed(ctx)
 	if err != nil {
 		return err
 	}
 	if len(needed.others(mine)) > 0 {
-		return nil // It may be another stack of the same file, whose image is built but does not run yet.
+		return nil // That may be another stack of the same file: its image is built, but does not run yet.
 	}
 	repository, _, _ := strings.Cut(d.tag, ":sha-")
 	images, err := d.engine.ImagesOf(ctx, repository)

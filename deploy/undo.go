@@ -18,8 +18,8 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// undo says why a change failed, puts back what ran before, and returns the outcome. An
-// interruption is undone as a failure is.
+// undo says why a change failed, restores the version that ran before, and returns the
+// outcome. An interruption is undone like a failure.
 func (d *deployment) undo(ctx context.Context, cause error) error {
 	what := fmt.Sprintf("the deploy of %s %s", d.service.Name, d.entry.After.Version)
 	if d.back {
@@ -29,7 +29,7 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 	within, cancel := context.WithTimeout(firm, d.timeToGoBack())
 	defer cancel()
 	if errors.Is(cause, journal.ErrLost) || errors.Is(context.Cause(ctx), journal.ErrLost) || d.lost(within) {
-		if !d.sent { // So there is nothing to restore, and nobody need think so.
+		if !d.sent { // Nothing was changed, so the entry must not ask for a recovery.
 			_ = journal.End(firm, d.engine, d.entry, journal.Failed, nil)
 		}
 		return failed(what+" was stopped: "+journal.ErrLost.Error(), d.serves(firm, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
@@ -57,9 +57,9 @@ func (d *deployment) undo(ctx context.Context, cause error) error {
 	return &outcome{exit: exitFailed, problem: fmt.Sprintf("%s failed; %s", what, told), lines: lines}
 }
 
-// putBackOrLeave puts back what ran before, notes that the deploy has failed, and says what
-// serves. Where the engine does not answer, nothing is noted: so the next deploy or rollback
-// restores what ran before.
+// putBackOrLeave restores the version that ran before, notes that the deploy has failed, and
+// says which version serves. If the engine does not answer, it notes nothing: then the next
+// deploy or rollback restores the version that ran before.
 func (d *deployment) putBackOrLeave(ctx context.Context) string {
 	told, err := d.putBack(ctx)
 	if errors.Is(err, errSilent) {
@@ -67,12 +67,12 @@ func (d *deployment) putBackOrLeave(ctx context.Context) string {
 		return told
 	}
 	if err := d.end(context.WithoutCancel(ctx), journal.Failed); err != nil && !errors.Is(err, journal.ErrLost) {
-		d.out.Warn(fmt.Sprintf("the history of %s does not know how this ended, so the next deploy or rollback restores what ran before: %v", d.service.Name, err))
+		d.out.Warn(fmt.Sprintf("the history of %s does not know how this ended, so the next deploy or rollback restores the version that ran before: %v", d.service.Name, err))
 	}
 	return told
 }
 
-// explain says why something failed: a failed proof with its evidence.
+// explain says why something failed. For a failed proof, it prints the evidence.
 func (d *deployment) explain(err error) {
 	var failure *prove.Failure
 	if errors.As(err, &failure) {
@@ -82,7 +82,7 @@ func (d *deployment) explain(err error) {
 	}
 }
 
-// goBack undoes a change that had worked, as another service of the same deploy failed.
+// goBack undoes a change that had worked, because another service of the same deploy failed.
 func (d *deployment) goBack(ctx context.Context) string {
 	if d.entry == nil {
 		return ""
@@ -97,44 +97,45 @@ func (d *deployment) goBack(ctx context.Context) string {
 	return told
 }
 
-// stuck is for how long no task may get anywhere when an update goes back. The old task
-// may have to drain first.
+// stuck is how long an update that goes back may make no progress. The old task may have to
+// drain first.
 const stuck = 8 * time.Second
 
-// errNotBack tells that what ran before could not be put back, or does not work.
-var errNotBack = errors.New("what ran before is not back")
+// errNotBack means that the version that ran before could not be restored, or does not work.
+var errNotBack = errors.New("the version that ran before is not back")
 
-// errSilent tells that going back failed as the engine did not answer.
+// errSilent means that going back failed because the engine did not answer.
 var errSilent = errors.New("the engine does not answer")
 
-// notBack says what is known where going back failed: what serves, if the engine tells.
+// notBack says what is known after going back has failed: the version that serves, if the
+// engine answers.
 func (d *deployment) notBack(ctx context.Context, what string) (string, error) {
 	silent := d.engine.Silent()
 	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if _, err := d.engine.Service(brief, d.service.Name); err != nil {
-		next := "takes away what this deploy has made"
+		next := "removes what this deploy has created"
 		if d.current != nil {
 			next = "restores version " + d.current.Version
 		}
-		return fmt.Sprintf("what serves now is not known, as the engine does not answer: %v; the next deploy or rollback %s", err, next), errSilent
+		return fmt.Sprintf("the version that serves now is not known, because the engine does not answer: %v; the next deploy or rollback %s", err, next), errSilent
 	}
 	if d.lost(brief) {
 		return journal.ErrLost.Error(), journal.ErrLost
 	}
 	told := what + ": " + d.serves(ctx, d.service.Name, d.verifyNow())
 	if silent {
-		return told, errSilent // It came back too late.
+		return told, errSilent // The engine came back too late.
 	}
 	return told, errNotBack
 }
 
-// leastUndo is the least that going back gets. A new leader takes 10.5 s, and then 15 s to
-// find a node down.
+// leastUndo is the shortest time for going back. The election of a new leader takes 10.5 s.
+// Then the new leader needs 15 s to notice that a node is down.
 const leastUndo = 40 * time.Second
 
-// timeToGoBack is what going back gets: as much as either version, and no less than the
-// election of a leader leaves something of.
+// timeToGoBack is the time limit for going back: the longest of the timeouts of both versions
+// and leastUndo.
 func (d *deployment) timeToGoBack() time.Duration {
 	timeout := max(d.entry.After.Timeout, leastUndo)
 	if d.current != nil {
@@ -143,8 +144,8 @@ func (d *deployment) timeToGoBack() time.Duration {
 	return timeout
 }
 
-// putBack puts back what ran before, proves it, and says what serves now. It has a
-// deadline of its own.
+// putBack restores the version that ran before, proves it, and says which version serves now.
+// It has its own deadline.
 func (d *deployment) putBack(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(d.guarded(ctx), d.timeToGoBack())
 	defer cancel()
@@ -157,7 +158,7 @@ func (d *deployment) putBack(ctx context.Context) (string, error) {
 		return d.takeAway(ctx, now, ours)
 	}
 	if now != nil && !ours && (d.running == nil || now.ID != d.running.ID) {
-		return "a service of that name that is there now is somebody else's, and was left alone", nil
+		return "the service of that name that exists now belongs to somebody else, and was not changed", nil
 	}
 	d.out.Step("Going back to %s %s", d.service.Name, d.current.Version)
 	spec, err := d.restorable(ctx, d.current)
@@ -174,13 +175,13 @@ func (d *deployment) putBack(ctx context.Context) (string, error) {
 	return fmt.Sprintf("version %s is back: %s", d.current.Version, d.serves(ctx, d.service.Name, d.current.Verify)), nil
 }
 
-// proveBack proves that a Spec that was put back works. A swarm can block itself: a task that
-// waits to be started anew has the host-mode port that the old one needs, or an update goes no
-// further as its next task waits for a node that is down. One that is only slow is left its
-// time: its tasks may serve already.
+// proveBack proves that a restored Spec works. A swarm can block itself. For example, a task
+// that waits for its restart has the host-mode port that the old task needs. Or an update
+// makes no progress because its next task waits for a node that is down. If an update is only
+// slow, proveBack waits: its tasks may serve already.
 func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swarm.ServiceSpec) error {
 	goal := prove.Goal{Service: d.service.Name, Deploy: spec.Labels[journal.LabelDeploy], Failures: 3, Living: true}
-	if now == nil || !d.updates(now, spec) { // It has been created anew.
+	if now == nil || !d.updates(now, spec) { // The service was created again.
 		_, err := d.await(ctx, goal, d.current.Verify)
 		return err
 	}
@@ -189,8 +190,8 @@ func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swa
 	var failure *prove.Failure
 	replicas, _ := engine.Replicas(spec)
 	for again := max(1, replicas); again > 0 && errors.As(err, &failure) && failure.Down && !failure.Late; again-- {
-		// Each time one task at least gets further: another may take the place that it left.
-		d.out.Step("The update waits for a node that is down: sending it again, for the other nodes")
+		// Each time, at least one task moves on, and another task may take its place.
+		d.out.Step("The update waits for a node that is down: sending the update again, for the other nodes")
 		if err = d.restart(ctx, spec); err == nil {
 			_, err = d.await(ctx, goal, d.current.Verify)
 		}
@@ -198,7 +199,7 @@ func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swa
 	if !errors.As(err, &failure) || failure.Healthy || failure.Late {
 		return err
 	}
-	d.out.Step("It gets no further: creating %s %s anew", d.service.Name, d.current.Version)
+	d.out.Step("There is no progress: creating %s %s again", d.service.Name, d.current.Version)
 	latest, err := d.engine.Service(ctx, d.service.Name)
 	if err != nil {
 		return err
@@ -216,13 +217,14 @@ func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swa
 	return err
 }
 
-// takeAway removes what a first deploy has created, and nothing that somebody else has.
+// takeAway removes the service that a first deploy has created, and no service of somebody
+// else.
 func (d *deployment) takeAway(ctx context.Context, now *swarm.Service, ours bool) (string, error) {
 	switch {
 	case now == nil:
 		return "nothing of it is left", nil
 	case !ours:
-		return "the service of that name that is there now is somebody else's, and was left alone", nil
+		return "the service of that name that exists now belongs to somebody else, and was not changed", nil
 	}
 	d.out.Step("Removing %s again: nothing ran before", d.service.Name)
 	if err := d.removeAtOnce(ctx, now.ID, killable(now.Spec)); err != nil {
@@ -231,8 +233,8 @@ func (d *deployment) takeAway(ctx context.Context, now *swarm.Service, ours bool
 	return "nothing of it is left", nil
 }
 
-// restorable is the Spec of a version that ran before, with networks, secrets and configs as
-// they are now. A network that is gone is made again as it was.
+// restorable is the Spec of a version that ran before, with the current ids of networks,
+// secrets and configs. If a network is gone, it is created again as it was.
 func (d *deployment) restorable(ctx context.Context, version *journal.Snapshot) (swarm.ServiceSpec, error) {
 	var wanted []stack.Network
 	for _, network := range version.Spec.TaskTemplate.Networks {
@@ -250,10 +252,10 @@ func (d *deployment) restorable(ctx context.Context, version *journal.Snapshot) 
 	return plan.Restore(version, ids)
 }
 
-// restore puts a Spec back: by an update wherever the service still exists, which keeps the
-// registry's credentials.
+// restore restores a Spec. If the service still exists, it does so by an update, which keeps
+// the credentials of the registry.
 func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm.ServiceSpec) error {
-	if now != nil && !d.updates(now, spec) { // The new version, created anew, or of another mode.
+	if now != nil && !d.updates(now, spec) { // The service was created again, or has another mode.
 		if err := d.removeMine(ctx, now); err != nil {
 			return err
 		}
@@ -263,15 +265,16 @@ func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm
 		return d.create(ctx, spec)
 	}
 	if now.Spec.Labels[journal.LabelDeploy] == spec.Labels[journal.LabelDeploy] {
-		// The same again: it starts nothing anew, but an update that is still under way, of this
-		// deploy or of a dead one, comes too late then. One that came before is overwritten.
+		// The Spec stays the same, so no task is restarted. But this update makes any late
+		// update, of this deploy or of a dead deploy, fail. An update that came before it is
+		// overwritten.
 		spec = now.Spec
 	}
 	return d.engine.Update(ctx, now, spec, journal.LabelDeploy, true)
 }
 
-// restart has the swarm begin an update anew that has sent its Spec: it does so for another
-// label. Only tasks of the other version are updated then, not the one that waits.
+// restart makes the swarm begin an update again: it changes a label and changes it back. Then
+// the swarm updates only tasks of the other version, and not the task that waits.
 func (d *deployment) restart(ctx context.Context, spec swarm.ServiceSpec) error {
 	other := spec
 	other.Labels = maps.Clone(spec.Labels)
@@ -291,13 +294,13 @@ func (d *deployment) restart(ctx context.Context, spec swarm.ServiceSpec) error 
 	return nil
 }
 
-// updates tells whether a service can go back by an update: it is the one that ran before,
-// and of the same mode.
+// updates tells whether a service can go back by an update: it is the same service as before,
+// with the same mode.
 func (d *deployment) updates(now *swarm.Service, spec swarm.ServiceSpec) bool {
 	return d.running != nil && now.ID == d.running.ID && !leaves(now) && (now.Spec.Mode.Global == nil) == (spec.Mode.Global == nil)
 }
 
-// removeMine removes a service of which nobody else may have made something since it was read.
+// removeMine removes a service, unless somebody else has changed it since it was read.
 func (d *deployment) removeMine(ctx context.Context, service *swarm.Service) error {
 	if err := d.mark(ctx, service); err != nil {
 		return err
@@ -305,10 +308,10 @@ func (d *deployment) removeMine(ctx context.Context, service *swarm.Service) err
 	return d.removeAtOnce(ctx, service.ID, killable(service.Spec))
 }
 
-// mark marks a service that this deploy is about to remove. A removal carries no version, so an
-// update that does comes first: whoever takes this deploy for dead in between creates the
-// service anew, under another id. One that is gone needs no mark: the removal by a dead deploy
-// may arrive in this moment.
+// mark marks a service that this deploy is about to remove. A removal names no version of the
+// service, but this update does, so it comes first. If another deploy takes the lock in
+// between, it sees the mark and creates the service again, with another id. A service that is
+// gone needs no mark: the removal by a dead deploy may arrive at this moment.
 func (d *deployment) mark(ctx context.Context, service *swarm.Service) error {
 	marked := service.Spec
 	marked.Labels = maps.Clone(marked.Labels)
@@ -330,11 +333,12 @@ func leaves(service *swarm.Service) bool {
 	return service.Spec.Labels[journal.LabelLeaves] != ""
 }
 
-// leaves tells whether somebody was about to remove what runs: the removal may still arrive.
+// leaves tells whether a deploy was about to remove the running service: its removal may
+// still arrive.
 func (d *deployment) leaves() bool { return d.running != nil && leaves(d.running) }
 
-// killable tells whether tasks can be killed without a grace period: none of their data
-// outlives them.
+// killable tells whether tasks may be killed without a grace period: they have no data that
+// stays after them.
 func killable(spec swarm.ServiceSpec) bool {
 	for _, one := range spec.TaskTemplate.ContainerSpec.Mounts {
 		if one.Type == mount.TypeBind || one.Type == mount.TypeVolume && one.Source != "" {
@@ -344,9 +348,9 @@ func killable(spec swarm.ServiceSpec) bool {
 	return true
 }
 
-// removeAtOnce removes a service. Nobody waits for requests in flight: its containers on
-// this engine are killed, where they may be. Then it waits until the swarm has no task
-// of it any more, where somebody else has to end them.
+// removeAtOnce removes a service, and does not wait for its running requests. It kills its
+// containers on this engine, if they may be killed. If other nodes or the engine have to end
+// tasks, it waits until the swarm has no task of the service any more.
 func (d *session) removeAtOnce(ctx context.Context, id string, kill bool) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
@@ -385,8 +389,9 @@ func (d *session) removeAtOnce(ctx context.Context, id string, kill bool) error 
 	return nil
 }
 
-// gone tells whether no node that may live has a task of a removed service. To a manager that
-// has just become the leader, the state of each node is unknown for a while.
+// gone tells whether all tasks of a removed service are gone. Tasks on nodes that are down do
+// not count. A manager that has just become the leader does not know the state of the nodes
+// for a while, so a node in an unknown state counts.
 func (d *session) gone(ctx context.Context, id string) (bool, error) {
 	nodes, err := d.engine.Nodes(ctx)
 	if err != nil {

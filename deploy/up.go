@@ -13,8 +13,8 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// up deploys services of the stack files. Whatever can fail without touching what runs
-// comes first; what fails later is undone.
+// up deploys services of the stack files. Steps that can fail without a change come first. If
+// a later step fails, the change is undone.
 func up(ctx context.Context, o *options, out *progress.Printer) error {
 	loaded, services, err := o.services()
 	if err != nil {
@@ -38,7 +38,8 @@ func up(ctx context.Context, o *options, out *progress.Printer) error {
 	return s.deploy(ctx, services)
 }
 
-// services are those of the stack files that the arguments name: all, if none.
+// services are the services of the stack files that the arguments name. Without arguments,
+// these are all.
 func (o *options) services() (*stack.Stack, []stack.Service, error) {
 	loaded, err := o.load()
 	if err != nil {
@@ -51,14 +52,14 @@ func (o *options) services() (*stack.Stack, []stack.Service, error) {
 	return loaded, services, nil
 }
 
-// deployEach deploys one service after the other, and goes on where one fails.
+// deployEach deploys one service after the other. If one fails, it continues with the next.
 func (s *session) deployEach(ctx context.Context, services []stack.Service) error {
 	var bad []string
 	for i, service := range services {
 		err := s.deploy(ctx, []stack.Service{service})
-		if ctx.Err() != nil { // Ctrl-C is meant for all of it.
+		if ctx.Err() != nil { // Ctrl-C ends the whole command.
 			if err == nil && i+1 < len(services) {
-				err = &outcome{exit: exitInterrupted, problem: fmt.Sprintf("interrupted; %s is done, and what comes after it was not touched", service.Name)}
+				err = &outcome{exit: exitInterrupted, problem: fmt.Sprintf("interrupted; %s is deployed, and the services after it were not touched", service.Name)}
 			}
 			return err
 		}
@@ -68,13 +69,13 @@ func (s *session) deployEach(ctx context.Context, services []stack.Service) erro
 		}
 	}
 	if len(bad) > 0 {
-		return failed("failed, for the reasons above: "+strings.Join(bad, " "), "mend what they say, and deploy those alone; the other services are done")
+		return failed("failed, for the reasons above: "+strings.Join(bad, " "), "fix the causes, and deploy these services alone; the other services are deployed")
 	}
 	return nil
 }
 
-// deploy deploys services as one deploy: when one fails, those that were changed before it
-// go back too.
+// deploy deploys services as one deploy: if one fails, the services that were changed before
+// it are restored too.
 func (s *session) deploy(ctx context.Context, services []stack.Service) (err error) {
 	var all []*deployment
 	for _, service := range services {
@@ -134,8 +135,8 @@ func (s *session) carryOut(ctx context.Context, all []*deployment) error {
 	return s.changeAll(ctx, all)
 }
 
-// changeAll tries and changes one service after the other. A trial that can be made before
-// anything is changed is made then.
+// changeAll tries and changes one service after the other. All trials come before the first
+// change, except those of services that depend on a change.
 func (s *session) changeAll(ctx context.Context, all []*deployment) error {
 	for _, d := range all {
 		if waits(d, all) {
@@ -157,7 +158,7 @@ func (s *session) changeAll(ctx context.Context, all []*deployment) error {
 		}
 		return s.goBackAll(ctx, all[:i], outcomeOf(err))
 	}
-	for i, d := range all { // Not before: one deploy of several services has worked, or it has not.
+	for i, d := range all { // Only now: the deploy of several services succeeds or fails as a whole.
 		if err := d.done(ctx); err != nil {
 			return s.goBackAll(ctx, all[i+1:], outcomeOf(err))
 		}
@@ -165,7 +166,8 @@ func (s *session) changeAll(ctx context.Context, all []*deployment) error {
 	return nil
 }
 
-// goBackAll undoes changes that had worked, as another service of the same deploy failed.
+// goBackAll undoes changes that had worked, because another service of the same deploy
+// failed.
 func (s *session) goBackAll(ctx context.Context, changed []*deployment, told *outcome) *outcome {
 	for _, d := range slices.Backward(changed) {
 		if line := d.goBack(ctx); line != "" {
@@ -178,8 +180,8 @@ func (s *session) goBackAll(ctx context.Context, changed []*deployment, told *ou
 	return told
 }
 
-// waits tells whether a service depends on one that this deploy changes: its trial may need
-// what that one will be, so it is made when its turn comes.
+// waits tells whether a service depends on a service that this deploy changes. Its trial may
+// need the new version of that service, so it comes after that change.
 func waits(d *deployment, all []*deployment) bool {
 	return slices.ContainsFunc(all, func(other *deployment) bool {
 		return slices.Contains(d.service.After, other.service.Key) && (other.planned.Action != plan.Nothing || waits(other, all))
@@ -197,7 +199,7 @@ func (s *session) build(ctx context.Context, all []*deployment) error {
 	return nil
 }
 
-// makeManager makes a swarm where the engine is in none.
+// makeManager makes a swarm if the engine is not in one.
 func (s *session) makeManager(ctx context.Context, _ []*deployment) error {
 	return s.makeSwarm(ctx)
 }
@@ -207,8 +209,8 @@ func (s *session) lock(ctx context.Context, all []*deployment) error {
 	return s.lockEach(ctx, all, func(*deployment) error { return nil })
 }
 
-// lockAndRecover takes the lock of each service, and at once restores what a deploy that was
-// cut off has changed: the service may be down, and the lock of another be held for long.
+// lockAndRecover takes the lock of each service. It restores a service at once if a deploy of
+// it was cut off: the service may be down, and the next lock may be held for a long time.
 func (s *session) lockAndRecover(ctx context.Context, all []*deployment) error {
 	return s.lockEach(ctx, all, func(d *deployment) error {
 		_, err := d.recover(ctx)
@@ -221,14 +223,14 @@ func byName(all []*deployment) []*deployment {
 }
 
 // lockEach takes the locks in the order of names, so that two deploys never wait for each
-// other's.
+// other.
 func (s *session) lockEach(ctx context.Context, all []*deployment, then func(*deployment) error) error {
 	sorted := byName(all)
 	taker := &journal.Taker{
 		Engine: s.engine, IsTaken: engine.IsTaken, Wait: s.wait, Clock: journal.RealClock{},
 		Watching: func(held *journal.HeldError) {
 			s.out.Step("%s", held.Error())
-			s.out.Detail("watching whether that one lives")
+			s.out.Detail("checking whether that deploy is still alive")
 		},
 	}
 	for _, d := range sorted {
@@ -245,7 +247,7 @@ func (s *session) lockEach(ctx context.Context, all []*deployment, then func(*de
 	return nil
 }
 
-// release frees the locks, whatever else has happened.
+// release frees the locks, also after an error.
 func (s *session) release(ctx context.Context, all []*deployment) {
 	ctx = context.WithoutCancel(ctx)
 	for _, d := range all {
@@ -261,7 +263,7 @@ func (s *session) release(ctx context.Context, all []*deployment) {
 	}
 }
 
-// planAll reads what runs, plans each service, and says what would be done.
+// planAll reads the running services, plans each service, and prints the plan.
 func (s *session) planAll(ctx context.Context, all []*deployment) error {
 	here, err := s.situation(ctx)
 	if err != nil {
@@ -286,7 +288,8 @@ func (s *session) networksOf(all []*deployment) []stack.Network {
 	})
 }
 
-// untouched is the error of a step before the first change: its last line says what serves.
+// untouched is the error of a step before the first change. Its last lines say which version
+// serves.
 func (s *session) untouched(ctx context.Context, all []*deployment, err error) error {
 	if ctx.Err() != nil {
 		err = &outcome{exit: exitInterrupted, problem: "interrupted; nothing that runs was changed"}
@@ -296,7 +299,7 @@ func (s *session) untouched(ctx context.Context, all []*deployment, err error) e
 	firm := context.WithoutCancel(ctx)
 	for _, d := range all {
 		if d.running == nil {
-			_ = d.read(firm) // It failed before, or was not its turn yet; the error is told already.
+			_ = d.read(firm) // This read failed before, or did not happen yet. The first error is printed.
 		}
 		if d.running != nil {
 			told.lines = append(told.lines, d.service.Name+" was not touched: "+s.serves(ctx, d.service.Name, d.verifyNow()))

@@ -10,11 +10,11 @@ import (
 	"goblog/deploy/progress"
 )
 
-// version and commit are set with -ldflags -X in a release. A plain go build leaves them
-// empty: then the record of the go command stands in.
+// version and commit are set with -ldflags -X in a release. After a plain go build they are
+// empty: then the build information of the go command is used.
 var version, commit string
 
-// A program tells which build of this program it is, as the service's /version does.
+// A program names a build of this program, in the same form as /version of the service.
 type program struct {
 	Version   string `json:"version"`
 	Commit    string `json:"commit"`
@@ -39,7 +39,7 @@ func thisProgram() program {
 // sayVersion tells the version of this program. It asks no engine, and reads no stack file.
 func sayVersion(_ context.Context, o *options, out *progress.Printer) error {
 	if len(o.arguments) > 0 {
-		return usage("version takes no argument, so not '%s' either", o.arguments[0])
+		return usage("version takes no argument, but got '%s'", o.arguments[0])
 	}
 	this := thisProgram()
 	out.Value("version", this)

@@ -11,13 +11,13 @@ import (
 	"goblog/deploy/view"
 )
 
-// viewAddress is where the page is served: nobody else reaches it there.
+// viewAddress is the default address of the page. Other machines cannot reach it.
 const viewAddress = "127.0.0.1:6790"
 
 // viewPage serves a page that follows the swarm, until it is interrupted.
 func viewPage(ctx context.Context, o *options, out *progress.Printer) error {
 	if len(o.arguments) > 0 {
-		return usage("view takes no argument, so not '%s' either: it shows the whole swarm", o.arguments[0])
+		return usage("view takes no argument, but got '%s': it shows the whole swarm", o.arguments[0])
 	}
 	host, _, err := net.SplitHostPort(o.listen)
 	if err != nil {
@@ -41,7 +41,7 @@ func viewPage(ctx context.Context, o *options, out *progress.Printer) error {
 			server.Host = host
 		}
 		url = fmt.Sprintf("http://%s/?token=%s", net.JoinHostPort(host, fmt.Sprint(address.Port)), server.Token)
-		out.Warn("who has this URL sees the whole swarm, and who listens on the network has it: better is --listen 127.0.0.1:PORT, and ssh -L")
+		out.Warn("anybody who has this URL sees the whole swarm, and others on the network can read the URL: --listen 127.0.0.1:PORT with ssh -L is better")
 	}
 	out.Step("The swarm is at %s", url)
 	out.Detail("Ctrl-C ends it; the swarm is not changed")

@@ -9,8 +9,8 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// taken: another command has removed the lock of a service, and holds it, but has not read the
-// history yet: it waits for the lock of another service of its file.
+// taken makes the state after another command has taken the lock of a service, but has not
+// read the history yet: it waits for the lock of another service of its file.
 func (p *pretend) taken(service string) {
 	p.robbed(service)
 	p.holds(service)
@@ -24,11 +24,11 @@ func TestRobLateFailedNote(t *testing.T) {
 		}
 		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
 		p.hook("POST", "/services/", func() { // The update to v2, which is bad.
-			p.hook("GET", "/networks", func() { p.taken("web") }) // It goes back, and has not changed anything yet.
+			p.hook("GET", "/networks", func() { p.taken("web") }) // The deploy goes back, and has not changed anything yet.
 		})
 		a := with(t, "v2", "up web --rolling")
 		So(a.exit, ShouldEqual, exitFailed)
-		So(p.image("web"), ShouldContainSubstring, "v2") // It rightly left it to the next one...
+		So(p.image("web"), ShouldContainSubstring, "v2") // It was right to leave the service to the next command...
 		told := p.outcomes("web")
 		p.robbed("web")
 		with(t, "v3", "up web --rolling")
@@ -121,8 +121,8 @@ func TestRobDoneAfterARemoval(t *testing.T) {
 		a := with(t, "v2", "up web --rolling")
 		So(a.exit, ShouldEqual, exitFailed)
 		So(p.image("web"), ShouldEqual, "none")
-		So(a.stderr, ShouldContainSubstring, "another deploy took this one for dead")
-		So(a.stderr, ShouldNotContainSubstring, "restores what ran before")
+		So(a.stderr, ShouldContainSubstring, "another deploy decided that this one was dead")
+		So(a.stderr, ShouldNotContainSubstring, "restores the version that ran before")
 	})
 }
 
@@ -166,7 +166,7 @@ func TestRobARecovery(t *testing.T) {
 		So(c.exit, ShouldEqual, 0)
 		So(p.image("web"), ShouldContainSubstring, "v4")
 		So(b.exit, ShouldEqual, exitFailed)
-		So(b.stderr, ShouldContainSubstring, "another deploy took this one for dead")
+		So(b.stderr, ShouldContainSubstring, "another deploy decided that this one was dead")
 		So(b.stderr, ShouldNotContainSubstring, "does not do what it should")
 	})
 }
@@ -217,7 +217,7 @@ func TestRobOneOfTwoBeforeTheFirstChange(t *testing.T) {
 			})
 			a := with(t, "v2", it.command)
 			So(a.exit, ShouldEqual, exitFailed)
-			So(a.stderr, ShouldContainSubstring, "another deploy took this one for dead")
+			So(a.stderr, ShouldContainSubstring, "another deploy decided that this one was dead")
 			So(p.log[before:], ShouldBeEmpty)
 			So(p.image(it.other), ShouldContainSubstring, "v1")
 		})

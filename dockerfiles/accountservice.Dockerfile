@@ -1,9 +1,9 @@
-# The binary needs nothing of its base image: iron/base or scratch will do.
+# The binary needs nothing from its base image: iron/base or scratch is enough.
 ARG BASE_IMAGE=iron/base
 FROM ${BASE_IMAGE}
 
-# /data belongs to the service's user. Its mode of 1777 comes from the context: an
-# engine gives a tmpfs the mode of the directory it covers.
+# /data belongs to the user of the service. Its mode 1777 comes from the context: an engine
+# gives a tmpfs the mode of the directory that it covers.
 COPY --chown=65532:65532 rootfs/ /
 COPY THIRD_PARTY.txt /
 USER 65532:65532
@@ -14,7 +14,7 @@ EXPOSE 6767
 HEALTHCHECK --interval=5s --timeout=2s --retries=3 CMD ["/accountservice", "healthcheck"]
 ENTRYPOINT ["/accountservice"]
 
-# What each version changes comes last: the builder has the steps above in its cache.
+# The steps that differ in each version come last: so the steps above stay in the builder's cache.
 COPY service /accountservice
 ARG SERVICE=accountservice
 ARG VERSION=dev

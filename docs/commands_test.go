@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// commands are what there is to run.
+// commands are the commands, scripts and tests that exist.
 type commands struct {
 	deploy  map[string][]string // flags of the deploy program, by command
 	scripts map[string]string   // texts of the scripts, by name
@@ -21,10 +21,10 @@ type commands struct {
 	words   map[string]bool     // all words of the checkout's files, but for its pages
 }
 
-// others are commands that are no part of the project.
+// others are commands that do not belong to the project.
 var others = []string{"cat", "cd", "cp", "curl", "docker", "echo", "git", "go", "mkdir", "openssl", "ssh", "systemctl"}
 
-// newCommands asks the programs themselves for what they know.
+// newCommands finds the commands. It reads the help of the programs.
 func newCommands(t *testing.T) *commands {
 	t.Helper()
 	c := &commands{map[string][]string{}, map[string]string{}, map[string]bool{}, map[string][]string{}, map[string]bool{}}
@@ -82,7 +82,7 @@ func newCommands(t *testing.T) *commands {
 	return c
 }
 
-// help is what the deploy program says of itself, or of a command.
+// help is the help of the deploy program, or of one of its commands.
 func help(t *testing.T, program string, command ...string) string {
 	t.Helper()
 	said, err := exec.Command(program, append(command, "--help")...).CombinedOutput()
@@ -92,7 +92,8 @@ func help(t *testing.T, program string, command ...string) string {
 	return string(said)
 }
 
-// wordForm is a word of a shell's line, or what ends a command. A word may have quotes in it.
+// wordForm matches a word of a shell line, or the sign that ends a command. A word may have
+// quotes in it.
 var wordForm = regexp.MustCompile(`&&|\|\||[;|]|(?:'[^']*'|"[^"]*"|\$\([^)]*\)|[^\s;|&'"]|&[^&\s])+`)
 
 // check tells what is wrong with a line of commands. It knows simple lines only.
@@ -138,7 +139,7 @@ func (c *commands) checkOne(words []string) string {
 			return "there is no script " + script
 		}
 		arguments = slices.DeleteFunc(slices.Clone(arguments), func(argument string) bool {
-			return strings.HasPrefix(argument, "--") && strings.Contains(text, " = "+argument+" ") // The script's own.
+			return strings.HasPrefix(argument, "--") && strings.Contains(text, " = "+argument+" ") // A flag of the script itself.
 		})
 		if script == "landscape.sh" && len(arguments) > 0 { // up or down
 			return c.checkDeploy(append([]string{"up"}, arguments[1:]...))

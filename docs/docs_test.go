@@ -17,7 +17,8 @@ import (
 // top is the directory of the checkout.
 const top = ".."
 
-// pages are all Markdown files of the checkout by path, but for those that are made or fetched.
+// pages are all Markdown files of the checkout by path, without files that were built or
+// fetched.
 func pages(t *testing.T) map[string]page {
 	t.Helper()
 	found := map[string]page{}
@@ -26,7 +27,7 @@ func pages(t *testing.T) map[string]page {
 		case err != nil:
 			return err
 		case entry.IsDir() && (name == "build" || name == "target" || strings.HasPrefix(name, ".") && name != top):
-			if path == filepath.Join(top, "deploy", "build") { // A package, not what was built.
+			if path == filepath.Join(top, "deploy", "build") { // This is a package, not a directory of built files.
 				return nil
 			}
 			return fs.SkipDir
@@ -91,7 +92,7 @@ func TestLinks(t *testing.T) {
 	})
 }
 
-// follow tells why a link leads nowhere, or "".
+// follow says why a link is broken, or "".
 func follow(all map[string]page, from, link string) string {
 	if !isRelative(link) {
 		return ""

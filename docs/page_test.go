@@ -12,7 +12,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// A page is what the tests look at in a Markdown file.
+// A page has the parts of a Markdown file that the tests check.
 type page struct {
 	links    []string
 	anchors  []string // as GitHub makes them of the headings
@@ -81,7 +81,7 @@ func read(text string) page {
 	return p
 }
 
-// anchorOf is a heading as GitHub makes an anchor of it.
+// anchorOf is the anchor that GitHub makes of a heading.
 func anchorOf(heading string) string {
 	heading = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`).ReplaceAllString(heading, "$1")
 	return strings.Map(func(r rune) rune {

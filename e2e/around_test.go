@@ -19,7 +19,7 @@ func TestFullDisk(t *testing.T) {
 	Convey("Given a service, and a file system that is full", t, func() {
 		url := deployed(t, "VERSION=good")
 		task := containers(t, "accountservice")
-		// The checkout of a user of its own: what this one builds goes to its own build directory.
+		// A separate checkout: its builds go to its own build directory.
 		checkout := t.TempDir()
 		So(run(nil, "sh", "-c", `cp -r "$0"/accountservice "$0"/dockerfiles "$0"/go.mod "$0"/go.sum "$0"/stack.yml "$1"`, repository(), checkout).exit, ShouldEqual, 0)
 		builds := filepath.Join(checkout, "build")
@@ -97,7 +97,7 @@ func during(words, command string, meanwhile func() result, environment ...strin
 	}}
 	var stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = out, &stderr
-	_ = cmd.Run() // Its exit code tells.
+	_ = cmd.Run() // Its exit code is checked.
 	r := result{cmd.ProcessState.ExitCode(), out.String(), stderr.String()}
 	select {
 	case done := <-other:
@@ -215,7 +215,7 @@ func TestUnreachablePort(t *testing.T) {
 		Convey("a deploy that cannot reach it is undone, and told apart from a wrong answer, with the address and what to set", func() {
 			r := script("copyall.sh", "VERSION=new", "PORT=7979", "DEPLOY_TIMEOUT=15")
 			So(r.stderr, ShouldContainSubstring, "The tasks of accountservice are healthy inside, but ")
-			So(r.stderr, ShouldContainSubstring, ":7979/accounts/10000 is silent from here: ")
+			So(r.stderr, ShouldContainSubstring, ":7979/accounts/10000 does not answer from here: ")
 			So(r.stderr, ShouldContainSubstring, "A firewall")
 			So(lastLine(r), ShouldEqual, "error: the deploy of accountservice new failed; version good is back: accountservice good serves at "+url)
 			So(r.exit, ShouldEqual, 1)

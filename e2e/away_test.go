@@ -36,15 +36,15 @@ func TestEngineThatRestarts(t *testing.T) {
 				So(lastLine(r), ShouldEndWith, "; version "+before+" is back: accountservice "+before+" serves at "+url)
 				next = before
 			}
-			So(strings.Contains(r.stderr, "the engine is away, and is waited for"), ShouldBeTrue)
+			So(strings.Contains(r.stderr, "the engine is away, waiting for it"), ShouldBeTrue)
 			So(eventually(30*time.Second, func() bool { return get(url) == firstAccount }), ShouldBeTrue)
 			mustServe(t, url, next)
 		})
 	}
 }
 
-// loseAt stands between a deploy and the engine. From the first call whose body has these
-// words on, every call is cut off. It returns the engine's address for DOCKER_HOST.
+// loseAt is a proxy between a deploy and the engine. From the first call with these words in
+// its body, it cuts off every call. It returns its address for DOCKER_HOST.
 func loseAt(t *testing.T, words string) string {
 	var lost atomic.Bool
 	engine := &httputil.ReverseProxy{
@@ -77,7 +77,7 @@ func TestEngineThatIsLostAfterTheProof(t *testing.T) {
 		r := script("copyall.sh", "VERSION=new", "DOCKER_HOST="+loseAt(t, `"deploy.outcome":"done"`))
 		So(r.stdout, ShouldContainSubstring, " accountservice answers: http://")
 		So(r.stderr, ShouldContainSubstring, "error: accountservice new was proven, but that could not be stored in its history: ")
-		So(r.stderr, ShouldContainSubstring, "; the next deploy or rollback restores what ran before\n")
+		So(r.stderr, ShouldContainSubstring, "; the next deploy or rollback restores the version that ran before\n")
 		So(lastLine(r), ShouldContainSubstring, " start the engine again, or point DOCKER_HOST ")
 		So(r.exit, ShouldEqual, 1)
 		So(version(t), ShouldEqual, "new")

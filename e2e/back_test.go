@@ -11,8 +11,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// changeByHand updates accountservice as somebody does who is in a hurry, and waits until it
-// runs so.
+// changeByHand updates accountservice by hand, and waits until the change runs.
 func changeByHand(t *testing.T, url string) {
 	t.Helper()
 	before := containers(t, "accountservice")
@@ -26,7 +25,7 @@ func changeByHand(t *testing.T, url string) {
 	}
 }
 
-// mustBeChanged asserts that accountservice runs as changeByHand left it.
+// mustBeChanged asserts that accountservice runs with the changes of changeByHand.
 func mustBeChanged(t *testing.T) {
 	t.Helper()
 	container := containers(t, "accountservice")[0]
@@ -34,7 +33,7 @@ func mustBeChanged(t *testing.T) {
 	So(docker(t, "inspect", "--format", "{{.HostConfig.Memory}}", container), ShouldEqual, "209715200")
 }
 
-// specOf is the Spec of accountservice, without what each deploy makes anew: its labels,
+// specOf is the Spec of accountservice, without the parts that each deploy sets: its labels,
 // and the ids of networks.
 func specOf(t *testing.T) string {
 	t.Helper()
@@ -139,13 +138,13 @@ func TestRemovedByHand(t *testing.T) {
 		docker(t, "service", "rm", "accountservice")
 
 		Convey("status.sh says so, and rollback.sh creates again what ran last, or what is asked for", func() {
-			So(script("status.sh").stdout, ShouldContainSubstring, "There is no service accountservice; scripts/rollback.sh accountservice creates again what ran last")
+			So(script("status.sh").stdout, ShouldContainSubstring, "There is no service accountservice; scripts/rollback.sh accountservice creates again the version that ran last")
 			back := script("rollback.sh")
 			So(back.String(), ShouldContainSubstring, "==> Rolled accountservice back to two: accountservice two serves at "+url)
 			So(back.exit, ShouldEqual, 0)
 			mustServe(t, url, "two")
 
-			// None of its tasks is left, neither for a proof nor for a rollback, where it is scaled to none.
+			// Scaled to 0, it has no tasks, neither for a proof nor for a rollback.
 			docker(t, "service", "scale", "--detach", "accountservice=0")
 			So(script("copyall.sh", "VERSION=three").exit, ShouldEqual, 0)
 			mustServe(t, url, "three")

@@ -15,24 +15,25 @@ import (
 	"goblog/e2e/prober"
 )
 
-// rounds is how often each way is measured, in turn with the others.
+// rounds is how often each way is measured. The ways take turns.
 const rounds = 5
 
-// A way is one way to bring accountservice to the swarm, or to look at it.
+// A way is one way to deploy accountservice, or to look at it.
 type way struct {
 	name   string
 	before func(b *testing.B, round int) // not measured
 	run    func(round int) result
 	silent bool   // its silence is measured, by a prober of its own
 	after  func() // not measured
-	// answers tells that it is over when the address answers, and not when the command returns.
+	// answers tells that the measurement ends when the address answers, and not when the command
+	// returns.
 	answers bool
 
 	seconds, silence []time.Duration
 }
 
-// BenchmarkDeploy measures what deploys take on an engine of one node, with a host-mode port,
-// beside the same by hand and by docker stack deploy.
+// BenchmarkDeploy measures the time of deploys on an engine of one node, with a host-mode
+// port. It also measures commands by hand and docker stack deploy.
 func BenchmarkDeploy(b *testing.B) {
 	address := "http://192.168.99.100:6767/accounts/10000"
 	overlay := filepath.Join(b.TempDir(), "host.yml")
@@ -46,7 +47,7 @@ services:
 	}
 	plain := func(int) result { return script("copyall.sh") }
 	image := func() string { return docker(b, "images", "--quiet", "--no-trunc", "someprefix/accountservice:latest") }
-	clean := func(b *testing.B, _ int) { // Without what the engine keeps for a moment of a network that was removed, either.
+	clean := func(b *testing.B, _ int) { // Also wait until the engine has forgotten a removed network.
 		wipe(b)
 		if !eventually(30*time.Second, func() bool { return run(nil, "docker", "network", "inspect", "my_network").exit != 0 }) {
 			b.Error("the network is not gone")
@@ -167,7 +168,7 @@ func (w *way) measure(b *testing.B, address string, round int) {
 	}
 }
 
-// spread is the median, the least and the most, in seconds.
+// spread is the median, the minimum and the maximum, in seconds.
 func spread(all []time.Duration) string {
 	sorted := slices.SortedFunc(slices.Values(all), cmp.Compare)
 	return fmt.Sprintf("%.1f [%.1f %.1f]", sorted[len(sorted)/2].Seconds(), sorted[0].Seconds(), sorted[len(sorted)-1].Seconds())

@@ -21,7 +21,7 @@ import (
 	"goblog/e2e/prober"
 )
 
-// Settings of TestChaos: the number of rounds, and the seed that they follow from.
+// Settings of TestChaos: the number of rounds, and the seed of the random numbers.
 const (
 	chaosRounds = "CHAOS_ROUNDS"
 	chaosSeed   = "CHAOS_SEED"
@@ -32,14 +32,15 @@ const (
 type fault struct {
 	name   string
 	strike func(c *chaos)
-	lift   func(c *chaos) // nil: nothing is to be lifted
-	// spares tells that the fault leaves the tasks alone that run: they must answer all the time.
+	lift   func(c *chaos) // repairs the fault; nil: there is nothing to repair
+	// spares tells that the fault does not touch running tasks: they must answer all the time.
 	spares bool
-	// others tells that somebody else changes the service: this deploy's last line may be out of date.
+	// others tells that somebody else changes the service: then the last line of this deploy may
+	// be out of date.
 	others bool
 }
 
-// faults are those of one node; moreFaults those that take several.
+// faults are the faults on one node. moreFaults need several nodes.
 var faults = []fault{
 	{name: "kill -9", spares: true, strike: func(c *chaos) { c.signal(syscall.SIGKILL) }},
 	{name: "SIGSTOP", spares: true, others: true, strike: func(c *chaos) { c.signal(syscall.SIGSTOP) }},
@@ -51,7 +52,7 @@ var faults = []fault{
 	{name: "the engine is killed", strike: func(c *chaos) { c.engine("kill", "node1") }, lift: func(c *chaos) { c.engine("start", "node1") }},
 	{name: "its disk is full", strike: func(c *chaos) { c.resize("0") }, lift: func(c *chaos) {
 		c.resize("50%")
-		if !managerAnswers() { // It has given up.
+		if !managerAnswers() { // The engine has left its swarm.
 			c.engine("stop", "node1")
 			c.engine("start", "node1")
 		}
@@ -81,8 +82,8 @@ type chaos struct {
 	verdicts map[string]int
 }
 
-// TestChaos lets faults happen in the middle of deploys, at random. After each, one
-// copyall.sh has to bring everything back.
+// TestChaos causes random faults in the middle of deploys. After each fault, one copyall.sh
+// must bring everything back.
 func TestChaos(t *testing.T) {
 	if !ownEngine {
 		t.Skip("only an engine of our own is made to fail")
@@ -98,7 +99,7 @@ func TestChaos(t *testing.T) {
 		ready(t)
 	}
 	fmt.Printf("==> chaos: %d rounds on %d nodes; once more: make chaos CHAOS_SEED=%d CHAOS_ROUNDS=%[1]d CHAOS_NODES=%[2]d\n", rounds, nodes, seed)
-	for _, version := range []string{"good.first", "good.0m"} { // There is something to go back to.
+	for _, version := range []string{"good.first", "good.0m"} { // So a rollback has a version to go back to.
 		if r := script(c.files("copyall.sh"), c.settings(version)...); r.exit != 0 {
 			t.Fatal(r)
 		}
@@ -117,7 +118,7 @@ func TestChaos(t *testing.T) {
 		name := fmt.Sprintf("Round %d: %s%s of a version that is %s (%s); after %.1f s, %s", c.round, kind, only, mood, who, after.Seconds(), what.name)
 		Convey(name, t, func() { c.play(kind, only, mood, who, what, after) })
 		if t.Failed() {
-			break // What follows would only suffer from it.
+			break // The next rounds would fail only because of this one.
 		}
 	}
 	var told []string
@@ -130,7 +131,8 @@ func TestChaos(t *testing.T) {
 // asleep stands for the exit code of a deploy that has not ended.
 const asleep = -2
 
-// play is one round: a deploy, a fault in the middle of it, and the deploy that mends all.
+// play is one round: a deploy, a fault in the middle of it, and a deploy that must repair
+// everything.
 func (c *chaos) play(kind, only, mood, who string, what fault, after time.Duration) {
 	probe, err := prober.Start(c.url(6767), firstAccount)
 	So(err, ShouldBeNil)
@@ -172,7 +174,7 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 	c.verdicts[strconv.Itoa(exit)]++
 	fmt.Printf("\n    exit %d: %s\n    ", exit, last(said))
 
-	// What it said last is true.
+	// The last line is true.
 	if claim := regexp.MustCompile(`accountservice (\S+) serves`).FindAllStringSubmatch(last(said), -1); claim != nil && !what.others && !late {
 		So(version(c.t)+" serves, after: "+said, ShouldEqual, claim[0][1]+" serves, after: "+said)
 		if what.spares {
@@ -187,7 +189,7 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 	default: // Killed, or asleep.
 		So(exit, ShouldBeIn, -1, asleep)
 	}
-	// A version that nobody began to replace has missed no request.
+	// If nobody began to replace a version, it has answered every request.
 	report := probe.Stop()
 	begun := regexp.MustCompile(`(?m)^==> (Removing|Updating|Creating|Going back to|Restored?) ?accountservice`).MatchString(said)
 	if !begun && what.spares && !late {
@@ -195,7 +197,7 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 		So(version(c.t), ShouldEqual, before)
 	}
 
-	// Then one command mends all.
+	// Then one command repairs everything.
 	good := "good." + strconv.Itoa(c.round) + "m"
 	mended := script(c.files("copyall.sh"), c.settings(good)...)
 	So(mended.String()+fmt.Sprint("exit ", mended.exit, " after: ", said), ShouldEndWith, "exit 0 after: "+said)
@@ -229,7 +231,8 @@ func (c *chaos) serves(wanted string) {
 	}
 }
 
-// nothingLeft asserts that there is nothing but the services, their history, and what that needs.
+// nothingLeft asserts that only the services, their history, and the parts that these need
+// are left.
 func (c *chaos) nothingLeft() {
 	services := lines(docker(c.t, "service", "ls", "--format", "{{.Name}}"))
 	slices.Sort(services)
@@ -252,12 +255,12 @@ func (c *chaos) nothingLeft() {
 		So(fmt.Sprint(service, " ", lasting), ShouldBeIn, service+" 1", service+" 2", service+" 3", service+" 4")
 	}
 	So(docker(c.t, "volume", "ls", "--quiet", "--filter", "dangling=true"), ShouldBeEmpty)
-	So(lines(docker(c.t, "network", "ls", "--filter", "driver=overlay", "--format", "{{.Name}}")), ShouldHaveLength, 2) // The ingress, too.
+	So(lines(docker(c.t, "network", "ls", "--filter", "driver=overlay", "--format", "{{.Name}}")), ShouldHaveLength, 2) // One of them is ingress.
 	So(eventually(10*time.Second, func() bool { return abandoned() == "" }), ShouldBeTrue)
 }
 
-// abandoned is a directory of a build that no process holds any more. Others may be building
-// in this checkout, too.
+// abandoned is a directory of a build that no process holds any more, or "". Other processes
+// may be building in this checkout too.
 func abandoned() string {
 	found, _ := filepath.Glob(repository("build", "work.*"))
 	for _, dir := range found {
@@ -274,8 +277,8 @@ func abandoned() string {
 	return ""
 }
 
-// start starts one of the project's scripts in a process group of its own. Its exit code
-// comes when it has ended.
+// start starts a script of the project in its own process group. The exit code comes when the
+// script has ended.
 func (c *chaos) start(command string, environment ...string) (*lockedBuffer, <-chan int) {
 	name, flags, _ := strings.Cut(command, " ")
 	cmd := exec.Command("bash", "-c", `cd / && exec "$0" `+flags, repository("scripts", name))
@@ -287,13 +290,13 @@ func (c *chaos) start(command string, environment ...string) (*lockedBuffer, <-c
 	c.pid = cmd.Process.Pid
 	ended := make(chan int, 1)
 	go func() {
-		_ = cmd.Wait() // Its exit code tells.
+		_ = cmd.Wait() // Its exit code is checked.
 		ended <- cmd.ProcessState.ExitCode()
 	}()
 	return out, ended
 }
 
-// A lockedBuffer is written to by a command, and read meanwhile.
+// A lockedBuffer can be read while a command writes to it.
 type lockedBuffer struct {
 	sync.Mutex
 	text strings.Builder
@@ -311,7 +314,7 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
-// signal sends a signal to the deploy; one that has ended gets none.
+// signal sends a signal to the deploy, unless the deploy has ended.
 func (c *chaos) signal(signal syscall.Signal) { _ = syscall.Kill(-c.pid, signal) }
 
 func (c *chaos) engine(command, node string) { engineOf(c.t, node, command) }
@@ -321,13 +324,14 @@ func (c *chaos) kill(node string) {
 	c.engine("kill", node)
 }
 
-// revive starts the engine that was killed, and waits until the swarm has all its nodes again.
+// revive starts the killed engine, and waits until the swarm has all its nodes again.
 func (c *chaos) revive() {
 	c.engine("start", c.killed)
 	So(eventually(90*time.Second, func() bool { return readyNodes() == c.nodes }), ShouldBeTrue)
 }
 
-// resize gives the file system of the engines another size; 0 is what is in use.
+// resize changes the size of the engines' file system. 0 is the size that is in use, so the
+// disk is full.
 func (c *chaos) resize(size string) {
 	if size == "0" {
 		var status syscall.Statfs_t
@@ -381,7 +385,7 @@ func (c *chaos) url(port int) string {
 
 func pick[T any](random *rand.Rand, all ...T) T { return all[random.IntN(len(all))] }
 
-// setting is a setting of the test that is a number, or what it is when it is not set.
+// setting is a number from a setting of the test, or its default.
 func setting(t *testing.T, name string, unset int) int {
 	t.Helper()
 	n, err := strconv.Atoi(cmp.Or(os.Getenv(name), strconv.Itoa(unset)))
@@ -391,7 +395,7 @@ func setting(t *testing.T, name string, unset int) int {
 	return n
 }
 
-// last is the last line of what a command said, with those that belong to it.
+// last is the last line of a command's output, with the lines that belong to it.
 func last(said string) string {
 	all := lines(said)
 	for i := len(all) - 1; i >= 0; i-- {

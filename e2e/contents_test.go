@@ -17,8 +17,8 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// ready makes the engine a manager where it is none, and has all that a test leaves in the
-// swarm removed when the test ends.
+// ready makes the engine a manager if it is not one. When the test ends, ready removes
+// everything that the test left in the swarm.
 func ready(t *testing.T) {
 	t.Helper()
 	if run(nil, "docker", "node", "ls").exit != 0 {
@@ -28,8 +28,8 @@ func ready(t *testing.T) {
 	t.Cleanup(func() { wipeAll(t) })
 }
 
-// wipeAll removes what wipe does, all secrets and networks of the swarm, and the volumes of
-// these tests.
+// wipeAll calls wipe, and also removes all secrets and networks of the swarm, and the volumes
+// of these tests.
 func wipeAll(t *testing.T) {
 	t.Helper()
 	for _, name := range lines(docker(t, "service", "ls", "--format", "{{.Name}}")) {
@@ -38,7 +38,8 @@ func wipeAll(t *testing.T) {
 			run(nil, "docker", "kill", container)
 		}
 	}
-	// The engine keeps its part of a network that is removed while a container is on it.
+	// If a network is removed while a container is on it, the engine keeps its part of the
+	// network.
 	gone := func() bool {
 		return docker(t, "ps", "--all", "--quiet", "--filter", "label=com.docker.swarm.service.id") == ""
 	}
@@ -86,7 +87,7 @@ func createSecret(t *testing.T, name, content string) {
 	docker(t, "secret", "create", name, written(t, name, content))
 }
 
-// inContainer is what the witness finds in the container of a service: mode, owner and
+// inContainer is the output of the witness in the container of a service: mode, owner and
 // content of each path.
 func inContainer(t *testing.T, service string, paths ...string) []string {
 	t.Helper()
@@ -97,7 +98,7 @@ func inContainer(t *testing.T, service string, paths ...string) []string {
 	return lines(run(nil, "docker", append([]string{"exec", found[0], "/witness", "show"}, paths...)...).String())
 }
 
-// inSwarm is all that the swarm has: a change of any of it shows.
+// inSwarm is the whole content of the swarm: any change is visible in it.
 func inSwarm(t *testing.T) []string {
 	t.Helper()
 	var found []string
@@ -122,8 +123,8 @@ func secretsNamed(t *testing.T, prefix string) []string {
 	return names
 }
 
-// fieldsOf are the fields of a service's Spec, one "PATH = VALUE" each. Networks stand there
-// by name; the ids of secrets and configs, and what each deploy makes anew, do not.
+// fieldsOf are the fields of a service's Spec, each as "PATH = VALUE". Networks have their
+// names. The ids of secrets and configs, and the values that each deploy sets, are left out.
 func fieldsOf(t *testing.T, service string) []string {
 	t.Helper()
 	var spec any
@@ -146,16 +147,16 @@ func fieldsOf(t *testing.T, service string) []string {
 	return list
 }
 
-// without are the items of a list that another has not.
+// without are the items of a list that another list does not have.
 func without(list, other []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(item string) bool { return slices.Contains(other, item) })
 }
 
-// anew are the paths of what each deploy makes anew.
+// anew are the paths of the values that each deploy sets.
 var anew = regexp.MustCompile(`^Labels\.deploy\.|\.(SecretID|ConfigID)$|\.ForceUpdate$`)
 
-// flatten collects the fields of a tree by path. What is in a list goes by its name or
-// target, where it has one.
+// flatten collects the fields of a tree by path. The key of an item in a list is its name or
+// target, if it has one.
 func flatten(path string, value any, names, fields map[string]string) {
 	switch value := value.(type) {
 	case map[string]any:
@@ -188,8 +189,7 @@ func flatten(path string, value any, names, fields map[string]string) {
 	}
 }
 
-// kept is all that the history and the locks of services have in the swarm: their data, and
-// their labels.
+// kept is the data and the labels of all history entries and locks in the swarm.
 func kept(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
@@ -277,7 +277,7 @@ func TestContents(t *testing.T) {
 		So(r.stderr, ShouldBeEmpty)
 		So(r.exit, ShouldEqual, 0)
 		keys := secretsNamed(t, "key-")
-		So(keys, ShouldHaveLength, 2) // The first can be gone back to.
+		So(keys, ShouldHaveLength, 2) // A rollback can go back to the first.
 		So(keys, ShouldContain, one)
 		two = without(keys, []string{one})[0]
 		for _, line := range []string{
@@ -315,14 +315,14 @@ func TestContents(t *testing.T) {
 		So(r.exit, ShouldEqual, 0)
 		keys := secretsNamed(t, "key-")
 		So(keys, ShouldHaveLength, 2)
-		So(keys, ShouldContain, one) // keep is 1: it was replaced last.
+		So(keys, ShouldContain, one) // keep is 1, and this one was replaced last.
 		So(keys, ShouldNotContain, two)
 		So(lines(docker(t, "config", "ls", "--filter", "name=site-", "--format", "{{.Name}}")), ShouldHaveLength, 1)
-		So(secretsNamed(t, "contents_given"), ShouldResemble, []string{"contents_given", "contents_given_anew"}) // It is not ours.
+		So(secretsNamed(t, "contents_given"), ShouldResemble, []string{"contents_given", "contents_given_anew"}) // The deploy did not make it.
 	})
 
 	Convey("A version whose secret somebody has removed cannot be gone back to: the secret is named, and nothing is changed", t, func() {
-		So(script("status.sh").stdout, ShouldContainSubstring, "  can be gone back to\n")
+		So(script("status.sh").stdout, ShouldContainSubstring, "  a rollback can go back to it\n")
 		docker(t, "secret", "rm", "contents_given")
 		before := inSwarm(t)
 		for _, command := range []string{"rollback witness", "rollback witness 1"} {
@@ -332,8 +332,8 @@ func TestContents(t *testing.T) {
 			So(inSwarm(t), ShouldResemble, before)
 		}
 		status := script("status.sh").stdout
-		So(status, ShouldContainSubstring, "cannot be gone back to: the swarm has no secret contents_given\n")
-		So(status, ShouldNotContainSubstring, "  can be gone back to")
+		So(status, ShouldContainSubstring, "a rollback cannot go back to it: the swarm has no secret contents_given\n")
+		So(status, ShouldNotContainSubstring, "  a rollback can go back to it")
 	})
 
 	Convey("An image that needs what the file lacks fails its trial, in its own words; what runs is untouched, and nothing is left", t, func() {
@@ -376,7 +376,7 @@ func TestContents(t *testing.T) {
 
 	Convey("The content of no secret and of no config stands in what was said, or in the history", t, func() {
 		all := strings.Join(said, "\n") + script("status.sh").String() + kept(t)
-		So(all, ShouldContainSubstring, one) // Its name does.
+		So(all, ShouldContainSubstring, one) // The name is there.
 		for _, content := range []string{firstKey, secondKey, thirdKey, lastKey, firstSite, otherSite, givenKey} {
 			So(all, ShouldNotContainSubstring, content)
 			So(all, ShouldNotContainSubstring, strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(content)), "="))

@@ -68,7 +68,7 @@ func TestService(t *testing.T) {
 			docker(t, "service", "scale", "--detach", "accountservice=0")
 			So(eventually(30*time.Second, func() bool { return get(url) != firstAccount }), ShouldBeTrue)
 			replicas := "1"
-			if !hostMode() { // A host-mode port can be had once a node.
+			if !hostMode() { // In host mode, only one task on each node can have the port.
 				replicas = "3"
 			}
 			docker(t, "service", "scale", "--detach", "accountservice="+replicas)
@@ -135,7 +135,7 @@ func TestDeployThatCannotWork(t *testing.T) {
 			defer docker(t, "network", "rm", "plain")
 			r := script("copyall.sh", "NETWORK=plain")
 			So(r.exit, ShouldEqual, 1)
-			So(r.stderr, ShouldContainSubstring, "network plain is there, but is of driver bridge, not overlay")
+			So(r.stderr, ShouldContainSubstring, "network plain exists, but its driver is bridge, not overlay")
 			untouched()
 		})
 	})
@@ -217,7 +217,7 @@ func TestDataVolume(t *testing.T) {
 			So(again.String(), ShouldContainSubstring, "environment.ACCOUNTSERVICE_ACCOUNTS: removed")
 			So(again.exit, ShouldEqual, 0)
 			So(get(last), ShouldEqual, `{"id":"10199","name":"Person_199"}`)
-			So(docker(t, "volume", "ls", "--quiet"), ShouldEqual, "accounts-e2e") // The trial's own is gone.
+			So(docker(t, "volume", "ls", "--quiet"), ShouldEqual, "accounts-e2e") // The volume of the trial is gone.
 		})
 	})
 }
@@ -256,7 +256,7 @@ func TestImageBuilders(t *testing.T) {
 	}
 	local, _ := filepath.Glob("/usr/local/bin/docker")
 	clients = append(clients, local...)
-	if modernEngine() { // It may be too new for this machine's clients.
+	if modernEngine() { // The engine may be too new for this machine's clients.
 		fitting, err := exec.LookPath("docker")
 		if err != nil {
 			t.Fatal(err)
@@ -270,7 +270,7 @@ func TestImageBuilders(t *testing.T) {
 			}
 			Convey(client+" builds the image with DOCKER_BUILDKIT="+buildKit, t, func() {
 				path := "PATH=" + filepath.Dir(client) + ":" + os.Getenv("PATH")
-				// A version of its own, as an image that is there is not built anew.
+				// A new version, because an existing image is not built again.
 				r := script("deploy.sh build", path, "DOCKER_BUILDKIT="+buildKit, "VERSION=built-"+buildKit+strings.ReplaceAll(client, "/", "-"))
 				So(r.stderr, ShouldBeEmpty)
 				So(r.exit, ShouldEqual, 0)

@@ -1,9 +1,9 @@
 #!/bin/sh
-# dockerd.sh start|stop|kill NODE: starts the engine of a node and waits until it
-# answers, or ends it and waits until it has gone, by SIGTERM or by SIGKILL. node1 is the
-# one that engine.sh runs commands beside, whose socket is docker's default; any other
-# node runs in the network namespace of its name, with the socket /run/NODE/docker.sock.
-# With E2E_CPU, as in i686, the engine takes the processor for that one.
+# dockerd.sh start|stop|kill NODE: start starts the engine of a node and waits until it
+# answers. stop and kill end it, by SIGTERM or by SIGKILL, and wait until it has ended. node1
+# is the engine of engine.sh, with docker's default socket. Any other node runs in the network
+# namespace of its name, with the socket /run/NODE/docker.sock. With E2E_CPU, as in i686, the
+# engine sees a processor of that kind.
 set -eu
 command=${1:-} node=${2:-node1}
 dir=/run/$node
@@ -30,7 +30,7 @@ start() {
   done
 }
 
-# run becomes the engine.
+# run replaces this process with the engine.
 run() {
   if [ "$node" != node1 ]; then
     hostname "$node"
@@ -51,7 +51,7 @@ run() {
 # end SIGNAL
 end() {
   pid=$(cat "$dir/pid")
-  kill "-$1" "$pid" 2>/dev/null || return 0 # It has ended already.
+  kill "-$1" "$pid" 2>/dev/null || return 0 # The engine has ended already.
   tries=0
   while kill -0 "$pid" 2>/dev/null; do
     tries=$((tries + 1))

@@ -1,9 +1,9 @@
 #!/bin/sh
-# engine.sh COMMAND...: runs a command beside a docker engine of its own. It is the
-# first process of new network, mount and process namespaces, so that the engine's
-# socket, ports, bridges and mounts are nobody else's, and all of it ends with it.
-# E2E_ENGINE says which engine: local, this machine's own; modern, that of modern.sh with
-# the containerd image store; modern-classic, the same with the classic image store.
+# engine.sh COMMAND...: starts a docker engine, and runs a command beside it. The script is the
+# first process of new network, mount and process namespaces. So the engine has its own socket,
+# ports, bridges and mounts, and everything ends with the script. E2E_ENGINE chooses the engine:
+# local is this machine's own; modern is the engine of modern.sh with the containerd image
+# store; modern-classic is the same with the classic image store.
 set -eu
 here=$(dirname "$0")
 
@@ -14,11 +14,11 @@ mount --rbind /sys/fs/cgroup /run/cgroup
 mount -t sysfs sysfs /sys
 mount --rbind /run/cgroup /sys/fs/cgroup
 
-# What engines read in /etc/docker is the tests': the certificates of registries.
+# The engines must read only files of the tests in /etc/docker: the certificates of registries.
 mkdir -p /etc/docker
 mount -t tmpfs -o mode=755 tmpfs /etc/docker
 
-# One network address, and no way out.
+# One network address, and no connection to the outside.
 ip link set lo up
 ip link add eth0 type veth peer name eth0-peer
 ip addr add 192.168.99.100/24 dev eth0
@@ -26,7 +26,7 @@ ip link set eth0 up
 ip link set eth0-peer up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 
-# No configuration of this machine's own engine, or of this user, gets in.
+# The configuration of this machine's own engine, or of this user, is not used.
 export DOCKER_CONFIG=/run/docker-config
 unset DOCKER_HOST DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_API_VERSION
 features=''
@@ -45,5 +45,5 @@ echo "==> e2e: testing with $(docker version --format 'docker engine {{.Server.V
 
 status=0
 "$@" || status=$?
-"$here/dockerd.sh" stop node1 || true # It ends with this process at the latest.
+"$here/dockerd.sh" stop node1 || true # The engine ends with this process at the latest.
 exit $status

@@ -18,13 +18,13 @@ import (
 	"goblog/e2e/prober"
 )
 
-// An example is one of examples/, by its stack files.
+// An example is one of examples/, with its stack files.
 type example struct {
 	files []string
 	said  *strings.Builder // by the scripts, of it
 }
 
-// exampleOf is an example on an engine that has none. It is taken away when the test ends.
+// exampleOf is an example, on an engine without examples. It is removed when the test ends.
 func exampleOf(t *testing.T, name string) example {
 	t.Helper()
 	wipeExamples(t)
@@ -32,7 +32,7 @@ func exampleOf(t *testing.T, name string) example {
 	return example{[]string{repository("examples", name, "stack.yml")}, &strings.Builder{}}
 }
 
-// with is the example with one more stack file laid over it.
+// with is the example with one more stack file.
 func (e example) with(file string) example {
 	return example{append(slices.Clip(e.files), file), e.said}
 }
@@ -47,11 +47,11 @@ func (e example) script(command string, environment ...string) result {
 	return r
 }
 
-// wipeExamples removes what wipe does, and what only the examples have.
+// wipeExamples calls wipe, and also removes everything that only the examples have.
 func wipeExamples(t *testing.T) {
 	t.Helper()
 	wipe(t)
-	for _, secret := range lines(run(nil, "docker", "secret", "ls", "--quiet").stdout) { // None, where there is no swarm yet.
+	for _, secret := range lines(run(nil, "docker", "secret", "ls", "--quiet").stdout) { // Without a swarm, there are none.
 		docker(t, "secret", "rm", secret)
 	}
 	for kind, names := range map[string][]string{"network": {"notes_network", "proxy_inside", "proxy_outside"}, "volume": {"notes-data"}} {
@@ -65,8 +65,8 @@ func wipeExamples(t *testing.T) {
 	}
 }
 
-// left is what there still is in the swarm, and on this engine, of services that were
-// removed; but for volumes.
+// left is everything of removed services that is still in the swarm or on this engine,
+// without volumes.
 func left(t *testing.T) []string {
 	t.Helper()
 	found := leftOn(t)
@@ -76,7 +76,7 @@ func left(t *testing.T) []string {
 	return found
 }
 
-// leftOn is what there still is on an engine, which flags name: containers and networks.
+// leftOn are the containers and networks that are still on an engine. flags name the engine.
 func leftOn(t *testing.T, flags ...string) []string {
 	t.Helper()
 	found := lines(docker(t, append(flags, "ps", "--all", "--format", "{{.Names}}", "--filter", "label=com.docker.swarm.service.name")...))
@@ -88,7 +88,7 @@ func leftOn(t *testing.T, flags ...string) []string {
 	return found
 }
 
-// A content is what the file of a secret or a config has.
+// A content is the content of the file of a secret or a config.
 type content string
 
 // write puts the content into a file.
@@ -99,13 +99,13 @@ func (c content) write(t *testing.T, path string) {
 	}
 }
 
-// as is the name of a secret or a config that has the content.
+// as is the name of a secret or a config with this content.
 func (c content) as(key string) string {
 	return key + "-" + fmt.Sprintf("%x", sha256.Sum256([]byte(c)))[:12]
 }
 
-// namesOf are the names of the secrets, configs or volumes that there are, in order, but for
-// the configs that hold the history of a service.
+// namesOf are the names of all secrets, configs or volumes, in order, without the configs of
+// the history of a service.
 func namesOf(t *testing.T, kind string) []string {
 	t.Helper()
 	names := lines(docker(t, kind, "ls", "--format", "{{.Name}}"))
@@ -114,8 +114,9 @@ func namesOf(t *testing.T, kind string) []string {
 
 func inOrder(names ...string) []string { return slices.Sorted(slices.Values(names)) }
 
-// shown is what the swarm shows of a service to whoever may ask it: the service, the labels
-// of all secrets and configs, and the service's history, decoded. It counts the entries.
+// shown is everything that the swarm shows about a service to anybody who may ask: the
+// service, the labels of all secrets and configs, and the decoded history of the service. It
+// counts the entries.
 func shown(t *testing.T, service string) (text string, entries int) {
 	t.Helper()
 	text = docker(t, "service", "inspect", service)
@@ -141,7 +142,7 @@ func shown(t *testing.T, service string) (text string, entries int) {
 	return text, entries
 }
 
-// post sends a note, and returns the status of the answer, or what came instead.
+// post sends a note, and returns the status of the answer, or the error.
 func post(url string, token content, note string) string {
 	request, err := http.NewRequest(http.MethodPost, url, strings.NewReader(note))
 	if err != nil {
@@ -186,7 +187,7 @@ configs:
 	url := answeringURL(up)
 	first, stored := post(url+"notes", oldToken, "Buy milk"), "Buy milk\n"
 
-	// Each finds what the one before leaves.
+	// Each test begins with the state that the one before has left.
 	Convey("Given the example with notes, and a note", t, func() {
 		So(up.String(), ShouldContainSubstring, "==> Deployed notes one in ")
 		So(up.exit, ShouldEqual, 0)
@@ -218,7 +219,7 @@ configs:
 			r := notes.with(override).script("copyall.sh --rolling", "VERSION=three")
 			So(r.String(), ShouldContainSubstring, "    secrets.notes_token: "+oldToken.as("notes_token")+" → "+newToken.as("notes_token")+"\n")
 			So(r.stdout, ShouldContainSubstring, "    configs./etc/notes/greeting: "+goodDay.as("greeting")+" → "+welcome.as("greeting")+"\n")
-			So(r.stdout, ShouldContainSubstring, "==> Updating notes to three, one task at a time, stop-first\n") // Two may not write to one volume.
+			So(r.stdout, ShouldContainSubstring, "==> Updating notes to three, one task at a time, stop-first\n") // Two tasks must not write to one volume.
 			So(r.exit, ShouldEqual, 0)
 			So(get(url), ShouldEqual, string(welcome))
 			So(get(url+"notes"), ShouldEqual, stored)
@@ -232,7 +233,7 @@ configs:
 			So(namesOf(t, "secret"), ShouldResemble, inOrder(oldToken.as("notes_token"), newToken.as("notes_token")))
 			status := script("status.sh").stdout
 			So(status, ShouldContainSubstring, "    3  done     three ")
-			So(strings.Count(status, "  can be gone back to\n"), ShouldEqual, 2)
+			So(strings.Count(status, "  a rollback can go back to it\n"), ShouldEqual, 2)
 		})
 
 		Convey("rollback.sh brings the greeting and the token from before, and keeps the notes", func() {
@@ -286,8 +287,8 @@ configs:
 	})
 }
 
-// greets waits until all that a front passes on comes from one version of hello, and from two
-// tasks, and reports whether that was in time.
+// greets waits until all answers that a front passes on come from one version of hello, and
+// from two tasks. It reports whether that was in time.
 func greets(front, version string) bool {
 	return eventually(20*time.Second, func() bool {
 		tasks := map[string]bool{}
@@ -302,8 +303,8 @@ func greets(front, version string) bool {
 	})
 }
 
-// asked asks a front for what each version of hello answers, while change goes on, and until
-// the tasks of hello that it replaced have ended.
+// asked sends requests through a front to hello while change runs, and until the replaced
+// tasks of hello have ended.
 func asked(t *testing.T, front string, change func()) (report prober.Report) {
 	t.Helper()
 	p, err := prober.Start(front+"health", "ok\n")
@@ -317,12 +318,12 @@ func asked(t *testing.T, front string, change func()) (report prober.Report) {
 }
 
 func TestExampleProxy(t *testing.T) {
-	t.Setenv("PORT", "8088") // So that 8000 is hello's port alone.
+	t.Setenv("PORT", "8088") // So only hello has port 8000.
 	proxy := exampleOf(t, "proxy")
 	up := proxy.script("copyall.sh", "VERSION=one", "TRIAL_SECONDS=0")
 	front := pageOf("front", up)
 
-	// Each finds what the one before leaves.
+	// Each test begins with the state that the one before has left.
 	Convey("Given the example with a proxy", t, func() {
 		So(up.String(), ShouldContainSubstring, "==> Deployed front one in ")
 		So(up.exit, ShouldEqual, 0)
@@ -383,7 +384,7 @@ func TestExampleProxyOnThreeNodes(t *testing.T) {
 	frontOf := func(node string) string { return "http://" + address[node] + ":8000/" }
 	up := everywhere.script("copyall.sh", "VERSION=one")
 
-	// Each finds what the one before leaves.
+	// Each test begins with the state that the one before has left.
 	Convey("Given the example with a proxy, laid out to be everywhere, on three nodes", t, func() {
 		So(up.String(), ShouldContainSubstring, "==> Deployed front one in ")
 		So(up.exit, ShouldEqual, 0)
@@ -442,7 +443,7 @@ func TestExampleProxyOnThreeNodes(t *testing.T) {
 			So(everywhere.script("remove.sh").exit, ShouldEqual, 0)
 			So(left(t), ShouldBeEmpty)
 			for _, node := range []string{"node2", "node3"} {
-				So(eventually(30*time.Second, func() bool { // Its engine tidies up after the manager's.
+				So(eventually(30*time.Second, func() bool { // The engine of the other node cleans up later than the manager.
 					return len(leftOn(t, "--host", socketOf(node))) == 0
 				}), ShouldBeTrue)
 			}

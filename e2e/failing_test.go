@@ -32,22 +32,22 @@ func TestFailingService(t *testing.T) {
 		mood, flags string
 		words       []string
 	}{
-		{"crashes", "--rolling", []string{"moody crashes", "non-zero exit (3)"}}, // The engine goes back by itself.
+		{"crashes", "--rolling", []string{"moody crashes", "non-zero exit (3)"}}, // The engine itself restores the old version.
 		{"dies", "", []string{"moody has had enough", "non-zero exit (4)"}},
 		{"dies", "--rolling", []string{"moody has had enough", "non-zero exit (4)"}},
-		// It ends in order, without an error.
+		// It ends with exit code 0 and without an error.
 		{"sick", "", []string{"3 tasks of accountservice failed", "unhealthy; health check: exit code 1: moody is not healthy"}},
 		{"sick", "--rolling", []string{"unhealthy; health check: exit code 1: moody is not healthy"}},
 		{"wrong", "", []string{"moody says no", `Wanted was status 200 and the body {"id":"10000"`}},
 		{"error", "--rolling", []string{"500 Internal Server Error: " + firstAccount}},
-		{"greedy", "", []string{"it was killed as it used more memory than it may (its limit is 128 MiB)"}},
+		{"greedy", "", []string{"it was killed because it used more memory than it may (its limit is 128 MiB)"}},
 	} {
 		Convey("A version that passes its trial and is "+it.mood+" in service is explained and undone, by copyall.sh "+it.flags, t, func() {
 			r := script(moody(it.flags), "VERSION="+it.mood)
 			for _, words := range it.words {
 				So(r.stderr, ShouldContainSubstring, words)
 			}
-			So(r.stderr, ShouldNotContainSubstring, "somebody else") // The engine goes back in this deploy's name.
+			So(r.stderr, ShouldNotContainSubstring, "somebody else") // The engine's rollback does not count as a change by somebody else.
 			So(lastLine(r), ShouldEqual, "error: the deploy of accountservice "+it.mood+" failed; version good is back: accountservice good serves at "+url)
 			So(r.exit, ShouldEqual, 1)
 			mustServe(t, url, "good")

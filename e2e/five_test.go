@@ -9,18 +9,18 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// fiveNodes is a setting of TestFiveNodes: with all, each node dies in each phase of a deploy,
-// which takes 20 minutes; else only the cases that differ in kind.
+// fiveNodes is a setting of TestFiveNodes. With all, each node dies in each phase of a
+// deploy, which takes 20 minutes. Otherwise, only one case of each kind is tested.
 const fiveNodes = "FIVE_NODES"
 
-// A death is that of a node's engine, as soon as a deploy says a step.
+// A death is the death of a node's engine, as soon as a deploy prints a step.
 type death struct {
 	who, step string
 	brief     bool // it is tried in any case
 }
 
 var deaths = []death{
-	{"the manager that is asked", "==> Removing", true}, // It leads, too.
+	{"the manager that is asked", "==> Removing", true}, // It is the leader too.
 	{"the manager that is asked", "==> Trying", true},
 	{"the leader", "==> Removing", true},
 	{"a worker", "==> Updating", true},
@@ -40,7 +40,7 @@ func TestFiveNodes(t *testing.T) {
 	settings := func(version string) []string {
 		return []string{"VERSION=" + version, "REGISTRY=" + registry, "REPLICAS=5", "SERVICE_ENV=ACCOUNTSERVICE_DRAIN=0s"}
 	}
-	// Going back gets the time of the version that it goes back to.
+	// Going back gets the timeout of the version that it goes back to.
 	if r := script("copyall.sh", append(settings("good"), "DEPLOY_TIMEOUT=30")...); r.exit != 0 {
 		t.Fatal(r)
 	}
@@ -66,7 +66,7 @@ func TestFiveNodes(t *testing.T) {
 				flags = " --rolling"
 			}
 			if node == "node1" {
-				more = []string{"DEPLOY_TIMEOUT=20"} // All of it is spent in vain.
+				more = []string{"DEPLOY_TIMEOUT=20"} // The deploy waits for all of this time in vain.
 			}
 			began := time.Now()
 			r, killed := during(it.step, "copyall.sh"+flags, func() result {
@@ -82,11 +82,11 @@ func TestFiveNodes(t *testing.T) {
 			case node == "node1":
 				So(r.exit, ShouldEqual, 1)
 				if it.step == "==> Trying" {
-					So(r.stderr, ShouldContainSubstring, "it needs no docker swarm init: run this again once docker node ls answers, or on another manager of the swarm\n")
-					So(lastLine(r), ShouldStartWith, "       accountservice was not touched: what serves now cannot be told: ")
+					So(r.stderr, ShouldContainSubstring, "wait until docker node ls answers, and run this again, or use another manager of the swarm\n")
+					So(lastLine(r), ShouldStartWith, "       accountservice was not touched: the version that serves now is not known: ")
 					othersAnswer(node)
 				} else {
-					So(r.stderr, ShouldContainSubstring, "; what serves now is not known, as the engine does not answer: ")
+					So(r.stderr, ShouldContainSubstring, "; the version that serves now is not known, because the engine does not answer: ")
 					So(r.stderr, ShouldContainSubstring, "; the next deploy or rollback restores version "+before+"\n")
 					So(lastLine(r), ShouldEqual, "       start the engine again, or point DOCKER_HOST or the docker context to another manager of the swarm")
 				}
@@ -103,7 +103,7 @@ func TestFiveNodes(t *testing.T) {
 				So(version(t), ShouldEqual, before)
 				othersAnswer(node)
 			}
-			if it.step == "==> Updating" { // The update goes back task by task; nothing is taken away from all nodes at once.
+			if it.step == "==> Updating" { // The update goes back task by task: the service is never removed from all nodes at once.
 				So(r.stdout, ShouldNotContainSubstring, " anew\n")
 			}
 			if it.who == "a worker" {
@@ -113,7 +113,7 @@ func TestFiveNodes(t *testing.T) {
 				othersAnswer(node)
 			}
 
-			if node == "node1" && it.step == "==> Removing" { // Nothing serves, and somebody cannot wait for that engine.
+			if node == "node1" && it.step == "==> Removing" { // Nothing serves, and the user cannot wait for that engine.
 				restored := script("rollback.sh", "DOCKER_HOST="+socketOf("node2"))
 				So(restored.String(), ShouldContainSubstring, "==> Restored accountservice: accountservice "+before+" serves at ")
 				So(restored.stdout, ShouldEndWith, " is down\n")
@@ -124,7 +124,7 @@ func TestFiveNodes(t *testing.T) {
 			dead = false
 			engineOf(t, node, "start")
 			So(eventually(90*time.Second, func() bool { return readyNodes() == 5 }), ShouldBeTrue)
-			if node == "node1" && led == node && took > 20*time.Second { // Another leads now, that knows no address of its own.
+			if node == "node1" && led == node && took > 20*time.Second { // The new leader does not know its own address.
 				So(docker(t, "node", "inspect", "--format", "{{.Status.Addr}}", leader()), ShouldEqual, "0.0.0.0")
 			}
 			mend := script("copyall.sh", settings(mended)...)
@@ -139,7 +139,7 @@ func TestFiveNodes(t *testing.T) {
 	}
 }
 
-// othersAnswer asserts that accountservice answers on each node but one.
+// othersAnswer asserts that accountservice answers on each node except one.
 func othersAnswer(dead string) {
 	for node := range address {
 		if node != dead {
@@ -148,7 +148,7 @@ func othersAnswer(dead string) {
 	}
 }
 
-// anotherLeader has a manager lead the swarm that is not the engine of the tests, and returns
+// anotherLeader makes another manager the leader, not the engine of the tests, and returns
 // its name.
 func anotherLeader(t *testing.T) string {
 	t.Helper()

@@ -16,8 +16,8 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// installed is the path of a program without which a test cannot be run. It skips the test,
-// or with E2E=required lets it fail.
+// installed is the path of a program that a test needs. If the program is missing, it skips
+// the test, or with E2E=required fails it.
 func installed(t testing.TB, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -60,8 +60,8 @@ func run(environment []string, name string, arguments ...string) result {
 	return r
 }
 
-// scriptFrom is a variable of a script's environment: a command that runs it, as nsenter in
-// another network namespace. Without it, a script runs beside the engine.
+// scriptFrom is a variable of a script's environment: a command that runs the script, such as
+// nsenter in another network namespace. Without it, a script runs beside the engine.
 const scriptFrom = "E2E_FROM"
 
 // script runs one of the project's scripts, with flags, from a directory that is not the
@@ -134,7 +134,8 @@ func wipe(t testing.TB) {
 	}
 }
 
-// get returns the body of a 200 answer, or what came instead. Nothing is kept alive.
+// get returns the body of an answer with status 200, or the other answer or error. The
+// connection is not kept alive.
 func get(url string) string {
 	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Get(url)
@@ -167,7 +168,7 @@ func hostMode() bool {
 	return os.Getenv("PUBLISH_MODE") == "host"
 }
 
-// modernEngine tells whether the engine is that of modern.sh, with whichever image store.
+// modernEngine tells whether the engine is the one of modern.sh, with either image store.
 func modernEngine() bool {
 	return strings.HasPrefix(os.Getenv(engineName), "modern")
 }
@@ -178,18 +179,18 @@ func containers(t testing.TB, service string) []string {
 	return lines(docker(t, "ps", "--quiet", "--no-trunc", "--filter", "label=com.docker.swarm.service.name="+service))
 }
 
-// moody are the flags that deploy moody as accountservice; its version is its mood.
+// moody are the flags that deploy moody as accountservice. Its version is its mood.
 func moody(flags string) string {
 	return "copyall.sh " + flags + " -f " + repository("stack.yml") + " -f " + repository("e2e", "testdata", "moody", "stack.yml")
 }
 
-// version is that which the running accountservice was deployed as.
+// version is the version of the running accountservice.
 func version(t testing.TB) string {
 	t.Helper()
 	return docker(t, "service", "inspect", "--format", `{{index .Spec.Labels "deploy.version"}}`, "accountservice")
 }
 
-// image is that of the running accountservice, as its Spec names it.
+// image is the image of the running accountservice, as its Spec names it.
 func image(t *testing.T) string {
 	t.Helper()
 	return docker(t, "service", "inspect", "--format", "{{.Spec.TaskTemplate.ContainerSpec.Image}}", "accountservice")
@@ -205,7 +206,7 @@ func mustServe(t *testing.T, url, wanted string) {
 	So(docker(t, "service", "ls", "--quiet", "--filter", "name=accountservice-trial"), ShouldBeEmpty)
 }
 
-// lastLine is the last that a command said on stderr.
+// lastLine is the last line of a command on stderr.
 func lastLine(r result) string {
 	all := lines(r.stderr)
 	if len(all) == 0 {

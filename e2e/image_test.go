@@ -7,8 +7,8 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// accountservice and moody are different images of the same name and, here, of the same
-// version: what is built anew under a name that is in use is where image stores differ.
+// accountservice and moody are different images with the same name and, here, the same
+// version. When a name in use is built again, the image stores behave differently.
 
 func TestImageStays(t *testing.T) {
 	Convey("Given a version of a service, which runs", t, func() {
@@ -65,25 +65,25 @@ func TestImageStays(t *testing.T) {
 			for _, flags := range []string{"", "--rolling"} {
 				r := script("copyall.sh "+flags, "VERSION=new")
 				So(r.exit, ShouldEqual, 1)
-				So(r.stderr, ShouldContainSubstring, "what runs now could not be put back: this engine no longer has the image sha256:")
+				So(r.stderr, ShouldContainSubstring, "the version that runs now could not be restored after a failure: this engine no longer has the image sha256:")
 				So(r.stderr, ShouldContainSubstring, "--no-undo")
 				So(version(t), ShouldEqual, "gone")
 			}
 			So(script("copyall.sh --no-undo", "VERSION=new").exit, ShouldEqual, 0)
 			mustServe(t, url, "new")
 
-			// Nor can the removed one be gone back to.
+			// A rollback cannot go back to the removed image either.
 			back := script("rollback.sh")
 			So(back.exit, ShouldEqual, 1)
 			So(back.stderr, ShouldContainSubstring, "cannot go back to version gone: this engine no longer has the image")
 			mustServe(t, url, "new")
-			So(script("status.sh").stdout, ShouldContainSubstring, "cannot be gone back to: this engine no longer has the image ")
+			So(script("status.sh").stdout, ShouldContainSubstring, "a rollback cannot go back to it: this engine no longer has the image ")
 		})
 	})
 }
 
-// forceAway removes the image that accountservice runs, as somebody does who wants room: the
-// classic image store gives it away only when no container uses it.
+// forceAway removes the image that accountservice runs, like somebody who needs space. The
+// classic image store removes it only when no container uses it.
 func forceAway(t *testing.T, id string) {
 	t.Helper()
 	docker(t, "service", "scale", "--detach", "accountservice=0")

@@ -10,7 +10,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// goProgram says what time it is, more or less, on port 8080.
+// goProgram answers on port 8080.
 const goProgram = `package main
 
 import (
@@ -40,8 +40,8 @@ class Counter(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("", 8000), Counter).serve_forever()
 `
 
-// packPython puts this machine's Python into python.tar, with all that it loads, as a base
-// image cannot be pulled. It prints where the interpreter is.
+// packPython puts this machine's Python into python.tar, with everything that it loads,
+// because a base image cannot be pulled. It prints the path of the interpreter.
 const packPython = `import glob, os, re, subprocess, sys, sysconfig, tarfile
 
 program = os.path.realpath(sys.executable)
@@ -63,13 +63,13 @@ with tarfile.open("python.tar", "w", dereference=True) as tar:
 print(program)
 `
 
-// A stranger is a service that is none of the project's, in a directory of its own.
+// A stranger is a service that is not from this project, in its own directory.
 type stranger struct {
 	dir, path string // path: where programs are found
 }
 
-// strange makes a stranger of files. Its PATH has the deploy program, and without Go no more
-// than what that and its scripts need.
+// strange makes a stranger from files. Its PATH has the deploy program. Without Go, the PATH
+// has only the commands that the program and its scripts need.
 func strange(t *testing.T, name string, withGo bool, files map[string]string) stranger {
 	t.Helper()
 	s := stranger{filepath.Join(t.TempDir(), name), t.TempDir()}
@@ -78,7 +78,7 @@ func strange(t *testing.T, name string, withGo bool, files map[string]string) st
 	}
 	for path, text := range files {
 		write(t, filepath.Join(s.dir, path), text)
-		if err := os.Chmod(filepath.Join(s.dir, path), 0o644); err != nil { // For the user of the image.
+		if err := os.Chmod(filepath.Join(s.dir, path), 0o644); err != nil { // The user of the image must be able to read it.
 			t.Fatal(err)
 		}
 	}
@@ -104,7 +104,7 @@ func (s stranger) run(line string, environment ...string) result {
 	return run(append(environment, "PATH="+s.path, "BASE_IMAGE="), bash, "-c", `cd "$0" && exec `+line, s.dir)
 }
 
-// confined asserts that the one task of a service has no right that it does not need.
+// confined asserts that the only task of a service has no right that it does not need.
 func confined(t *testing.T, service string) {
 	t.Helper()
 	running := containers(t, service)
@@ -184,7 +184,7 @@ func TestInit(t *testing.T) {
 
 				write(t, filepath.Join(s.dir, "stack.yml"), "mine\n")
 				again := s.run("deploy init " + one.flags)
-				So(again.stdout, ShouldStartWith, "==> There already, and left as it is:\n    stack.yml\n")
+				So(again.stdout, ShouldStartWith, "==> These files exist already, and are not changed:\n    stack.yml\n")
 				So(again.exit, ShouldEqual, 0)
 				So(read(t, filepath.Join(s.dir, "stack.yml")), ShouldEqual, "mine\n")
 			})

@@ -63,7 +63,7 @@ func TestLock(t *testing.T) {
 				So(one.stderr, ShouldContainSubstring, "accountservice is being deployed already, by ")
 				So(one.stderr, ShouldContainSubstring, "--wait")
 			}
-			So(refused[2].stderr, ShouldContainSubstring, ": trying the new version") // The beat has told so by then.
+			So(refused[2].stderr, ShouldContainSubstring, ": trying the new version") // A beat has published this by now.
 			So(status.stdout, ShouldContainSubstring, ": trying the new version; its last sign of life is ")
 			So(r.exit, ShouldEqual, 0)
 			mustServe(t, url, "two")
@@ -85,7 +85,7 @@ func TestLock(t *testing.T) {
 			status := script("status.sh").stdout
 			So(status, ShouldContainSubstring, "is being deployed already, by eve on earth")
 			So(status, ShouldContainSubstring, "its last sign of life is ")
-			So(status, ShouldContainSubstring, "the next deploy or rollback is refused")
+			So(status, ShouldContainSubstring, "the next deploy or rollback ends with an error")
 			began := time.Now()
 			r := script("copyall.sh --rolling", "VERSION=one")
 			So(time.Since(began), ShouldBeBetween, 30*time.Second, 50*time.Second)
@@ -123,7 +123,7 @@ func TestDeployThatIsKilled(t *testing.T) {
 				status := script("status.sh").stdout
 				So(status, ShouldContainSubstring, " running  new ")
 				So(status, ShouldContainSubstring, "is being deployed already, by ")
-				So(status, ShouldContainSubstring, "takes its place at once, and restores what ran before")
+				So(status, ShouldContainSubstring, "takes its lock at once, and restores the version that ran before")
 			}
 			began := time.Now()
 			r := script(it.next, "VERSION=next")
@@ -148,12 +148,12 @@ func TestDeployThatIsKilled(t *testing.T) {
 	})
 	Convey("A second Ctrl-C leaves at once, and the next command restores what ran", t, func() {
 		So(script("copyall.sh", "VERSION=good").exit, ShouldEqual, 0)
-		left := handled("==> Creating", "", func(pid int) { // Two of one kind might arrive as one.
+		left := handled("==> Creating", "", func(pid int) { // Two signals of the same kind might arrive as one.
 			_ = syscall.Kill(-pid, syscall.SIGINT)
 			_ = syscall.Kill(-pid, syscall.SIGTERM)
 		}, "VERSION=new")
 		So(left.exit, ShouldEqual, 130)
-		So(left.stderr, ShouldContainSubstring, "error: interrupted twice, so left at once")
+		So(left.stderr, ShouldContainSubstring, "error: interrupted twice: the program ends at once")
 		r := script("rollback.sh")
 		So(r.exit, ShouldEqual, 0)
 		So(get(url), ShouldEqual, firstAccount)
@@ -174,7 +174,7 @@ func TestDeployThatSleeps(t *testing.T) {
 			So(syscall.Kill(-pid, syscall.SIGCONT), ShouldBeNil)
 			late := <-woken
 			So(late.exit, ShouldEqual, 1)
-			So(late.stderr, ShouldContainSubstring, "another deploy took this one for dead")
+			So(late.stderr, ShouldContainSubstring, "another deploy decided that this one was dead")
 			mustServe(t, url, "next")
 		})
 	})
@@ -212,18 +212,18 @@ func TestReaderThatGoesAway(t *testing.T) {
 	})
 }
 
-// interrupted runs copyall.sh as a terminal does: in a process group of its own. It sends
-// that group an interrupt as soon as the script prints one of the words.
+// interrupted runs copyall.sh in its own process group, as a terminal does. It sends an
+// interrupt to that group as soon as the script prints one of the words.
 func interrupted(words, flags string, environment ...string) result {
 	return signalled(words, flags, syscall.SIGINT, environment...)
 }
 
-// signalled does so with any signal.
+// signalled is interrupted with any signal.
 func signalled(words, flags string, signal syscall.Signal, environment ...string) result {
 	return handled(words, flags, func(pid int) { _ = syscall.Kill(-pid, signal) }, environment...)
 }
 
-// suspended suspends it, and sends its pid.
+// suspended suspends the script, and sends its pid.
 func suspended(words string, asleep chan<- int, environment ...string) result {
 	return handled(words, "", func(pid int) {
 		_ = syscall.Kill(-pid, syscall.SIGSTOP)

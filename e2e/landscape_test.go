@@ -10,8 +10,8 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// standin builds an image that stands in for one of the landscape and listens on the
-// port, and returns its name.
+// standin builds an image that stands in for an image of the landscape and listens on the
+// port. It returns the name of the image.
 func standin(t *testing.T, port string) string {
 	t.Helper()
 	files := " -f " + repository("stack.yml") + " -f " + repository("e2e", "testdata", "standin", "stack.yml")
@@ -24,7 +24,7 @@ func standin(t *testing.T, port string) string {
 	return name
 }
 
-// standins builds all of them, and returns the settings that name them.
+// standins builds all stand-ins, and returns the settings that name them.
 func standins(t *testing.T) []string {
 	t.Helper()
 	return []string{
@@ -43,7 +43,8 @@ func pageOf(service string, r result) string {
 	return found[1]
 }
 
-// fromInside is what a task of a service that runs a stand-in on this engine gets from a URL.
+// fromInside is the answer of a URL to a task on this engine, of a service that runs a
+// stand-in.
 func fromInside(t *testing.T, service, url string) string {
 	t.Helper()
 	found := containers(t, service)
@@ -102,7 +103,7 @@ func TestLandscape(t *testing.T) {
 		Convey("quotes-service answers nowhere else", func() {
 			So(docker(t, "service", "inspect", "--format", "{{len .Endpoint.Ports}}", "quotes-service"), ShouldEqual, "0")
 			So(docker(t, "port", containers(t, "quotes-service")[0]), ShouldBeEmpty)
-			So(fromInside(t, "viz", "http://quotes-service:8080/api/quote"), ShouldNotContainSubstring, aQuote) // It is not on the network.
+			So(fromInside(t, "viz", "http://quotes-service:8080/api/quote"), ShouldNotContainSubstring, aQuote) // viz is not on the network.
 		})
 
 		Convey("status.sh shows all four, and where they answer", func() {
@@ -151,7 +152,7 @@ func TestLandscape(t *testing.T) {
 		Convey("a page that does not answer is explained, and what ran before comes back", func() {
 			r := script("dvizz.sh", "DVIZZ_IMAGE=someprefix/standin:8080", "DEPLOY_TIMEOUT=20")
 			So(r.exit, ShouldEqual, 1)
-			So(r.stderr, ShouldContainSubstring, "The tasks of dvizz are healthy inside, but "+dvizz+" is silent from here: ")
+			So(r.stderr, ShouldContainSubstring, "The tasks of dvizz are healthy inside, but "+dvizz+" does not answer from here: ")
 			So(lastLine(r), ShouldContainSubstring, "version someprefix/standin:6969 is back: dvizz someprefix/standin:6969 serves at "+dvizz)
 			So(get(dvizz), ShouldContainSubstring, thisNode)
 		})
@@ -246,7 +247,7 @@ func engineOf(t *testing.T, node, command string) {
 }
 
 func TestAnotherService(t *testing.T) {
-	// The deploy program and its scripts, copied to a module of its own.
+	// The deploy program and its scripts, copied to a separate module.
 	copied := t.TempDir()
 	put := func(err error) {
 		if err != nil {

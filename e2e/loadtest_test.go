@@ -16,7 +16,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// loadtest runs loadtest.sh, and returns also the directory with what it left.
+// loadtest runs loadtest.sh, and also returns the directory with its results.
 func loadtest(arguments string, environment ...string) (result, string) {
 	r := script("loadtest.sh "+arguments, environment...)
 	left := leftBy(r)
@@ -35,22 +35,21 @@ func leftBy(r result) string {
 	return repository(found[1])
 }
 
-// pathWithout returns a PATH to all commands but one.
+// pathWithout returns a PATH with all commands except one.
 func pathWithout(t *testing.T, command string) string {
 	dir := t.TempDir()
 	for _, from := range filepath.SplitList(os.Getenv("PATH")) {
 		commands, _ := filepath.Glob(filepath.Join(from, "*"))
 		for _, path := range commands {
 			if filepath.Base(path) != command {
-				os.Symlink(path, filepath.Join(dir, filepath.Base(path))) // The first of a name is there already.
+				os.Symlink(path, filepath.Join(dir, filepath.Base(path))) // The first command of a name counts: its link exists already.
 			}
 		}
 	}
 	return dir
 }
 
-// pathWith returns a path on which these commands, each of which is a line of shell, come
-// before all of another path.
+// pathWith returns a PATH that begins with these commands. Each is a line of shell.
 func pathWith(t *testing.T, path string, commands map[string]string) string {
 	dir := t.TempDir()
 	for name, line := range commands {
@@ -59,8 +58,8 @@ func pathWith(t *testing.T, path string, commands map[string]string) string {
 	return dir + ":" + path
 }
 
-// withoutFigures sets a PATH on which Maven has nothing to do, docker stats gives no
-// figures, and nobody sleeps for long.
+// withoutFigures sets a PATH on which Maven does nothing, docker stats gives no figures, and
+// sleep is short.
 func withoutFigures(t *testing.T) string {
 	docker, err := exec.LookPath("docker")
 	So(err, ShouldBeNil)
@@ -177,7 +176,7 @@ func TestLoad(t *testing.T) {
 		So(r.stdout, ShouldContainSubstring, "    20 of 30 samples\n")
 		So(r.exit, ShouldEqual, 0)
 
-		// At rest and under load: figures that a process of this kind can have.
+		// At rest and under load: the figures are plausible for such a process.
 		rows := regexp.MustCompile(`(?m)^\| `+regexp.QuoteMeta(task)+` \| (?:[\d.]+ %, )?([\d.]+) % \| ([\d.]+) MiB of 128 \|$`).FindAllStringSubmatch(summary, -1)
 		So(rows, ShouldHaveLength, 2)
 		idle, peak := number(rows[0][2]), number(rows[1][2])
@@ -207,7 +206,7 @@ func TestLoad(t *testing.T) {
 		this := regexp.MustCompile(`(?m)^\| this run \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| ([\d,]+) \| 0 \| (\d+) \|$`).FindStringSubmatch(summary)
 		So(this, ShouldNotBeNil)
 		So(number(this[6]), ShouldEqual, requests)
-		So(number(this[5]), ShouldBeGreaterThanOrEqualTo, number(this[4])) // The slowest of all is not faster than p99.
+		So(number(this[5]), ShouldBeGreaterThanOrEqualTo, number(this[4])) // The maximum is not below p99.
 		So(number(this[7]), ShouldBeBetween, 10.0, 51.0)
 
 		// Three curves.

@@ -1,9 +1,9 @@
-// Package e2e deploys to a real docker engine: one of its own, in namespaces of its
-// own, or the one that E2E_DOCKER_HOST names, whose services it may remove. It never
-// touches the engine that DOCKER_HOST or the docker context names.
+// Package e2e deploys to a real docker engine. It starts its own engine in its own
+// namespaces, or uses the engine that E2E_DOCKER_HOST names. It may remove all services
+// there. It never touches the engine that DOCKER_HOST or the docker context names.
 //
-// E2E_ENGINE says which engine of its own: local, the default, is this machine's dockerd;
-// modern is that of Debian testing, with the containerd image store; modern-classic is
+// E2E_ENGINE chooses the engine to start. local, the default, is this machine's dockerd.
+// modern is the dockerd of Debian testing with the containerd image store. modern-classic is
 // the same with the classic image store.
 package e2e
 
@@ -30,7 +30,7 @@ const (
 	cgroupName  = "E2E_CGROUP"
 )
 
-// ownEngine tells whether the tests run in the namespaces of an engine of their own.
+// ownEngine tells whether the tests run in the namespaces of an engine that they started.
 var ownEngine = os.Getenv(insideMark) != ""
 
 func TestMain(m *testing.M) {
@@ -68,8 +68,8 @@ func notRun(what, why string) {
 	fmt.Printf("\nnot run: %s, as %s\n", what, why)
 }
 
-// unsetSettings builds the deploy program, and keeps its settings out of the tests. Two of
-// the caller's stay: PUBLISH_MODE and BASE_IMAGE. Trials are short.
+// unsetSettings builds the deploy program, and unsets its settings for the tests. Two
+// settings of the caller stay: PUBLISH_MODE and BASE_IMAGE. Trials are short.
 func unsetSettings() {
 	help, err := exec.Command("../scripts/deploy.sh", "--help").CombinedOutput()
 	if err != nil {
@@ -117,7 +117,8 @@ func whatAnEngineLacks(engine string) string {
 	return ""
 }
 
-// hasIPVS tells whether the kernel has what the routing mesh needs, built in or as a module.
+// hasIPVS tells whether the kernel has IPVS, built in or as a module. The routing mesh needs
+// it.
 func hasIPVS() bool {
 	_, err := os.Stat("/proc/net/ip_vs")
 	return err == nil || exec.Command("modprobe", "--quiet", "ip_vs").Run() == nil
@@ -125,7 +126,7 @@ func hasIPVS() bool {
 
 // runBesideEngine runs this test binary once more, inside, and returns its exit code.
 func runBesideEngine() int {
-	// Inside there is no network to fetch Go modules and Java libraries from.
+	// Inside, there is no network to fetch Go modules and Java libraries.
 	if out, err := exec.Command("go", "mod", "download").CombinedOutput(); err != nil {
 		fmt.Printf("e2e: go mod download: %v\n%s", err, out)
 		return 1
@@ -150,15 +151,15 @@ func runBesideEngine() int {
 	inside := exec.Command("setpriv", append(arguments, os.Args...)...)
 	inside.Env = append(os.Environ(), insideMark+"=1", cgroupName+"=/"+cgroup)
 	inside.Stdout, inside.Stderr = os.Stdout, os.Stderr
-	// However this process ends, unshare is killed, its child with it, and the
-	// namespaces with that. The death signal is tied to the thread that starts it.
+	// When this process ends in any way, unshare is killed, and with it its child and the
+	// namespaces. The death signal depends on the thread that starts unshare.
 	runtime.LockOSThread()
 	inside.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := inside.Start(); err != nil {
 		fmt.Println("e2e: start unshare:", err)
 		return 1
 	}
-	// A signal to the go command or to make ends those, not this process.
+	// A signal to the go command or to make ends only these, and not this process.
 	parent := os.Getppid()
 	go func() {
 		for os.Getppid() == parent {
@@ -179,8 +180,8 @@ func runBesideEngine() int {
 	return 1
 }
 
-// removeCgroups removes the engine's control groups. One can be removed only when its last
-// process has gone, which takes a moment where the engine was killed.
+// removeCgroups removes the engine's control groups. A control group can be removed only when
+// its last process has ended. After the engine was killed, this takes a moment.
 func removeCgroups(name string) {
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		found := cgroups(name)
@@ -193,7 +194,8 @@ func removeCgroups(name string) {
 	}
 }
 
-// cgroups returns the directories of the engine's control groups, each before what is in it.
+// cgroups returns the directories of the engine's control groups, each before its
+// subdirectories.
 func cgroups(name string) []string {
 	var found []string
 	for _, pattern := range []string{"/sys/fs/cgroup/" + name, "/sys/fs/cgroup/*/" + name} {

@@ -12,17 +12,18 @@ import (
 	"goblog/e2e/prober"
 )
 
-// enough requests make a claim of none failed worth something.
+// enough is a number of requests that makes the result "none failed" reliable.
 const enough = 10_000
 
-// needMesh: an engine whose kernel has IPVS. make mesh starts one in a virtual machine.
+// needMesh skips the test without an engine whose kernel has IPVS. make mesh starts such an
+// engine in a virtual machine.
 func needMesh(t *testing.T) {
 	t.Helper()
 	if os.Getenv("E2E_MESH") == "" {
 		t.Skip("the routing mesh is tested by make mesh")
 	}
 	t.Setenv("PUBLISH_MODE", "ingress")
-	t.Setenv("DEPLOY_TIMEOUT", "240") // It is an emulated machine.
+	t.Setenv("DEPLOY_TIMEOUT", "240") // The machine is emulated and slow.
 }
 
 func TestMesh(t *testing.T) {
@@ -63,7 +64,7 @@ func TestMeshLandscape(t *testing.T) {
 		So(up.String(), ShouldContainSubstring, "==> The landscape is up\n")
 		thisNode := "node " + docker(t, "info", "--format", "{{.Swarm.NodeID}}")
 
-		// One Convey, as each would have the landscape deployed anew.
+		// All in one Convey, because each Convey would deploy the landscape again.
 		for service, port := range map[string]string{"viz": "8080", "dvizz": "6969"} {
 			So(docker(t, "service", "inspect", "--format", "{{range .Endpoint.Ports}}{{.PublishMode}} {{.PublishedPort}}{{end}}", service), ShouldEqual, "ingress "+port)
 			So(pageOf(service, up), ShouldEndWith, ":"+port+"/")
@@ -71,7 +72,7 @@ func TestMeshLandscape(t *testing.T) {
 		}
 		So(get(pageOf("accountservice", up)), ShouldEqual, firstAccount)
 
-		// Here a name leads to a virtual IP.
+		// Here, a name resolves to a virtual IP.
 		So(docker(t, "service", "inspect", "--format", "{{.Endpoint.Spec.Mode}}", "quotes-service"), ShouldEqual, "vip")
 		So(fromInside(t, "quotes-service", "http://accountservice:6767/accounts/10000"), ShouldEqual, firstAccount)
 		So(fromInside(t, "dvizz", "http://quotes-service:8080/api/quote"), ShouldContainSubstring, aQuote)
@@ -79,9 +80,9 @@ func TestMeshLandscape(t *testing.T) {
 	})
 }
 
-// underLoad asks the URL while change goes on, which may take some minutes, until the last
-// task that it replaced has ended, and until there were enough requests. It returns also
-// how long change took.
+// underLoad sends requests to the URL while change runs, which may take some minutes. It
+// continues until the last replaced task has ended, and until there were enough requests. It
+// also returns the time that change took.
 func underLoad(t *testing.T, url string, change func()) (prober.Report, time.Duration) {
 	t.Helper()
 	p, err := prober.Start(url, firstAccount)
@@ -95,7 +96,7 @@ func underLoad(t *testing.T, url string, change func()) (prober.Report, time.Dur
 	return p.Stop(), took
 }
 
-// drains tells whether a task of accountservice runs that is to stop.
+// drains tells whether a task of accountservice still runs although it has to stop.
 func drains(t *testing.T) bool {
 	t.Helper()
 	return strings.Contains("\n"+docker(t, "service", "ps", "--format", "{{.DesiredState}} {{.CurrentState}}", "accountservice"), "\nShutdown Running")

@@ -1,9 +1,8 @@
 #!/bin/sh
-# modern.sh build|client|run COMMAND...: today's docker engine and client, those of Debian
-# testing, in build/modern (needs root). build fetches them, once, by debootstrap. client
-# puts the client and its buildx plugin into /run/client and DOCKER_CONFIG. run becomes a
-# command that sees build/modern as /, with this mount namespace's /dev, /etc/docker, /proc,
-# /run, /sys.
+# modern.sh build|client|run COMMAND...: today's docker engine and client, from Debian testing,
+# in build/modern (needs root). build fetches them once, by debootstrap. client puts the client
+# and its buildx plugin into /run/client and DOCKER_CONFIG. run runs a command that sees
+# build/modern as /, with /dev, /etc/docker, /proc, /run and /sys of this mount namespace.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")/build/modern
@@ -14,7 +13,7 @@ build() {
   echo "==> Fetching today's docker engine into build/modern (a minute, only once)"
   rm -rf "$root.new"
   mkdir -p "$root.new"
-  # What debootstrap mounts goes with its namespace, however it ends.
+  # The mounts of debootstrap disappear with its namespace, even if it is killed.
   if ! timeout 900 unshare --mount --pid --fork --kill-child \
     debootstrap --variant=minbase "--include=$packages" testing "$root.new" >"$root.log" 2>&1; then
     echo "error: debootstrap failed; its last words, of those in $root.log:" >&2
@@ -26,7 +25,7 @@ build() {
   mv "$root.new" "$root"
 }
 
-# client: its programs run among this machine's files, by the C library they were built for.
+# client: these programs see this machine's files, but use the C library that they were built for.
 client() {
   mkdir -p /run/client "$DOCKER_CONFIG/cli-plugins"
   wrap "$root/usr/bin/docker" /run/client/docker
@@ -43,7 +42,7 @@ END
   chmod +x "$2"
 }
 
-# run: read-only, so that nothing of an engine stays in the directory.
+# run: build/modern is read-only, so that an engine leaves no files there.
 run() {
   mount --bind "$root" "$root"
   for dir in dev etc/docker proc run sys; do mount --rbind "/$dir" "$root/$dir"; done

@@ -1,7 +1,7 @@
 #!/bin/sh
-# nodes.sh up N|down: N nodes, of which the first is the engine of engine.sh. Each other one
-# is an engine in a network namespace of its own: node2 is 192.168.99.102, with its cable
-# node2 in the bridge nodes, node3 accordingly.
+# nodes.sh up N|down: N nodes. The first node is the engine of engine.sh. Each other node is an
+# engine in its own network namespace: node2 is 192.168.99.102, with its cable node2 in the
+# bridge nodes; node3 is 192.168.99.103, and so on.
 set -eu
 here=$(dirname "$0")
 
@@ -20,7 +20,7 @@ case ${1:-} in
     ip link add nodes type bridge
     ip link set nodes up
     ip link set eth0-peer master nodes
-    # The engine of this namespace drops what it does not forward itself.
+    # The engine of this namespace drops packets that it does not forward itself.
     iptables -I FORWARD -i nodes -o nodes -j ACCEPT
     for n in $(seq 2 "$2"); do start_node "node$n" "192.168.99.10$n"; done
     ;;
@@ -28,10 +28,10 @@ case ${1:-} in
     for dir in /run/node[2-9]; do
       name=${dir#/run/}
       "$here/dockerd.sh" stop "$name"
-      # A namespace goes when its last process has gone, so its cable is not left to it.
+      # A namespace disappears only with its last process. So its cable is removed here.
       ip link del "$name"
       ip netns del "$name"
-      rm -rf "$dir" # It would think that it is still in a swarm.
+      rm -rf "$dir" # Otherwise a new engine there would think that it is in the old swarm.
     done
     ip link del nodes
     ;;

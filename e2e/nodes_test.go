@@ -13,14 +13,15 @@ import (
 	"goblog/e2e/prober"
 )
 
-// address of each node, by its name; node1 is the engine that the tests talk to.
+// address is the address of each node, by its name. node1 is the engine that the tests talk
+// to.
 var address = map[string]string{"node1": "192.168.99.100"}
 
-// managers is how many nodes of a larger swarm are managers, for one of them to be lost.
+// managers is the number of managers of a larger swarm, so that one of them can be lost.
 const managers = 3
 
-// manyNodes makes a swarm of the engine and others, with a registry, until the test ends. A
-// swarm of three nodes has one manager, a larger one has three.
+// manyNodes makes a swarm of the engine and other nodes, with a registry, until the test
+// ends. A swarm of three nodes has one manager. A larger swarm has three.
 func manyNodes(t *testing.T, n int) *registryServer {
 	t.Helper()
 	needRegistry(t)
@@ -61,10 +62,11 @@ func threeNodes(t *testing.T) *registryServer {
 	return manyNodes(t, 3)
 }
 
-// socketOf is where the engine of another node answers.
+// socketOf is the socket of the engine of another node.
 func socketOf(node string) string { return "unix:///run/" + node + "/docker.sock" }
 
-// readyNodes is how many nodes the manager hears of; none while it does not answer.
+// readyNodes is the number of nodes that are ready for the manager; 0 while it does not
+// answer.
 func readyNodes() int {
 	return strings.Count(run(nil, "docker", "node", "ls", "--format", "{{.Status}}").stdout, "Ready")
 }
@@ -72,8 +74,8 @@ func readyNodes() int {
 // accountsAt is the URL of an account on a node's own port.
 func accountsAt(node string) string { return "http://" + address[node] + ":6767/accounts/10000" }
 
-// runsOn waits until the tasks of a service run on these nodes, one on each, and reports
-// whether they did in time.
+// runsOn waits until the tasks of a service run on these nodes, one on each. It reports
+// whether that was in time.
 func runsOn(t *testing.T, service string, nodes ...string) bool {
 	t.Helper()
 	slices.Sort(nodes)
@@ -103,7 +105,7 @@ func TestThreeNodes(t *testing.T) {
 
 		Convey("with one, three replicas run the same bytes on three nodes, and each node answers; the one here can be measured", func() {
 			defer wipe(t)
-			settings := []string{"REGISTRY=" + registry, "REPLICAS=3", "SERVICE_ENV=ACCOUNTSERVICE_DRAIN=0s"} // Each task in turn would drain.
+			settings := []string{"REGISTRY=" + registry, "REPLICAS=3", "SERVICE_ENV=ACCOUNTSERVICE_DRAIN=0s"} // Otherwise each task would drain, one after the other.
 			r := script("copyall.sh", append(settings, "VERSION=one")...)
 			So(r.String(), ShouldContainSubstring, "==> Deployed accountservice one in ")
 			So(r.exit, ShouldEqual, 0)
@@ -156,7 +158,7 @@ func TestNodesThatFail(t *testing.T) {
 	Convey("Given a task on the manager, one on node2, and none on node3", t, func() {
 		So(deploy.exit, ShouldEqual, 0)
 
-		// Each finds what the one before leaves.
+		// Each test begins with the state that the one before has left.
 		for _, it := range []struct {
 			what, node, other string
 			happens, ends     func()
@@ -212,7 +214,7 @@ func TestNodesThatFail(t *testing.T) {
 
 func TestLandscapeOnThreeNodes(t *testing.T) {
 	threeNodes(t)
-	// Every node can pull the quotes; the visualizers are this engine's only.
+	// Every node can pull the quotes-service. Only this engine has the visualizers.
 	quotes := standin(t, "8080")
 	docker(t, "tag", quotes, registry+"/quotes")
 	docker(t, "push", registry+"/quotes")

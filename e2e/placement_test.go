@@ -9,8 +9,8 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// placed are the flags that deploy moody as accountservice, with a deploy section that says
-// where and how often it runs.
+// placed are the flags that deploy moody as accountservice, with a deploy section for its
+// nodes and replicas.
 func placed(t *testing.T, flags, deploy string) string {
 	t.Helper()
 	over := filepath.Join(t.TempDir(), "over.yml")
@@ -18,7 +18,7 @@ func placed(t *testing.T, flags, deploy string) string {
 	return "copyall.sh " + flags + " -f " + repository("e2e", "testdata", "placed", "stack.yml") + " -f " + over
 }
 
-// wordsFor is why the engine runs the image nowhere under a constraint, in its own words.
+// wordsFor are the engine's own words when a constraint excludes every node.
 func wordsFor(t *testing.T, constraint string) string {
 	t.Helper()
 	docker(t, "service", "create", "--detach", "--name", "nowhere", "--constraint", constraint, registry+"/someprefix/accountservice:one")
@@ -48,7 +48,7 @@ func TestPlacement(t *testing.T) {
 		return script(placed(t, flags, deploy), append(environment, "REGISTRY="+registry, "BASE_IMAGE=scratch", "TRIAL_SECONDS="+trial)...)
 	}
 	tasks := func() string { return docker(t, "service", "ps", "--no-trunc", "--quiet", "accountservice") }
-	// refused asserts that a deploy is, before anything is tried or touched.
+	// refused asserts that a deploy is refused before the trial and before any change.
 	refused := func(r result, words string) {
 		So(r.stderr, ShouldContainSubstring, words)
 		So(r.exit, ShouldEqual, 1)
@@ -70,7 +70,7 @@ func TestPlacement(t *testing.T) {
 		So(runsOn(t, "accountservice", nodes...), ShouldBeTrue)
 	}
 
-	// Each finds what the one before leaves.
+	// Each test begins with the state that the one before has left.
 	Convey("Given three nodes, two of which have a label", t, func() {
 		Convey("without a registry, what is built here runs here only: anywhere else it is refused", func() {
 			here := func(flags, deploy string) result {
@@ -92,14 +92,14 @@ func TestPlacement(t *testing.T) {
 			trial = "0"
 			r := up("--rolling", "{replicas: 1, "+onFront+"}", two)
 			So(r.stdout, ShouldContainSubstring, "from one to two, start-first\n")
-			So(r.stdout, ShouldContainSubstring, "the new task starts on another node: the old one's address falls silent")
-			So(r.stdout, ShouldContainSubstring, accountsAt(old)+" is silent for good")
+			So(r.stdout, ShouldContainSubstring, "the new task starts on another node: the old address no longer answers")
+			So(r.stdout, ShouldContainSubstring, accountsAt(old)+" no longer answers")
 			provenOn(r, next)
 		})
 
 		Convey("two tasks have no node to spare, so they are updated stop-first", func() {
 			r := up("--rolling", "{replicas: 2, "+onFront+"}", one)
-			So(r.stdout, ShouldContainSubstring, "(stop-first), as port 6767 is published in host mode and no node is to spare")
+			So(r.stdout, ShouldContainSubstring, "(stop-first), as port 6767 is published in host mode and no other node is free for it")
 			provenOn(r, manager, "node2")
 		})
 
@@ -114,13 +114,13 @@ func TestPlacement(t *testing.T) {
 			docker(t, "service", "scale", "--detach", "accountservice=1")
 			So(eventually(30*time.Second, single), ShouldBeTrue)
 			r := up("--rolling", "{replicas: 2, "+onFront+"}", two)
-			So(r.stdout, ShouldContainSubstring, "The 1 replicas of accountservice stay, as they were scaled by hand")
+			So(r.stdout, ShouldContainSubstring, "The 1 replicas of accountservice stay, because somebody scaled the service by hand")
 			So(r.stdout, ShouldContainSubstring, "start-first")
 			So(r.String(), ShouldContainSubstring, "==> Deployed accountservice two in ")
 			So(r.exit, ShouldEqual, 0)
 			back := script("rollback.sh")
 			So(back.String(), ShouldContainSubstring, "==> Rolled accountservice back to one")
-			So(eventually(10*time.Second, single), ShouldBeTrue) // The old task may be ending still.
+			So(eventually(10*time.Second, single), ShouldBeTrue) // The old task may still be ending.
 		})
 
 		Convey("where no node has the label, it is refused in the engine's words", func() {
@@ -176,7 +176,7 @@ func TestPlacement(t *testing.T) {
 			refused(up("", "{placement: {constraints: ["+there+"]}}", one), "error: no node can run accountservice: "+wordsFor(t, there)+"\n")
 			refused(up("", "{replicas: 3}", one), "error: 3 replicas cannot all have port 6767 on 2 nodes in host mode")
 			provenOn(up("", "{replicas: 2}", one), manager, "node2")
-			So(up("--rolling --plan", "{replicas: 2}", two).stdout, ShouldContainSubstring, "no node is to spare")
+			So(up("--rolling --plan", "{replicas: 2}", two).stdout, ShouldContainSubstring, "no other node is free for it")
 
 			Convey("and gets no task of a service for all nodes", func() {
 				provenOn(up("", "{mode: global}", one, "DEPLOY_TIMEOUT=20"), manager, "node2")

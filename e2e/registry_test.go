@@ -48,8 +48,8 @@ type registryServer struct {
 	stop    func()
 }
 
-// startRegistry starts Debian's docker-registry, empty. The lines of configuration go on in
-// its section http.
+// startRegistry starts Debian's docker-registry, empty. The lines are added to the section
+// http of its configuration.
 func startRegistry(t *testing.T, address, configuration string) *registryServer {
 	t.Helper()
 	dir := t.TempDir()
@@ -83,8 +83,8 @@ func startRegistry(t *testing.T, address, configuration string) *registryServer 
 	return s
 }
 
-// startPrivateRegistry starts one with TLS, whose certificate the engines know, and which
-// wants to know who asks. This docker client is logged in.
+// startPrivateRegistry starts a registry with TLS and a login. The engines know its
+// certificate. This docker client is logged in.
 func startPrivateRegistry(t *testing.T) *registryServer {
 	t.Helper()
 	dir := t.TempDir()
@@ -118,11 +118,11 @@ func startPrivateRegistry(t *testing.T) *registryServer {
 	return s
 }
 
-// trusted is where engines look for the certificate of the private registry. engine.sh sees
-// to it that this is not the machine's own directory.
+// trusted is the directory where engines look for the certificate of the private registry.
+// engine.sh mounts another directory over the machine's own.
 const trusted = "/etc/docker/certs.d/" + privateRegistry + "/ca.crt"
 
-// write writes a file, in a directory that it makes if need be.
+// write writes a file, and makes its directory if it is missing.
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	err := os.MkdirAll(filepath.Dir(path), 0o755)
@@ -134,13 +134,14 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// questions is how many requests its log has for a tag of moody.
+// questions is the number of requests in its log for a tag of moody.
 func (s *registryServer) questions(t *testing.T, tag string) int {
 	t.Helper()
 	return strings.Count(read(t, s.log), "/v2/moody/manifests/"+tag+" HTTP/")
 }
 
-// push builds moody of a mood and pushes it as a tag of moody. The engine forgets that name.
+// push builds moody with a mood and pushes it as a tag of moody. Then it removes that name
+// from the engine.
 func (s *registryServer) push(t *testing.T, mood, tag string) {
 	t.Helper()
 	name := s.address + "/moody:" + tag
@@ -149,7 +150,7 @@ func (s *registryServer) push(t *testing.T, mood, tag string) {
 	docker(t, "rmi", name)
 }
 
-// built builds moody of a mood, and returns the image's name.
+// built builds moody with a mood, and returns the name of the image.
 func built(t *testing.T, mood string) string {
 	t.Helper()
 	r := script("deploy.sh build accountservice -f "+repository("e2e", "testdata", "placed", "stack.yml"), "VERSION="+mood, "BASE_IMAGE=scratch")
@@ -160,8 +161,8 @@ func built(t *testing.T, mood string) string {
 	return said[len(said)-1]
 }
 
-// pushIndex makes a tag of moody stand for an index: it names the image of another tag for
-// each of some processors.
+// pushIndex makes a tag of moody an index, which names the image of another tag for each
+// processor.
 func (s *registryServer) pushIndex(t *testing.T, of, tag string, processors ...string) {
 	t.Helper()
 	type platform struct {
@@ -209,13 +210,14 @@ func finished(flags string) string {
 	return "copyall.sh " + flags + " -f " + repository("e2e", "testdata", "finished", "stack.yml")
 }
 
-// platforms are those that the Spec of accountservice names.
+// platforms are the platforms in the Spec of accountservice.
 func platforms(t *testing.T) string {
 	t.Helper()
 	return docker(t, "service", "inspect", "--format", "{{range .Spec.TaskTemplate.Placement.Platforms}}{{.OS}}/{{.Architecture}} {{end}}", "accountservice")
 }
 
-// mood is how the one task of accountservice says that it is, whose container is here.
+// mood is the mood that the only task of accountservice reports. Its container is on this
+// engine.
 func mood(t *testing.T) string {
 	t.Helper()
 	_, said, _ := strings.Cut(docker(t, "logs", containers(t, "accountservice")[0]), "Starting moody ")
@@ -234,7 +236,7 @@ func TestFinishedImage(t *testing.T) {
 	questions = s.questions(t, "v1") - questions
 	url := answeringURL(first)
 
-	// Each finds what the one before leaves.
+	// Each test begins with the state that the one before has left.
 	Convey("Given a service whose image a registry had, and the engine had not", t, func() {
 		Convey("it was resolved by one question, tried by its own health check, and runs by its digest", func() {
 			So(first.String(), ShouldContainSubstring, "==> Deployed accountservice "+name+" in ")
@@ -263,7 +265,7 @@ func TestFinishedImage(t *testing.T) {
 			defer docker(t, "rmi", name)
 			r := script(finished("--rolling"), "IMAGE="+name)
 			So(r.stdout, ShouldContainSubstring, "\n    image: "+before+" → "+registry+"/moody@sha256:")
-			So(r.stderr, ShouldBeEmpty) // It has a health check.
+			So(r.stderr, ShouldBeEmpty) // It has a health check, so there is no warning.
 			So(r.exit, ShouldEqual, 0)
 			So(image(t), ShouldNotEqual, before)
 			So(mood(t), ShouldEqual, "two")
@@ -307,7 +309,7 @@ func TestFinishedImage(t *testing.T) {
 // withoutLogin is the setting of a docker client that is logged in nowhere.
 func withoutLogin(t *testing.T) string { return "DOCKER_CONFIG=" + t.TempDir() }
 
-// forget has the private registry delete the image that accountservice runs, by its digest.
+// forget deletes the image that accountservice runs from the private registry, by its digest.
 func (s *registryServer) forget(t *testing.T, image string) {
 	t.Helper()
 	_, digest, _ := strings.Cut(image, "@")
@@ -328,7 +330,7 @@ func TestPrivateRegistry(t *testing.T) {
 	const onNode2, onWorkers = "PLACE=node.hostname==node2", "PLACE=node.role==worker"
 	tasks := func() string { return docker(t, "service", "ps", "--no-trunc", "--quiet", "accountservice") }
 
-	// Each finds what the one before leaves.
+	// Each test begins with the state that the one before has left.
 	Convey("Given a registry that wants to know who asks, and a swarm of three nodes of which none has its images", t, func() {
 		Convey("a certificate that the engine does not know ends a deploy in the engine's words", func() {
 			So(os.Rename(trusted, trusted+".away"), ShouldBeNil)
@@ -364,7 +366,7 @@ func TestPrivateRegistry(t *testing.T) {
 			name := image(t)
 			id := strings.TrimSpace(on("image", "inspect", "--format", "{{.Id}}", name).stdout)
 			lost := make(chan bool)
-			go func() { // It can be removed only while no container of it runs.
+			go func() { // The image can be removed only while none of its containers runs.
 				lost <- eventually(30*time.Second, func() bool { return on("rmi", "--force", id).exit == 0 && on("image", "inspect", name).exit != 0 })
 			}()
 			r := script(finished(""), crashes, onNode2)
@@ -382,7 +384,7 @@ func TestPrivateRegistry(t *testing.T) {
 			So(script(finished("--rolling"), two, onWorkers).exit, ShouldEqual, 0)
 			s.forget(t, old)
 			status := script("status.sh").stdout
-			So(status, ShouldContainSubstring, "cannot be gone back to: ask the registry for image "+old+": ")
+			So(status, ShouldContainSubstring, "a rollback cannot go back to it: ask the registry for image "+old+": ")
 			So(status, ShouldContainSubstring, "manifest unknown")
 
 			before := tasks()
@@ -392,11 +394,11 @@ func TestPrivateRegistry(t *testing.T) {
 			So(back.exit, ShouldEqual, 1)
 			So(tasks(), ShouldEqual, before)
 
-			s.push(t, "one", "one") // It is there again, but what runs is not.
+			s.push(t, "one", "one") // The tag is there again, but not the image that runs.
 			now := image(t)
 			s.forget(t, now)
 			r := script(finished("--rolling"), one, onWorkers)
-			So(r.stderr, ShouldContainSubstring, "error: what runs now could not be put back: ask the registry for image "+now+": ")
+			So(r.stderr, ShouldContainSubstring, "error: the version that runs now could not be restored after a failure: ask the registry for image "+now+": ")
 			So(r.stderr, ShouldContainSubstring, "--no-undo")
 			So(lastLine(r), ShouldStartWith, "       accountservice was not touched: accountservice "+privateRegistry+"/moody:two serves at ")
 			So(r.exit, ShouldEqual, 1)

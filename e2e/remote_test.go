@@ -15,8 +15,8 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// Somebody deploys from elsewhere: from a network namespace of its own, the office, whose
-// one cable leads to the engine. The engine's end of it has these addresses.
+// These tests deploy from another place: from a separate network namespace, the office. Its
+// only cable leads to the engine. The engine's end of the cable has these addresses.
 const (
 	overCable   = "192.168.98.1"
 	overCableV6 = "fd00:98::1"
@@ -24,7 +24,7 @@ const (
 	sshPort     = "2222"
 )
 
-// An office is where scripts run, and what they reach the engine by.
+// An office is the place where scripts run, and their connection to the engine.
 type office struct {
 	t   *testing.T
 	dir string // of what ssh and its server need
@@ -32,7 +32,7 @@ type office struct {
 	sshd *exec.Cmd
 }
 
-// newOffice lays the cable, until the test ends, and makes the engine a manager.
+// newOffice connects the cable until the test ends, and makes the engine a manager.
 func newOffice(t *testing.T) *office {
 	t.Helper()
 	if !ownEngine {
@@ -41,7 +41,7 @@ func newOffice(t *testing.T) *office {
 	o := &office{t: t, dir: t.TempDir()}
 	t.Cleanup(func() {
 		wipe(t)
-		run(nil, "docker", "swarm", "leave", "--force") // The next one has to choose an address again.
+		run(nil, "docker", "swarm", "leave", "--force") // The next test has to choose an address again.
 		run(nil, "sh", "-c", "iptables -t raw -F; ip link del cable; ip netns del office")
 	})
 	o.must("sh", "-ec", `
@@ -73,7 +73,8 @@ func (o *office) at(host string, more ...string) []string {
 	return append([]string{scriptFrom + "=nsenter --net=/run/netns/office", "DOCKER_HOST=" + host, "PATH=" + o.dir + ":" + os.Getenv("PATH")}, more...)
 }
 
-// cut drops what either end of the cable gets: nobody is told, as where a network is lost.
+// cut drops all packets at both ends of the cable. There is no error, as when a network is
+// lost.
 func (o *office) cut() {
 	o.must("iptables", "-t", "raw", "-I", "PREROUTING", "-i", "cable", "-j", "DROP")
 	o.must("nsenter", "--net=/run/netns/office", "iptables", "-t", "raw", "-I", "PREROUTING", "-i", "eth0", "-j", "DROP")
@@ -92,8 +93,8 @@ func (o *office) cut20() result {
 	return result{}
 }
 
-// listen lets the engine listen at an address of the cable, until the test ends, and returns
-// that as DOCKER_HOST names it.
+// listen lets the engine listen at an address of the cable until the test ends. It returns
+// the address for DOCKER_HOST.
 func (o *office) listen(address string) string {
 	o.t.Helper()
 	at := net.JoinHostPort(address, enginePort)
@@ -114,7 +115,7 @@ func (o *office) listen(address string) string {
 	return "tcp://" + at
 }
 
-// forward connects somebody with the engine.
+// forward connects a client with the engine.
 func forward(from net.Conn) {
 	defer from.Close()
 	to, err := net.Dial("unix", "/var/run/docker.sock")
@@ -132,9 +133,9 @@ func forward(from net.Conn) {
 	both.Wait()
 }
 
-// serveSSH starts an ssh server beside the engine, until the test ends. The office knows its
-// key, and it knows the office's. Nothing of this user's or this machine's ssh is read or
-// written.
+// serveSSH starts an ssh server beside the engine, until the test ends. The office knows the
+// key of the server, and the server knows the key of the office. The ssh files of this user
+// and this machine are neither read nor written.
 func (o *office) serveSSH() {
 	o.t.Helper()
 	sshd := installed(o.t, "sshd")
@@ -151,7 +152,8 @@ func (o *office) serveSSH() {
 		"SetEnv PATH=" + os.Getenv("PATH") + " DOCKER_CONFIG=" + os.Getenv("DOCKER_CONFIG"),
 	}, "\n"))
 	o.put("client", "IdentityFile "+o.file("user")+"\nIdentitiesOnly yes\nUserKnownHostsFile "+o.file("known")+"\nHost manager\n  HostName "+overCable+"\n  Port "+sshPort+"\n  User root\n")
-	// ssh finds its user's files without HOME, but a script in front of it can name others.
+	// ssh finds the files of its user without HOME. But a script on the PATH can name other
+	// files.
 	o.put("ssh", "#!/bin/sh\nexec "+ssh+" -F "+o.file("client")+" \"$@\"\n")
 	o.must("chmod", "+x", o.file("ssh"))
 	o.know(true)
@@ -179,7 +181,7 @@ func (o *office) put(name, text string) {
 	}
 }
 
-// know has the office know the server's key, or not.
+// know adds the key of the server to the office, or removes it.
 func (o *office) know(yes bool) {
 	o.t.Helper()
 	known := ""
@@ -203,7 +205,7 @@ func (o *office) hangUp() result {
 	return result{}
 }
 
-// overSSH is the engine as DOCKER_HOST names it over ssh.
+// overSSH is the DOCKER_HOST of the engine over ssh.
 const overSSH = "ssh://root@" + overCable + ":" + sshPort
 
 // accountOver is the URL of an account at an address.
@@ -216,7 +218,7 @@ func TestOverSSH(t *testing.T) {
 	o.serveSSH()
 	url := accountOver(overCable)
 
-	// Each finds what the one before leaves.
+	// Each test begins with the state that the one before has left.
 	Convey("A plain deploy over ssh, and a rolling one by a docker context whose host only ssh knows, are proven at that host", t, func() {
 		docker(t, "context", "create", "office", "--docker", "host=ssh://manager")
 		defer docker(t, "context", "rm", "--force", "office")
@@ -253,13 +255,13 @@ func TestOverSSH(t *testing.T) {
 			r, happened := during(it.step, "copyall.sh "+it.flags, it.happens, o.at(overSSH, "VERSION="+next)...)
 			So(happened.exit, ShouldEqual, 0)
 			mustBeTrue(t, r, url, before, next)
-			So(r.stderr, ShouldContainSubstring, "the engine is away, and is waited for")
+			So(r.stderr, ShouldContainSubstring, "the engine is away, waiting for it")
 			So(run(nil, "pgrep", "-x", "ssh").stdout, ShouldBeEmpty)
 		})
 	}
 	Convey("When the network is lost while an image is built over ssh, the deploy does not wait for ever, and touches nothing", t, func() {
 		before := version(t)
-		// This stands for a docker client that has connected before: it waits for ever.
+		// This stands for a docker client that was connected before the cut: it waits for ever.
 		o.put("docker", "#!/bin/sh\nexec sleep 300")
 		o.must("chmod", "+x", o.file("docker"))
 		defer os.Remove(o.file("docker"))
@@ -270,14 +272,14 @@ func TestOverSSH(t *testing.T) {
 		}, o.at(overSSH, "VERSION=lost", "BASE_IMAGE=scratch")...)
 		So(r.exit, ShouldEqual, 1)
 		So(r.stderr, ShouldContainSubstring, "docker build of accountservice was given up: the docker engine at "+overSSH+" does not answer any more")
-		So(r.stderr, ShouldContainSubstring, "run this again once docker node ls answers")
+		So(r.stderr, ShouldContainSubstring, "wait until docker node ls answers, and run this again")
 		So(lastLine(r), ShouldStartWith, "       accountservice was not touched")
 		So(get(url), ShouldEqual, firstAccount)
 		So(version(t), ShouldEqual, before)
 	})
 }
 
-// other is the version that is deployed over another.
+// other is the version that replaces another.
 func other(version string) string { return map[string]string{"one": "two", "two": "one"}[version] }
 
 // restart restarts the engine.
@@ -285,8 +287,8 @@ func restart() result {
 	return run(nil, "sh", "-c", "./dockerd.sh stop node1 && ./dockerd.sh start node1")
 }
 
-// mustBeTrue asserts that exit code and last line of a deploy are true: its version serves,
-// or the one before.
+// mustBeTrue asserts that the exit code and the last line of a deploy are true: its version
+// serves, or the version before it.
 func mustBeTrue(t *testing.T, r result, url, before, next string) {
 	t.Helper()
 	if r.exit == 0 {
@@ -317,10 +319,10 @@ func TestNetworkThatIsLost(t *testing.T) {
 		}, o.at(engine, "VERSION=lost", "DEPLOY_TIMEOUT=15")...)
 		Reset(o.mend)
 		So(r.exit, ShouldEqual, 1)
-		So(r.stderr, ShouldContainSubstring, "error: the deploy of accountservice lost failed; what serves now is not known, as the engine does not answer: ")
+		So(r.stderr, ShouldContainSubstring, "error: the deploy of accountservice lost failed; the version that serves now is not known, because the engine does not answer: ")
 		So(r.stderr, ShouldContainSubstring, "; the next deploy or rollback restores version one\n")
 		So(lastLine(r), ShouldStartWith, "       start the engine again, or point DOCKER_HOST ")
-		So(time.Since(began), ShouldBeLessThan, 2*time.Minute) // To change has 15 s, and to go back 40 s.
+		So(time.Since(began), ShouldBeLessThan, 2*time.Minute) // The change has 15 s, and going back has 40 s.
 		o.mend()
 		mended := script("copyall.sh", o.at(engine, "VERSION=two")...)
 		So(mended.stdout, ShouldContainSubstring, "    version one is back: accountservice one serves at "+url)
@@ -343,8 +345,8 @@ func TestNetworkThatIsLost(t *testing.T) {
 			So(another.stderr, ShouldContainSubstring, "accountservice is being deployed already")
 			mustBeTrue(t, r, url, before, next)
 			if it.waits {
-				So(r.stderr, ShouldContainSubstring, "the engine is away, and is waited for")
-			} else { // Nothing is changed yet.
+				So(r.stderr, ShouldContainSubstring, "the engine is away, waiting for it")
+			} else { // Nothing has been changed yet.
 				So(r.exit, ShouldEqual, 1)
 				So(lastLine(r), ShouldStartWith, "       accountservice was not touched")
 			}
@@ -357,7 +359,7 @@ func TestAddresses(t *testing.T) {
 	o.serveSSH()
 	docker(t, "swarm", "leave", "--force")
 
-	// Each finds what the one before leaves.
+	// Each test begins with the state that the one before has left.
 	for _, it := range []struct {
 		what, url   string
 		environment []string

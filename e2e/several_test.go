@@ -8,8 +8,8 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// witness builds the image of the witness, and gives it these tags: the versions of a
-// finished image.
+// witness builds the image of the witness, and gives it these tags. They are the versions of
+// a finished image.
 func witness(t *testing.T, tags ...string) {
 	t.Helper()
 	r := script("deploy.sh build"+stackFile("witness", "stack.yml"), "BASE_IMAGE=scratch", "VERSION=any")
@@ -22,7 +22,7 @@ func witness(t *testing.T, tags ...string) {
 	}
 }
 
-// nodeAddress is that of the engine, as services publish their ports there.
+// nodeAddress is the address of the engine, where services publish their ports.
 func nodeAddress(t *testing.T) string {
 	t.Helper()
 	return docker(t, "info", "--format", "{{.Swarm.NodeAddr}}")
@@ -38,8 +38,8 @@ func containersOf(t *testing.T, services ...string) map[string][]string {
 	return all
 }
 
-// outOfOrder is the first of some words that does not stand in a text behind the one before,
-// with what stands there; "" if all do.
+// outOfOrder is the first of some words that does not follow the word before it in a text,
+// with the text there; "" if all are in order.
 func outOfOrder(text string, words ...string) string {
 	for _, word := range words {
 		_, after, found := strings.Cut(text, word)
@@ -152,7 +152,7 @@ func TestSideBySide(t *testing.T) {
 		So(staging(), ShouldResemble, before)
 
 		Convey("neither a deploy nor a rollback nor a removal of one touches the other", func() {
-			// The environment overrides what the file of variables says.
+			// The environment overrides the file of variables.
 			So(deploy("production", "up", "VERSION=p2", "SAYS=better").exit, ShouldEqual, 0)
 			So(get(at+":7422/"), ShouldEqual, "better")
 			So(staging(), ShouldResemble, before)
@@ -191,7 +191,7 @@ func TestAdoption(t *testing.T) {
 		before := inSwarm(t)
 		for _, command := range []string{"up", "rollback web", "remove"} {
 			r := deploy(command, settings...)
-			So(r.stderr, ShouldContainSubstring, "a service "+service+" runs that was not deployed by this program")
+			So(r.stderr, ShouldContainSubstring, "a service "+service+" runs, and this program did not deploy it")
 			So(r.stderr, ShouldContainSubstring, "deploy up --adopt")
 			So(r.exit, ShouldEqual, 1)
 		}

@@ -12,8 +12,8 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// dockerClients are the paths of this machine's docker clients, Debian's own first; of those,
-// where the engine is today's, only the one that fits it.
+// dockerClients are the paths of this machine's docker clients, Debian's own first. With a
+// modern engine, it is only the client that fits this engine.
 func dockerClients(t *testing.T) []string {
 	t.Helper()
 	found := slices.DeleteFunc([]string{"/usr/bin/docker", "/usr/local/bin/docker"}, func(path string) bool {
@@ -30,9 +30,9 @@ func dockerClients(t *testing.T) []string {
 	return []string{fitting}
 }
 
-// differences are the fields in which a service that this program makes of a file differs from
-// that of docker stack deploy. Each but reason is a regular expression, "" for a field that is
-// not there.
+// differences are the fields in which a service of this program differs from the service that
+// docker stack deploy makes from the same file. All except reason are regular expressions; ""
+// means that the field does not exist.
 var differences = []struct{ field, ours, docker, reason string }{
 	{`\.ContainerSpec\.Image$`, `^sha256:[0-9a-f]{64}$`, `^someprefix/[a-z]+:\w+$`, "a tag would be looked up at each start of a task"},
 	{`\.Placement\.Platforms\.0\.(OS|Architecture)$`, `^(linux|\w+64)$`, "", "the image's own; docker asks a registry for it, or does not know"},
@@ -50,7 +50,7 @@ var differences = []struct{ field, ours, docker, reason string }{
 	{`^TaskTemplate\.Placement$`, "", `^{}$`, "docker sends an empty one"},
 }
 
-// unexplained are the fields of two services that differ for no reason that is known.
+// unexplained are the fields of two services that differ without a known reason.
 func unexplained(ours, theirs []string) []string {
 	values := map[string][2]string{}
 	for i, fields := range [][]string{ours, theirs} {
@@ -96,7 +96,7 @@ func TestStandard(t *testing.T) {
 			}
 			for _, client := range dockerClients(t) {
 				docker(t, append([]string{"service", "rm"}, services...)...) // The networks stay: they are in use for some time.
-				// No registry can be asked for the images here.
+				// Here, no registry can be asked for the images.
 				r := run(settings, client, "stack", "deploy", "--resolve-image", "never", "-c", repository(file), "x")
 				if r.exit != 0 {
 					So(client+": "+r.String(), ShouldBeEmpty)

@@ -9,8 +9,8 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// byScripts creates accountservice as the shell scripts did that were there before the
-// program: with their labels, and with their lock left behind.
+// byScripts creates accountservice as the shell scripts before this program did: with their
+// labels, and with a lock that they left behind.
 func byScripts(t *testing.T) (url, current, previous string) {
 	t.Helper()
 	t.Cleanup(func() { wipe(t) })
@@ -73,7 +73,7 @@ func TestServiceOfTheScripts(t *testing.T) {
 			So(image(t), ShouldEqual, current)
 			So(get(url), ShouldEqual, firstAccount)
 
-			// And what it replaced is known still.
+			// The version that it replaced is still known.
 			back := script("rollback.sh")
 			So(back.String(), ShouldContainSubstring, "==> Rolled accountservice back to older")
 			So(back.exit, ShouldEqual, 0)
@@ -96,7 +96,7 @@ func TestServiceOfSomebodyElse(t *testing.T) {
 			for _, command := range []string{"copyall.sh", "copyall.sh --rolling", "rollback.sh", "remove.sh"} {
 				r := script(command)
 				So(r.exit, ShouldEqual, 1)
-				So(r.stderr, ShouldContainSubstring, "a service accountservice runs that was not deployed by this program")
+				So(r.stderr, ShouldContainSubstring, "a service accountservice runs, and this program did not deploy it")
 				So(docker(t, "service", "ps", "--quiet", "accountservice"), ShouldEqual, task)
 			}
 		})

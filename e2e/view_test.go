@@ -33,7 +33,7 @@ func viewed(t *testing.T) string {
 	said := bufio.NewScanner(out)
 	t.Cleanup(func() {
 		cmd.Process.Signal(syscall.SIGINT)
-		for said.Scan() { // To its end.
+		for said.Scan() { // Read to the end.
 		}
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("view.sh, interrupted: %v", err)
@@ -84,13 +84,14 @@ func (b tab) is(expression string) bool {
 	return yes
 }
 
-// shows waits until an expression is true in the page, and tells whether it was in time.
+// shows waits until an expression is true in the page, and tells whether that was in time.
 func (b tab) shows(expression string) bool {
 	b.t.Helper()
 	return eventually(90*time.Second, func() bool { return b.is(expression) })
 }
 
-// says tells whether an element has a text, within the time that a change may take to show.
+// says tells whether an element gets a text within the time in which a change must be
+// visible.
 func (b tab) says(selector, text string) bool {
 	b.t.Helper()
 	return eventually(10*time.Second, func() bool {
@@ -98,7 +99,7 @@ func (b tab) says(selector, text string) bool {
 	})
 }
 
-// phases has the page remember what the deploy card says, in order.
+// phases lets the page record the texts of the deploy card, in order.
 func (b tab) phases() {
 	b.t.Helper()
 	b.is(`(window.phases = [], new MutationObserver(() => {
@@ -116,7 +117,7 @@ func (b tab) told() string {
 	return all
 }
 
-// picture takes the README's picture, into build/, or with UPDATE set into docs/.
+// picture takes the picture for the README. It goes to build/, or with UPDATE set to docs/.
 func (b tab) picture(scheme string) {
 	b.t.Helper()
 	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
@@ -174,9 +175,9 @@ func TestView(t *testing.T) {
 			So(r.exit, ShouldEqual, 0)
 			So(<-pictured, ShouldBeTrue)
 			So(b.shows(`document.querySelector("#deploys .end-done")`), ShouldBeTrue)
-			So(b.told(), ShouldContainSubstring, "building the image |") // Planning and changing may be too short to be seen.
+			So(b.told(), ShouldContainSubstring, "building the image |") // The phases planning and changing may be too short to be visible.
 			So(b.told(), ShouldContainSubstring, "| trying the new version |")
-			So(b.told(), ShouldEndWith, "| proving the new version | done: it was proven")
+			So(b.told(), ShouldEndWith, "| proving the new version | done: the version was proven")
 			So(b.says("#history > li:first-child", "deploy.resources.limits.memory: 128MiB → 100MiB"), ShouldBeTrue)
 			So(b.says("#rows", "v1.1"), ShouldBeTrue)
 			So(b.shows(`[...document.querySelectorAll(".tile")].filter((one) => one.textContent.includes("accountservice") && one.textContent.includes("v1.1") && one.textContent.includes("healthy")).length === 3`), ShouldBeTrue)
@@ -189,7 +190,7 @@ func TestView(t *testing.T) {
 			So(r.exit, ShouldEqual, 1)
 			So(b.shows(`document.querySelector("#deploys .end-failed")`), ShouldBeTrue)
 			So(b.told(), ShouldContainSubstring, "proving the new version | going back")
-			So(b.told(), ShouldEndWith, "failed: what ran before is back")
+			So(b.told(), ShouldEndWith, "failed: the version before is back")
 			So(b.says("#history > li.failed", "crashes"), ShouldBeTrue)
 			So(b.shows(fmt.Sprintf(`[...document.querySelectorAll(".tile.good")].filter((one) => one.textContent.includes("accountservice") && one.textContent.includes(%q)).length === 3`, before)), ShouldBeTrue)
 		})

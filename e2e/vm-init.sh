@@ -20,5 +20,5 @@ for interface in /sys/class/net/e*; do
 done
 ip route add default via 10.0.2.2
 echo 1 >/proc/sys/net/ipv4/ip_forward
-# Only this machine's loopback address leads to this port.
+# Only the loopback address of the host reaches this port.
 exec dockerd --host tcp://0.0.0.0:2375 --host unix:///var/run/docker.sock --tls=false

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# vm.sh build|up|down: a virtual machine with a docker host of its own, whose kernel has
-# the IPVS that the routing mesh needs (Debian trixie, its kernel and docker.io). Needs
-# root for build; qemu-system-x86 and debootstrap. Emulated, and so slow: some minutes.
-# Once up, its engine is tcp://127.0.0.2:2375; its ports 6767, 8080 and 6969 are those
-# of 127.0.0.2.
+# vm.sh build|up|down: a virtual machine with its own docker engine. Its kernel has IPVS, which
+# the routing mesh needs (Debian trixie, its kernel and docker.io). It needs qemu-system-x86,
+# debootstrap, and root for build. It is emulated, so it is slow and takes some minutes. When it
+# is up, its engine is tcp://127.0.0.2:2375, and its ports 6767, 8080 and 6969 are ports of
+# 127.0.0.2.
 set -euo pipefail
 unset CDPATH
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

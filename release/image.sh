@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # image.sh check|push IMAGE: push builds the image of accountservice for each processor, from
 # the release in build/dist. It pushes them together as IMAGE:VERSION. VERSION is the tag that
-# is checked out. check only finds out whether this can be done. BASE_IMAGE is as for a deploy.
+# is checked out. check only checks whether push can work. BASE_IMAGE has the same meaning as
+# for a deploy.
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -18,7 +19,7 @@ docker buildx version >/dev/null || fail 'docker has no buildx' 'install it: htt
 version=$(git describe --tags --exact-match) || fail 'no tag is checked out' 'make one, as in git tag v1.0.0, and check it out'
 if [[ $command = check ]]; then exit; fi
 
-context=build/image # A directory that dockerd may read.
+context=build/image # dockerd may read this directory.
 trap 'rm -rf "$context"' EXIT
 images=()
 for cpu in amd64 arm64; do

@@ -1,5 +1,5 @@
-// Package release tests what a release is made of: the same bytes from the same source,
-// and the licences of all that is compiled in.
+// Package release tests the parts of a release: the same source must give the same bytes, and
+// all compiled modules must have their licences in it.
 package release
 
 import (
@@ -16,16 +16,16 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// licenceFiles are the names that the Go world gives to files with terms.
+// licenceFiles matches the usual names of licence files in Go modules.
 var licenceFiles = []string{"LICENSE*", "LICENCE*", "COPYING*", "NOTICE*", "PATENTS*"}
 
-// A file with terms, and all that it is for.
+// A file with terms, and the modules that it is for.
 type terms struct {
 	text string
 	of   []string
 }
 
-// output is what a command prints. Its error has what it says of it.
+// output is the output of a command. If the command fails, the error has its words.
 func output(command *exec.Cmd) (string, error) {
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
@@ -58,7 +58,8 @@ func compiledIn(program string, systems ...string) (map[string]string, error) {
 	return found, nil
 }
 
-// licences is the text of THIRD_PARTY.txt. Terms that several modules share stand in it once.
+// licences is the text of THIRD_PARTY.txt. Terms that several modules share are in it only
+// once.
 func licences(program string, systems ...string) (string, error) {
 	packages, err := compiledIn(program, systems...)
 	if err != nil {
@@ -133,7 +134,7 @@ func TestLicences(t *testing.T) {
 		file    string
 		systems []string
 	}{
-		"accountservice": {"../dockerfiles/THIRD_PARTY.txt", []string{"linux"}}, // It goes into the image.
+		"accountservice": {"../dockerfiles/THIRD_PARTY.txt", []string{"linux"}}, // This file goes into the image.
 		"deploy":         {"../deploy/THIRD_PARTY.txt", []string{"linux", "darwin"}},
 	} {
 		Convey(one.file+" has the licences of all that is compiled into "+program+"; UPDATE=1 writes it", t, func() {

@@ -14,7 +14,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// A build is how the release compiles a program.
+// A build says how the release compiles a program.
 type build struct {
 	Dir     string
 	Env     []string
@@ -22,7 +22,7 @@ type build struct {
 	LDFlags string
 }
 
-// builds are those of the release's own configuration.
+// builds are the builds in the configuration of the release.
 func builds() ([]build, error) {
 	text, err := os.ReadFile("../.goreleaser.yml")
 	if err != nil {
@@ -33,8 +33,7 @@ func builds() ([]build, error) {
 	return configuration.Builds, err
 }
 
-// compiled is the hash of a program that is compiled from a folder, with a cache that
-// other folders have no part in.
+// compiled is the hash of a program that is compiled from a folder, with a separate cache.
 func (b build) compiled(folder string) (string, error) {
 	binary := filepath.Join(folder, "binary")
 	arguments := append([]string{"build", "-o", binary}, b.Flags...)
@@ -50,7 +49,7 @@ func (b build) compiled(folder string) (string, error) {
 	return fmt.Sprintf("%x", sha256.Sum256(content)), err
 }
 
-// copySource copies what the programs are compiled from.
+// copySource copies the source of the programs.
 func copySource(to string) error {
 	for _, from := range []string{"accountservice", "deploy"} {
 		if err := os.CopyFS(filepath.Join(to, from), os.DirFS(filepath.Join("..", from))); err != nil {

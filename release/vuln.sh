@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# vuln.sh PROGRAM@VERSION: runs govulncheck on both modules. Where its database cannot be
-# reached, it says that it was not run.
+# vuln.sh PROGRAM@VERSION: runs govulncheck on both modules. If its database cannot be reached,
+# the script says that it did not run.
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# dvizz.sh [--remove]: deploys dvizz, another visualizer of the swarm, or deploys it anew, and
+# dvizz.sh [--remove]: deploys dvizz, another visualizer of the swarm, or deploys it again, and
 # proves that it works.
-#   --remove   take it away
+#   --remove   remove it
 set -euo pipefail
 scripts=$(dirname "${BASH_SOURCE[0]}")
 export STACK_FILE=$scripts/../landscape.yml

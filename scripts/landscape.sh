@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# landscape.sh up|down: deploys accountservice and the services around it, or takes all of
-# them away, and the network last. What fails does not keep it from the rest.
+# landscape.sh up|down: deploys accountservice and the services around it, or removes all of
+# them, and the network last. If one service fails, it continues with the others.
 set -euo pipefail
 unset CDPATH
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-trap '' PIPE # A reader that goes away does not end it.
+trap '' PIPE # The script does not end when its reader goes away.
 direction=${1:-}
 shift || true
 case $direction in
@@ -19,5 +19,5 @@ esac
 "$scripts/deploy.sh" "$command" --keep-going -f "$scripts/../stack.yml" -f "$scripts/../landscape.yml" "$@"
 case " $* " in
   *' --json '*) ;;
-  *) printf '==> The landscape is %s\n' "$direction" 2>/dev/null || true ;; # Perhaps nobody reads any more.
+  *) printf '==> The landscape is %s\n' "$direction" 2>/dev/null || true ;; # The reader may be gone.
 esac

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# loadtest.sh [USERS] [SECONDS]: measures the running service: its footprint at rest, then
-# its footprint and its response times while USERS (1000) look up accounts for SECONDS
-# (30), with Gatling. Prints tables, and leaves them in build/loadtest/TIME/ with a chart,
-# Gatling's report and all samples. Memory is given back slowly after a load: for figures
-# after start-up, deploy anew just before.
+# loadtest.sh [USERS] [SECONDS]: measures the running service: its memory and CPU at rest, then
+# its memory, CPU and response times while USERS (1000) look up accounts for SECONDS (30), with
+# Gatling. It prints tables, and writes them to build/loadtest/TIME/ with a chart, Gatling's
+# report and all samples. After a load, the service gives memory back slowly. To measure it
+# after start-up, deploy again just before.
 set -euo pipefail
-unset CDPATH # It would make cd print where it went.
+unset CDPATH # With it, cd prints the directory.
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$scripts")
 service=accountservice
 idle_samples=30
-newline=$'\n' # Inside an expansion, old versions of bash take no $'\n'.
+newline=$'\n' # Old versions of bash do not accept $'\n' inside an expansion.
 
 say() { printf '==> %s\n' "$*"; }
 
-# fail MESSAGE...: says what went wrong and what to do, a line each.
+# fail MESSAGE...: prints the problem and then what to do, one line each.
 fail() {
   printf 'error: %s\n' "$1" >&2
   shift
@@ -42,14 +42,15 @@ check USERS "$users"
 check SECONDS "$duration"
 cd "$root"
 
-# running_containers: those of its running tasks on this engine; one that drains is none.
+# running_containers: prints the containers of the running tasks on this engine. A task that
+# drains does not count.
 running_containers() {
   local tasks task
   tasks=$(docker service ps --no-trunc --filter desired-state=running --quiet "$service") || return
   for task in $tasks; do docker ps --quiet --filter "label=com.docker.swarm.task.id=$task"; done
 }
 
-# find_containers: sets containers to those of the service that docker stats can see.
+# find_containers: sets containers to the containers of the service that docker stats can see.
 find_containers() {
   local nodes
   containers=$(running_containers)
@@ -60,7 +61,7 @@ find_containers() {
     'docker stats sees only its own containers: point DOCKER_HOST or the docker context to a manager that runs a task'
 }
 
-# find_url: sets base_url to where the service answers: on this engine, if it does there.
+# find_url: sets base_url to a URL of the service, on this engine if possible.
 find_url() {
   local urls here
   urls=$("$scripts/status.sh" | awk -v service="$service" '$1 == service { for (i = 2; i <= NF; i++) if ($i ~ /^http:/) print $i }')
@@ -71,13 +72,13 @@ find_url() {
     fail "$service does not answer at $base_url" 'see why: scripts/status.sh'
 }
 
-# sample: writes what docker stats says of the containers, a line each, after the Unix
-# time, until it is stopped. The client moves the cursor about before the bar.
+# sample: writes a line for each container, with the Unix time and the figures of docker stats,
+# until it is stopped. Before the bar, the client prints codes that move the cursor.
 sample() {
   local name cpu used limit _
   # shellcheck disable=SC2086 # one argument a container
   docker stats --format '| {{.Name}} {{.CPUPerc}} {{.MemUsage}}' $containers | {
-    SECONDS=$(date +%s) # Bash counts on from here.
+    SECONDS=$(date +%s) # Bash counts up from this value.
     while read -r _ name cpu used _ limit _; do
       if [[ $cpu = [0-9]*% ]]; then echo "$SECONDS $name $cpu $used $limit"; fi
     done
@@ -85,7 +86,7 @@ sample() {
 }
 
 start_sampling() {
-  set -m # A process group of its own, to be ended as one.
+  set -m # The sampler gets its own process group, which is ended as a whole.
   sample >"$results/samples" 2>"$results/samples.err" &
   sampler=$!
   set +m
@@ -98,7 +99,7 @@ stop_sampling() {
   wait "$sampler" 2>/dev/null || true
 }
 
-# wait_for_samples: until there is a sample of each of idle_samples seconds.
+# wait_for_samples: waits until there are samples of idle_samples different seconds.
 wait_for_samples() {
   local count=0 shown=0 patience=$((2 * idle_samples))
   while ((count < idle_samples)); do
@@ -114,13 +115,13 @@ wait_for_samples() {
 
 gatling() { mvn --batch-mode --quiet --file gatling/pom.xml "$@"; }
 
-# simulate: returns 1 where the simulation fails.
+# simulate: returns 1 if the simulation fails.
 simulate() {
   gatling gatling:test -Dusers="$users" -Dduration="$duration" -DbaseUrl="$base_url" \
     -Dgatling.resultsFolder="$root/$results/gatling" -DsecondsFile="$root/$results/seconds.csv" 2>&1 | tee "$results/simulation.txt"
 }
 
-# conditions: what was measured, when, and on what.
+# conditions: prints the date, the versions and the machine of the measurement.
 conditions() {
   echo "Measured on $(date '+%Y-%m-%d %H:%M %Z') with \`scripts/loadtest.sh $users $duration\`:" \
     "$(docker exec "${containers%%"$newline"*}" /accountservice -version | sed 's/, commit [^,]*//')," \
@@ -144,7 +145,7 @@ docker service inspect "$service" >/dev/null || fail "there is no service $servi
 find_containers
 find_url
 say 'Compiling the simulation (the first time, Maven fetches what it needs)'
-gatling test-compile || fail 'the simulation cannot be compiled' 'mend what Maven says above'
+gatling test-compile || fail 'the simulation cannot be compiled' 'fix the faults that Maven names above'
 results=build/loadtest/$(date +%Y%m%d-%H%M%S)
 mkdir -p "$results"
 
@@ -155,9 +156,9 @@ say "Simulating $users users for $duration s"
 failed=
 simulate || failed=yes
 stop_sampling
-[[ -s $results/seconds.csv ]] || fail 'the simulation did not run' "mend what it says above; it is in $results/simulation.txt too"
+[[ -s $results/seconds.csv ]] || fail 'the simulation did not run' "fix the fault that it names above; its output is also in $results/simulation.txt"
 
-# LC_ALL, as some awks write a comma for the point where the language does.
+# LC_ALL=C: in some languages, awk writes a comma instead of the decimal point.
 LC_ALL=C awk -f scripts/loadtest/stats.awk "$results/samples" >"$results/stats.csv"
 rm "$results/samples" "$results/samples.err"
 {
@@ -171,5 +172,5 @@ cat "$results/summary.md"
 echo
 say "All of it is in $results; Gatling's report: $(ls "$results"/gatling/*/index.html)"
 [[ $containers = "$(running_containers)" ]] ||
-  fail "other tasks of $service run now than at the start: the figures are not of one and the same" 'see why: docker service ps --no-trunc '"$service"
+  fail "the tasks of $service have changed since the start: the figures are from different tasks" 'see why: docker service ps --no-trunc '"$service"
 [[ -z $failed ]] || fail 'the load test failed:' "$(grep ' : false (actual' "$results/simulation.txt" || tail -n 3 "$results/simulation.txt")"

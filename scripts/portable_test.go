@@ -1,4 +1,4 @@
-// Package scripts tests the shell that people run, on linux and on macOS.
+// Package scripts tests that the shell scripts for people run on linux and on macOS.
 package scripts
 
 import (
@@ -14,10 +14,10 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// linuxOnly are the folders whose shell runs on linux only, and what is built.
+// linuxOnly are the folders whose scripts run only on linux, and folders of built files.
 var linuxOnly = []string{".ci", ".git", "build", "e2e"}
 
-// forbidden are the forms that bash 3.2 or the tools of macOS do not know, each with an example.
+// forbidden are forms that bash 3.2 or the tools of macOS do not know, each with an example.
 var forbidden = []struct{ form, pattern, example string }{
 	{"an associative array", `\b(declare|local|typeset)\s+-\w*[Ag]`, "declare -A ages"},
 	{"a reference to a variable", `\b(declare|local|typeset)\s+-\w*n`, "local -n other=$1"},
@@ -54,7 +54,7 @@ var forbidden = []struct{ form, pattern, example string }{
 	{"mktemp with a suffix", `\bmktemp\b.*--`, "mktemp --suffix=.txt"},
 }
 
-// forms are the forbidden ones of a shell text, each with its line.
+// forms are the forbidden forms in a shell text, each with its line.
 func forms(text string) []string {
 	var found []string
 	for i, line := range strings.Split(text, "\n") {
@@ -70,7 +70,8 @@ func forms(text string) []string {
 	return found
 }
 
-// shells are the files with shell: *.sh, those that name a shell in their first line, and the Makefile.
+// shells are the files with shell code: *.sh, files that name a shell in their first line,
+// and the Makefile.
 func shells() ([]string, error) {
 	found := []string{"../Makefile"}
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# quotes-service.sh [--remove]: deploys the quotes-service, or deploys it anew, and
+# quotes-service.sh [--remove]: deploys the quotes-service, or deploys it again, and
 # proves that it works.
-#   --remove   take it away
+#   --remove   remove it
 set -euo pipefail
 scripts=$(dirname "${BASH_SOURCE[0]}")
 export STACK_FILE=$scripts/../landscape.yml

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# rollback.sh [SERVICE] [N]: goes back to what the last deploy replaced, or to entry N of
-# the history. Twice is back where it was.
+# rollback.sh [SERVICE] [N]: goes back to the version before the last deploy, or to entry N of
+# the history. A second rollback returns to the newer version.
 set -euo pipefail
 exec "$(dirname "${BASH_SOURCE[0]}")/deploy.sh" rollback "$@"

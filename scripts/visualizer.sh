@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# visualizer.sh [--remove]: deploys the Docker Swarm visualizer, as service viz, or deploys
-# it anew, and proves that it works.
-#   --remove   take it away
+# visualizer.sh [--remove]: deploys the Docker Swarm visualizer as the service viz, or deploys
+# it again, and proves that it works.
+#   --remove   remove it
 set -euo pipefail
 scripts=$(dirname "${BASH_SOURCE[0]}")
 export STACK_FILE=$scripts/../landscape.yml

@@ -1,6 +1,6 @@
-// Package build makes images: it compiles a Go package, wraps it with docker build, and
-// pushes. Building and pushing are left to the docker client, which brings the user's
-// builder, credentials and proxies.
+// Package build makes images. It compiles a Go package, puts it into an image, and pushes the
+// image. It builds and pushes with the docker client, which uses the user's builder,
+// credentials and proxies.
 package build
 
 import (
@@ -25,20 +25,20 @@ import (
 type Builder struct {
 	Engine    *engine.Engine
 	Root      string // the top of the checkout, below which build/ is
-	Version   string // that is built in
-	CPU       string // GOARCH: the processor that binary and image are for
-	BaseImage string // that a Dockerfile with ARG BASE_IMAGE builds on
+	Version   string // set in the binary
+	CPU       string // GOARCH: the processor for which the binary and the image are built
+	BaseImage string // the base image of a Dockerfile with ARG BASE_IMAGE
 	Say       func(format string, arguments ...any)
 
 	found *base
-	work  string   // directory of what only this process needs: its copies of binaries, by service, and contexts
+	work  string   // directory with files that only this process needs: copies of binaries, by service, and contexts
 	held  *os.File // the same, locked as long as this process lives
 }
 
-// base is the image to build on, as it was found.
+// base is the base image of a build.
 type base struct{ name, id string }
 
-// A Failure is a build that did not work. Nothing that runs was touched.
+// A Failure is a build that did not work. No running service was changed.
 type Failure struct {
 	What   string
 	Said   string // the tool's own words
@@ -47,7 +47,7 @@ type Failure struct {
 
 func (f *Failure) Error() string { return f.What }
 
-// Version is what git says of the checkout, or dev.
+// Version is the version of the checkout from git describe, or dev.
 func Version(root string) string {
 	said, err := exec.Command("git", "-C", root, "describe", "--tags", "--always", "--dirty").Output()
 	if err != nil {
@@ -65,7 +65,7 @@ func Root(dir string) string {
 	return dir
 }
 
-// Binary is where the compiled binary of a service is left.
+// Binary is the path of the compiled binary of a service.
 func (b *Builder) Binary(service string) string {
 	return filepath.Join(b.Root, "build", service+"-linux-"+b.CPU)
 }
@@ -85,8 +85,9 @@ func (b *Builder) Compile(ctx context.Context, service stack.Service) error {
 	if err := b.makeWork(); err != nil {
 		return err
 	}
-	// Others may be building here, too, or be stopped in the middle of it: so this process
-	// compiles to a file of its own. Where nothing has changed, go takes the last one as it is.
+	// Other processes may build here at the same time, or may have been suspended while they
+	// build. So this process compiles to its own file. That file starts as a copy of the last
+	// binary: if nothing has changed, go does not link it again.
 	own := b.compiled(service.Key)
 	if err := copyFile(binary, own); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -95,8 +96,8 @@ func (b *Builder) Compile(ctx context.Context, service stack.Service) error {
 		"-ldflags", "-s -w -X main.version="+b.Version+" -X main.commit="+commit, "-o", own, ".")
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+b.CPU)
 	if said, err := command.CombinedOutput(); err != nil {
-		os.Remove(binary) // Nothing stale is left to ship.
-		return failed(ctx, err, "go build of "+source+" failed", said, "mend what the compiler says above")
+		os.Remove(binary) // So no later step uses the old binary.
+		return failed(ctx, err, "go build of "+source+" failed", said, "fix the faults that the compiler names above")
 	}
 	last := own + "~"
 	if err := copyFile(own, last); err != nil {
@@ -105,7 +106,7 @@ func (b *Builder) Compile(ctx context.Context, service stack.Service) error {
 	return os.Rename(last, binary)
 }
 
-// compiled is the binary that this process has compiled last.
+// compiled is the path of the binary that this process has compiled.
 func (b *Builder) compiled(service string) string {
 	if b.work == "" {
 		return b.Binary(service)
@@ -113,7 +114,7 @@ func (b *Builder) compiled(service string) string {
 	return filepath.Join(b.work, service)
 }
 
-// Close removes what only this process needed.
+// Close removes the files that only this process needed.
 func (b *Builder) Close() {
 	if b.work != "" {
 		os.RemoveAll(b.work)
@@ -122,8 +123,8 @@ func (b *Builder) Close() {
 	}
 }
 
-// makeWork makes the directory of what only this process needs, once. It removes those of
-// processes that were killed, which nobody holds any more.
+// makeWork makes the directory for the files of this process, once. It also removes such
+// directories of processes that were killed: no process holds them any more.
 func (b *Builder) makeWork() error {
 	if b.work != "" {
 		return nil
@@ -155,13 +156,13 @@ func (b *Builder) makeWork() error {
 			}
 			file.Close()
 		}
-		// Another process was faster than hold, and took it for one that is left.
+		// Another process was faster than hold, and removed the directory as a leftover.
 	}
-	return fmt.Errorf("make a directory of this process's own in %s: other processes remove it again and again", builds)
+	return fmt.Errorf("make a directory for this process in %s: other processes remove it again and again", builds)
 }
 
-// hold locks a directory, as long as this process lives or until the file is closed. It
-// fails where another process holds it.
+// hold locks a directory until this process ends or the file is closed. It fails if another
+// process holds the directory.
 func hold(dir string) (*os.File, error) {
 	file, err := os.Open(dir)
 	if err != nil {
@@ -174,9 +175,9 @@ func hold(dir string) (*os.File, error) {
 	return file, nil
 }
 
-// Tag is the lasting tag of a service's image, REPOSITORY:sha-<12 digits of the hash of
-// what goes into it>, whether that is built already or not. A plain build has none before
-// it is built.
+// Tag is the permanent tag of the image of a service: REPOSITORY:sha- and 12 digits of the
+// hash of all its input. The image need not be built yet. A build without a Go package has
+// such a tag only after it is built.
 func (b *Builder) Tag(ctx context.Context, service stack.Service) (string, error) {
 	if service.Build.Package == "" {
 		return Repository(service) + ":build", nil
@@ -187,14 +188,13 @@ func (b *Builder) Tag(ctx context.Context, service stack.Service) (string, error
 	}
 	sum, err := hash(service, b.compiled(service.Key), filepath.Join(b.Root, "build"), on.name+" "+on.id, b.CPU, b.Version)
 	if err != nil {
-		return "", fmt.Errorf("read what goes into the image of %s: %w", service.Key, err)
+		return "", fmt.Errorf("read the files for the image of %s: %w", service.Key, err)
 	}
 	return Repository(service) + ":sha-" + sum, nil
 }
 
-// Image makes the image of a service that is built, and returns its lasting tag. Where the
-// engine has that tag already, its image is used. No tag that is in use is ever taken from
-// its image.
+// Image builds the image of a service, and returns its permanent tag. If the engine has that
+// tag already, its image is used. A build never moves a tag that is in use to another image.
 func (b *Builder) Image(ctx context.Context, service stack.Service) (string, error) {
 	on, err := b.baseOf(ctx, service)
 	if err != nil {
@@ -216,12 +216,12 @@ func (b *Builder) Image(ctx context.Context, service stack.Service) (string, err
 		defer os.RemoveAll(contextDir)
 	}
 	if err != nil {
-		return "", fmt.Errorf("copy what goes into the image of %s: %w", service.Key, err)
+		return "", fmt.Errorf("copy the files for the image of %s: %w", service.Key, err)
 	}
 	return tag, b.dockerBuild(ctx, service, contextDir, tag, on.name, map[string]string{"VERSION": b.Version, "SERVICE": service.Key})
 }
 
-// plain builds a context as it stands, by a tag of its own first.
+// plain builds a context as it is, first under a temporary tag.
 func (b *Builder) plain(ctx context.Context, service stack.Service, base string) (string, error) {
 	fresh := fmt.Sprintf("%s:build-%d", Repository(service), os.Getpid())
 	b.Say("Building image %s", Repository(service))
@@ -256,11 +256,12 @@ func (b *Builder) dockerBuild(ctx context.Context, service stack.Service, contex
 	if service.Build.Target != "" {
 		command = append(command, "--target", service.Build.Target)
 	}
-	_, err := b.docker(ctx, "docker build of "+service.Key, "mend what the lines above say, and deploy again", append(command, contextDir)...)
+	_, err := b.docker(ctx, "docker build of "+service.Key, "fix the cause that the lines above name, and deploy again", append(command, contextDir)...)
 	return err
 }
 
-// baseOf is the image to build a service on. One whose Dockerfile does not take it needs none.
+// baseOf is the base image for a service. It is empty if the Dockerfile has no ARG
+// BASE_IMAGE.
 func (b *Builder) baseOf(ctx context.Context, service stack.Service) (*base, error) {
 	taken, err := takesBase(service.Build.Dockerfile)
 	if err != nil {
@@ -272,7 +273,7 @@ func (b *Builder) baseOf(ctx context.Context, service stack.Service) (*base, err
 	return b.base(ctx)
 }
 
-// base finds the image to build on, once: scratch where the wanted one cannot be had.
+// base finds the base image, once. If the engine cannot get the wanted one, it is scratch.
 func (b *Builder) base(ctx context.Context) (*base, error) {
 	if b.found != nil {
 		return b.found, nil
@@ -293,7 +294,7 @@ func (b *Builder) base(ctx context.Context) (*base, error) {
 			if errors.Is(err, engine.ErrAway) {
 				return nil, err
 			}
-			b.Say("%s cannot be pulled: using scratch, which a static binary can do with (BASE_IMAGE=scratch saves the try)", b.BaseImage)
+			b.Say("%s cannot be pulled: using scratch, which is enough for a static binary (BASE_IMAGE=scratch avoids this attempt)", b.BaseImage)
 			b.found = &base{"scratch", ""}
 			return b.found, nil
 		}
@@ -305,8 +306,8 @@ func (b *Builder) base(ctx context.Context) (*base, error) {
 	return b.found, nil
 }
 
-// Push pushes an image of this engine to a registry under two tags, and returns its
-// digest there: the name by which every node runs the same bytes.
+// Push pushes an image of this engine to a registry under two tags. It returns the digest in
+// the registry: by this name, every node runs the same bytes.
 func (b *Builder) Push(ctx context.Context, registry string, service stack.Service, tag string) (string, error) {
 	_, sha, _ := strings.Cut(tag[strings.LastIndex(tag, "/")+1:], ":")
 	repository := registry + "/" + Repository(service)
@@ -316,7 +317,7 @@ func (b *Builder) Push(ctx context.Context, registry string, service stack.Servi
 		if err := b.Engine.TagImage(ctx, tag, remote); err != nil {
 			return "", err
 		}
-		if _, err := b.docker(ctx, "docker push to "+registry, "log in with docker login, or look at whether the engine may use that registry", "push", "--quiet", remote); err != nil {
+		if _, err := b.docker(ctx, "docker push to "+registry, "log in with docker login, or check whether the engine may use that registry", "push", "--quiet", remote); err != nil {
 			return "", err
 		}
 	}
@@ -330,10 +331,10 @@ func (b *Builder) Push(ctx context.Context, registry string, service stack.Servi
 	return "", fmt.Errorf("%s was pushed, but the engine does not know its digest", repository)
 }
 
-// Pull fetches a finished image of a service, which the engine lacks.
+// Pull fetches a finished image of a service that the engine does not have.
 func (b *Builder) Pull(ctx context.Context, service, image string) error {
 	b.Say("Pulling %s", image)
-	_, err := b.docker(ctx, "docker pull of "+image+", the image of "+service+",", "name another image, by its setting or in the stack file; one that only this engine has will do", "pull", "--quiet", image)
+	_, err := b.docker(ctx, "docker pull of "+image+", the image of "+service+",", "name another image, by its setting or in the stack file; an image that only this engine has is enough", "pull", "--quiet", image)
 	return err
 }
 
@@ -346,8 +347,9 @@ func Repository(service stack.Service) string {
 	return name
 }
 
-// docker runs the docker client, and returns what it prints. The client has no deadline of
-// its own: where the network is lost, it may wait for ever.
+// docker runs the docker client, and returns its output. The client has no deadline: if the
+// network is lost, it may wait for ever. So it ends when the engine has not answered for too
+// long.
 func (b *Builder) docker(ctx context.Context, what, advice string, arguments ...string) (string, error) {
 	if _, err := exec.LookPath("docker"); err != nil {
 		return "", &Failure{What: "docker is not installed", Advice: "install docker: https://docs.docker.com/engine/install/"}
@@ -355,7 +357,7 @@ func (b *Builder) docker(ctx context.Context, what, advice string, arguments ...
 	answered, done := b.Engine.WhileAnswering(ctx)
 	defer done()
 	command := exec.CommandContext(answered, "docker", arguments...)
-	command.WaitDelay = time.Second // A plugin of the client may outlive it.
+	command.WaitDelay = time.Second // A plugin of the client may run on after the client has ended.
 	said, err := command.CombinedOutput()
 	switch {
 	case err == nil:
@@ -366,7 +368,7 @@ func (b *Builder) docker(ctx context.Context, what, advice string, arguments ...
 	return "", failed(ctx, err, what+" failed", said, advice)
 }
 
-// failed is the error of a tool that ended badly, unless it was interrupted.
+// failed is the error of a tool that failed, unless it was interrupted.
 func failed(ctx context.Context, err error, what string, said []byte, advice string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -14,10 +14,10 @@ import (
 	"goblog/deploy/stack"
 )
 
-// context copies a build's context to a directory of its own. It adds the binary as
-// service, and rootfs with an empty /data that anybody may write to.
+// context copies the context of a build to a new directory. It adds the binary as service,
+// and rootfs with an empty /data that every user may write to.
 func (b *Builder) context(service stack.Service) (string, error) {
-	dir, err := os.MkdirTemp(cmp.Or(b.work, filepath.Join(b.Root, "build")), "image.") // Where every docker client may read.
+	dir, err := os.MkdirTemp(cmp.Or(b.work, filepath.Join(b.Root, "build")), "image.") // Every docker client may read here.
 	if err != nil {
 		return "", err
 	}
@@ -45,7 +45,8 @@ func (b *Builder) context(service stack.Service) (string, error) {
 	if err := os.MkdirAll(data, 0o755); err != nil {
 		return dir, err
 	}
-	// Whatever the umask: the service's user runs the one and writes to the other.
+	// The umask must not change these modes: the service's user runs the binary and writes to
+	// the directory.
 	if err := os.Chmod(filepath.Join(dir, "rootfs"), 0o755); err != nil {
 		return dir, err
 	}
@@ -55,8 +56,9 @@ func (b *Builder) context(service stack.Service) (string, error) {
 	return dir, os.Chmod(filepath.Join(dir, "service"), 0o755)
 }
 
-// eachFile calls visit for the directories, files and symbolic links of a context, in
-// order, by their paths in it. Git's own directory, and that of earlier builds, are none of it.
+// eachFile calls visit for the directories, files and symbolic links of a context, in order,
+// with their paths in the context. It leaves out the directory of git and the directory of
+// earlier builds.
 func eachFile(context, builds string, visit func(path string, entry fs.DirEntry) error) error {
 	return fs.WalkDir(os.DirFS(context), ".", func(path string, entry fs.DirEntry, err error) error {
 		switch {
@@ -92,8 +94,8 @@ func copyFile(from, to string) error {
 	return out.Close()
 }
 
-// hash is 12 hex digits of all that goes into an image. An image's own id tells less: it
-// changes with the builder's cache and with time stamps.
+// hash is 12 hex digits of the hash of all input of an image. The id of an image is no
+// measure of its content: it changes with the builder's cache and with time stamps.
 func hash(service stack.Service, binary, builds string, more ...string) (string, error) {
 	sum := sha256.New()
 	for _, text := range append(more, service.Key, service.Build.Target) {

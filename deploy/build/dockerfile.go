@@ -7,24 +7,24 @@ import (
 	"strings"
 )
 
-// An Instruction is one of a Dockerfile, as in EXPOSE 80.
+// An Instruction is one instruction of a Dockerfile, as in EXPOSE 80.
 type Instruction struct {
 	Name      string // in capitals
 	Arguments string
 }
 
-// heredoc begins lines that are no instructions, up to one that is its word.
+// heredoc begins lines that are no instructions, up to the line with its word.
 var heredoc = regexp.MustCompile(`<<-?["']?(\w+)["']?`)
 
-// ReadDockerfile gives the instructions of a Dockerfile, in order. It joins the lines of each,
-// and leaves out comments.
+// ReadDockerfile returns the instructions of a Dockerfile, in order. It joins the lines of an
+// instruction, and leaves out comments.
 func ReadDockerfile(path string) ([]Instruction, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
 	var found []Instruction
-	var begun, end string // an instruction that goes on; the word that ends a heredoc
+	var begun, end string // the beginning of an instruction; the word that ends a heredoc
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
 		switch {
@@ -50,7 +50,7 @@ func ReadDockerfile(path string) ([]Instruction, error) {
 	return found, nil
 }
 
-// takesBase tells whether a Dockerfile takes the image to build on as an argument.
+// takesBase tells whether a Dockerfile has ARG BASE_IMAGE.
 func takesBase(dockerfile string) (bool, error) {
 	instructions, err := ReadDockerfile(dockerfile)
 	return slices.ContainsFunc(instructions, func(one Instruction) bool {

@@ -2,20 +2,22 @@
 // replaced. It also holds the lock that lets one deploy of a service run at a time. Both
 // are docker configs in the swarm, so any manager and any machine sees them.
 //
-// A deploy that lives keeps its lock. The swarm creates a config of a name once, so one taker
-// wins. The holder moves a beat, a label of the lock, every 5 s. Whoever wants the lock looks
-// once a second, and takes it after 30 looks in which the beat stood still. Looks are counted:
-// no two clocks are compared, and who was asleep, or got no answer, has not looked. A lock is
-// marked before it is removed, by an update that a beat in between makes fail. A process of the
-// watcher's own machine is known to be gone by its start time, boot and namespaces.
+// A deploy that is alive keeps its lock. The swarm creates a config of a name only once, so
+// one taker wins. The holder changes a label of the lock, the beat, every 5 s. A process that
+// wants the lock looks once a second, and takes the lock after 30 looks without a new beat.
+// Looks are counted: no two clocks are compared, and a process that was asleep or got no answer
+// has not looked. Before the lock is removed, an update marks it: a beat in between makes this
+// update fail. If the holder ran on the same machine, its start time, boot and namespaces show
+// at once that it has ended.
 //
-// One that was asleep or cut off for longer is taken for dead though it lives. Each try of each
-// change looks for the lock first, by its id. Only a call that is under way then still arrives:
-//   - An update carries the version that was read, which a recovery moves on, or overwrites.
-//   - A removal was marked in the service before; a recovery creates a marked one anew.
-//   - A creation fails where there is a service. One that comes first was never proven: the next
-//     deploy replaces it, or takes it over where a removal has taken the history away.
-//   - A note of success fails, as a recovery claims the entry before it changes anything.
+// A holder that was asleep or cut off for longer loses its lock although it is alive. Before
+// each try of each change, it looks for its lock by id. Only a call that was sent before that
+// look can still arrive:
+//   - An update names the version that it read. A recovery changes that version, or overwrites.
+//   - A removal was marked in the service before it. A recovery creates a marked service again.
+//   - A creation fails if the service exists. If it comes first, its service was never proven: the
+//     next deploy replaces it, or takes it over if its history was removed.
+//   - A note of success fails, because a recovery claims the entry before it changes anything.
 package journal
 
 import (
@@ -38,41 +40,42 @@ const (
 	LabelEntry   = "deploy.entry"   // number of the history's entry
 	LabelVersion = "deploy.version" // for people
 	LabelLeaves  = "deploy.leaves"  // of the deploy that is about to remove it
-	LabelAgain   = "deploy.again"   // for a moment, where an update that is stuck is begun anew
-	// LabelScripts is on services that shell scripts deployed before there was this program.
+	LabelAgain   = "deploy.again"   // for a moment, when an update that is stuck is begun again
+	// LabelScripts is on services that the shell scripts before this program deployed.
 	LabelScripts        = "copyall.arguments"
 	LabelScriptsVersion = "copyall.version"
 )
 
-// VersionOf is the version that a Spec was deployed as; "" where somebody else made it.
+// VersionOf is the version that a Spec was deployed as; "" if somebody else made it.
 func VersionOf(spec swarm.ServiceSpec) string {
 	return cmp.Or(spec.Labels[LabelVersion], spec.Labels[LabelScriptsVersion])
 }
 
-// A Snapshot is one version of a service, with all that it takes to put it back and to
-// prove it: nothing of it is read from a file or the environment later.
+// A Snapshot is one version of a service, with everything that is needed to restore it and to
+// prove it. Nothing is read from a file or the environment later.
 type Snapshot struct {
 	Entry   int    `json:"entry,omitempty"` // the entry that deployed it
 	Version string `json:"version"`
-	// Spec is what runs or is to run: as the engine gave it, changes made by hand
-	// included. It names networks by id.
+	// Spec is the Spec that runs or will run: as the engine gave it, with changes made by hand.
+	// It names networks by id.
 	Spec swarm.ServiceSpec `json:"spec"`
-	// Sent is what the last deploy asked for: it names networks by name, and its update
-	// order only where the file does.
+	// Sent is the Spec that the last deploy asked for. It names networks by name, and has an
+	// update order only if the file has one.
 	Sent *swarm.ServiceSpec `json:"sent,omitempty"`
-	// Returned is what the engine made of that: with its defaults filled in.
+	// Returned is Sent as the engine has stored it: with the engine's defaults filled in.
 	Returned *swarm.ServiceSpec `json:"returned,omitempty"`
-	// Networks has the names of networks by id: a network that was made anew has another id.
+	// Networks has the names of networks by id: a network that was created again has another id.
 	Networks map[string]string `json:"networks,omitempty"`
-	// Made says how those of these networks that are not external were made, by name.
+	// Made says how the networks that are not external were created, by name.
 	Made    map[string]stack.NetworkSpec `json:"made,omitempty"`
 	Verify  *stack.Verify                `json:"verify,omitempty"`
 	Trial   time.Duration                `json:"trial"`
 	Timeout time.Duration                `json:"timeout"`
-	Keep    int                          `json:"keep"` // how many versions can be gone back to
+	Keep    int                          `json:"keep"` // number of versions that a rollback can go back to
 }
 
-// Image is what the snapshot's tasks run; "" for a service that is no container, as a plugin.
+// Image is the image of the snapshot's tasks; "" for a service without containers, such as a
+// plugin.
 func (s *Snapshot) Image() string {
 	if s.Spec.TaskTemplate.ContainerSpec == nil {
 		return ""
@@ -84,7 +87,7 @@ func (s *Snapshot) Image() string {
 const (
 	Running = "running" // it has not ended, or was cut off
 	Done    = "done"    // its version was proven
-	Failed  = "failed"  // it did not work, and what ran before was put back as far as possible
+	Failed  = "failed"  // it did not work, and the version that ran before was restored as far as possible
 	Found   = "found"   // no deploy of this program: the service was there before
 )
 
@@ -94,17 +97,17 @@ type Entry struct {
 	Outcome string
 	By      string // user and host
 	At      time.Time
-	// Before is what ran when the deploy began; nil: nothing.
+	// Before is the version that ran when the deploy began; nil: none.
 	Before *Snapshot
-	// After is what the deploy was to make of it.
+	// After is the version that the deploy wanted to run.
 	After Snapshot
-	// Lines are what the plan said of the changes.
+	// Lines are the changes that the plan named.
 	Lines []string
-	// With are the services that the same deploy was for, this one included.
+	// With are the services of the same deploy, this one included.
 	With []string
 
 	config string // id of the config that holds it
-	claim  string // by whom it is to be ended; "": by its own deploy
+	claim  string // the deploy that has to end the entry; "": the deploy that made it
 }
 
 // data is the part of an entry that never changes; the rest is in labels, which can.
@@ -123,7 +126,7 @@ const (
 	labelImage    = "deploy.image"
 	labelBy       = "deploy.by"
 	labelAt       = "deploy.at"
-	labelClaim    = "deploy.claim"    // who restores what ran before, as the deploy was cut off
+	labelClaim    = "deploy.claim"    // the deploy that restores the version before, after this one was cut off
 	labelReturned = "deploy.returned" // what the engine made of the Spec that was sent, as JSON
 )
 
@@ -184,8 +187,8 @@ func (h History) Next() int {
 	return h[len(h)-1].N + 1
 }
 
-// Current is what runs now, as a snapshot: the Spec from the engine, the rest from the
-// entry that its label names. Where no entry is known, Sent, Returned and Verify are nil.
+// Current is the running version as a snapshot: the Spec comes from the engine, all else from
+// the entry that its label names. If no entry is known, Sent, Returned and Verify are nil.
 func (h History) Current(service *swarm.Service, networks map[string]string) *Snapshot {
 	if service == nil {
 		return nil
@@ -196,7 +199,7 @@ func (h History) Current(service *swarm.Service, networks map[string]string) *Sn
 	}
 	n, err := strconv.Atoi(service.Spec.Labels[LabelEntry])
 	for _, entry := range h {
-		// Such a service bears no label of ours.
+		// Such a service has no label of this program.
 		if err != nil && entry.Outcome == Found && (service.Spec.Labels[LabelScripts] != "" || entry.After.key() == now.key()) {
 			n = entry.N
 		}
@@ -215,9 +218,9 @@ func (h History) Current(service *swarm.Service, networks map[string]string) *Sn
 	return now
 }
 
-// Version is the version that entry n deployed: as it ran last, changes made by hand
-// included, where a later deploy replaced it; else as it was sent. It is nil where there is no such
-// entry, or where its deploy failed.
+// Version is the version that entry n deployed. If a later deploy replaced it, this is the
+// version as it ran last, with changes made by hand; otherwise it is the version as it was
+// sent. It is nil if there is no such entry, or if its deploy failed.
 func (h History) Version(n int) *Snapshot {
 	entry := h.Entry(n)
 	if entry != nil && entry.Outcome != Done && entry.Outcome != Found {
@@ -234,7 +237,8 @@ func (h History) Version(n int) *Snapshot {
 	return &entry.After
 }
 
-// CutOff is the deploy that has not ended, or nil. Where nobody holds the lock, it was cut off.
+// CutOff is the deploy that has not ended, or nil. If nobody holds the lock, that deploy was
+// cut off.
 func (h History) CutOff() *Entry {
 	if len(h) == 0 || h[len(h)-1].Outcome != Running {
 		return nil
@@ -252,8 +256,9 @@ func (h History) Last() *Snapshot {
 	return nil
 }
 
-// Previous is what the current version replaced, or nil. Where the same was deployed several
-// times in a row, that is what the first of these deploys replaced.
+// Previous is the version that the current version replaced, or nil. If the same version was
+// deployed several times in a row, it is the version that the first of these deploys
+// replaced.
 func (h History) Previous(current *Snapshot) *Snapshot {
 	entry := h.Entry(current.Entry)
 	for entry != nil && entry.Before != nil && entry.Before.key() == current.key() {
@@ -265,7 +270,7 @@ func (h History) Previous(current *Snapshot) *Snapshot {
 	if entry != nil {
 		return entry.Before
 	}
-	// The entry that tells is too old to be there still.
+	// The entry with the answer was trimmed: it was too old.
 	for _, older := range slices.Backward(h) {
 		if version := h.Version(older.N); version != nil && older.N != current.Entry && version.key() != current.key() {
 			return version
@@ -274,9 +279,9 @@ func (h History) Previous(current *Snapshot) *Snapshot {
 	return nil
 }
 
-// Reachable returns the versions that can be gone back to, the youngest first: the last
-// keep that differ from the current one and from each other, and in any case the one that
-// rollback goes back to by itself.
+// Reachable returns the versions that a rollback can go back to, the youngest first: the last
+// keep versions that differ from the current one and from each other. The version that a
+// rollback without a number goes back to is always among them.
 func (h History) Reachable(current *Snapshot, keep int) []*Snapshot {
 	var found []*Snapshot
 	seen := map[string]bool{}
@@ -304,8 +309,8 @@ func (s *Snapshot) Runs(service *swarm.Service) bool {
 	return now.key() == s.key()
 }
 
-// key tells versions apart by what runs, but for the number of replicas, what has a name
-// beside its id, and what each deploy makes anew.
+// key is equal for equal versions. It ignores the number of replicas, the ids of things that
+// have a name too, and the labels that each deploy sets.
 func (s *Snapshot) key() string {
 	spec := s.Spec
 	spec.Labels = maps.Clone(spec.Labels)

@@ -101,7 +101,7 @@ func TestHistories(t *testing.T) {
 		s.Mode.Replicated = &swarm.ReplicatedService{Replicas: &nine}
 	}
 	force := func(s *swarm.ServiceSpec) { s.TaskTemplate.ForceUpdate++ }
-	newNet := func(s *swarm.ServiceSpec) { s.TaskTemplate.Networks[0].Target = "net" } // Made anew: its id is not the recorded one.
+	newNet := func(s *swarm.ServiceSpec) { s.TaskTemplate.Networks[0].Target = "net" } // The network was created again: its id is not the recorded one.
 	fresh := func() *past { return &past{} }
 	for _, one := range []struct {
 		what      string
@@ -168,7 +168,7 @@ func TestVersions(t *testing.T) {
 	user := func(s *swarm.ServiceSpec) { s.TaskTemplate.ContainerSpec.User = "hand" }
 	twice := (&past{}).deploys("v1", "v2", "v3").byHand(user).ends("v4", Failed).deploys("v5")
 	stuck := (&past{}).deploys("v1").ends("v2", Failed)
-	stuck.service = &swarm.Service{Spec: made(stuck.history[1].After.Spec)} // It could not be put back.
+	stuck.service = &swarm.Service{Spec: made(stuck.history[1].After.Spec)} // It could not be restored.
 	stuck.deploys("v3")
 	for _, one := range []struct {
 		what    string

@@ -14,7 +14,7 @@ import (
 	"goblog/deploy/stack"
 )
 
-// A memory keeps configs as a swarm does. The real one is in package swarm, and is tested
+// A memory stores configs as a swarm does. The real store is in package swarm, and is tested
 // on real engines.
 type memory struct {
 	configs []swarm.Config
@@ -28,7 +28,7 @@ func taken(err error) bool { return errors.Is(err, errTaken) }
 
 func (m *memory) Configs(_ context.Context, prefix string) ([]swarm.Config, error) {
 	var found []swarm.Config
-	for _, config := range slices.Backward(m.configs) { // The order is nobody's business.
+	for _, config := range slices.Backward(m.configs) { // No caller may depend on the order.
 		if strings.HasPrefix(config.Spec.Name, prefix) {
 			found = append(found, config)
 		}
@@ -78,7 +78,7 @@ func take(ctx context.Context, engine Engine, service string, taken func(error) 
 	return taker.Take(ctx, service)
 }
 
-// names are those of the configs.
+// names are the names of the configs.
 func (m *memory) names() []string {
 	var names []string
 	for _, config := range m.configs {
@@ -101,7 +101,7 @@ func sent(version string, n int) swarm.ServiceSpec {
 	}
 }
 
-// made is what the engine makes of a Spec: it fills in defaults.
+// made is a Spec as the engine stores it: it fills in defaults.
 func made(spec swarm.ServiceSpec) swarm.ServiceSpec {
 	task := *spec.TaskTemplate.ContainerSpec
 	task.Isolation = "default"
@@ -120,7 +120,8 @@ var netNames = map[string]string{"net-1": "net"}
 
 func (p *past) now() *Snapshot { return p.history.Current(p.service, netNames) }
 
-// ends is a deploy of a version that ends so. Where it fails, what ran before is put back.
+// ends is a deploy of a version that ends with this outcome. If it fails, the version that
+// ran before is restored.
 func (p *past) ends(version, outcome string) *past {
 	n := p.history.Next()
 	asked := sent(version, n)
@@ -150,7 +151,7 @@ func (p *past) deploys(versions ...string) *past {
 	return p
 }
 
-// back is a rollback to an entry, or to what the last deploy replaced.
+// back is a rollback to an entry, or to the version that the last deploy replaced.
 func (p *past) back(to int) *past {
 	version := p.history.Previous(p.now())
 	if to > 0 {

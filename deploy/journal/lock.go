@@ -25,21 +25,22 @@ const (
 	labelProcess = "deploy.process"
 	labelPhase   = "deploy.phase"
 	labelBeat    = "deploy.beat"
-	labelTaker   = "deploy.taker" // who has taken the holder for dead, and is about to remove the lock
+	labelTaker   = "deploy.taker" // the process that has decided that the holder is dead, and is about to remove the lock
 )
 
-// A holder that lives moves its beat every beatInterval. It is dead once somebody has seen the
-// beat stand still for deadAfter: longer than the election of a leader, which takes 10.5 s.
+// A living holder changes its beat every beatInterval. It counts as dead when another process
+// has seen no new beat for deadAfter. This is longer than the election of a leader, which
+// takes 10.5 s.
 const (
 	beatInterval = 5 * time.Second
 	beatTimeout  = 11 * time.Second // two calls, which each may take as long as any other of a deploy
-	shortTimeout = 5 * time.Second  // of each second try: a new connection over a lost network waits longer and longer
+	shortTimeout = 5 * time.Second  // for every second try after a failed one: see beat
 	lookInterval = time.Second
 	deadAfter    = 30 * time.Second
 )
 
-// A Clock lets time pass: the machine's, or that of a test. No clock of two machines is ever
-// compared.
+// A Clock lets time pass: it is the clock of the machine or of a test. Clocks of two machines
+// are never compared.
 type Clock interface {
 	Sleep(ctx context.Context, d time.Duration) error
 }
@@ -57,12 +58,13 @@ func (RealClock) Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// A Lock lets one deploy of a service run at a time. Its holder shows that it lives by a beat.
+// A Lock lets one deploy of a service run at a time. Its holder shows by a beat that it is
+// alive.
 type Lock struct {
 	engine Engine
 	name   string
 	id     string
-	// Dead is the holder that the lock was taken from, as it had died; nil: nobody.
+	// Dead is the dead holder that the lock was taken from; nil: none.
 	Dead *HeldError
 
 	phase atomic.Pointer[string]
@@ -89,30 +91,31 @@ func (e *HeldError) Error() string {
 	return text
 }
 
-// Advice is what can be done about it.
+// Advice says what to do when somebody else holds the lock.
 func (e *HeldError) Advice() string {
 	return "deploy again when it has ended, or wait for it: --wait"
 }
 
-// Outlook is what the next deploy or rollback will do about a holder whose beat is of an age,
-// by the swarm's clock. It is a guess: only who watches the beat decides.
+// Outlook says what the next deploy or rollback will do about a holder with a beat of this
+// age, by the swarm's clock. It is a guess: only a process that watches the beat decides.
 func (e *HeldError) Outlook(age time.Duration) string {
 	switch {
 	case isGone(e.process):
-		return "its process has ended, so the next deploy or rollback takes its place at once, and restores what ran before"
+		return "its process has ended: the next deploy or rollback takes its lock at once, and restores the version that ran before"
 	case age > deadAfter:
-		return fmt.Sprintf("it seems to have died: the next deploy or rollback watches it for %d s, and then takes its place, and restores what ran before", int(deadAfter.Seconds()))
+		return fmt.Sprintf("it seems to have died: the next deploy or rollback watches it for %d s, then takes its lock, and restores the version that ran before", int(deadAfter.Seconds()))
 	}
-	return "the next deploy or rollback is refused, or waits for it: --wait"
+	return "the next deploy or rollback ends with an error, or waits with --wait"
 }
 
-// ErrLost tells that somebody else has taken the lock, as this process seemed to be dead.
-var ErrLost = errors.New("another deploy took this one for dead, and goes on in its place")
+// ErrLost means that somebody else has taken the lock, because this process seemed to be
+// dead.
+var ErrLost = errors.New("another deploy decided that this one was dead, and took its lock")
 
 // A Taker takes the locks of some services, one after the other.
 type Taker struct {
 	Engine   Engine
-	Services []string              // all whose locks it takes: those that are held are watched at once
+	Services []string              // the services whose locks it takes: all held locks are watched at the same time
 	IsTaken  func(error) bool      // recognises the error of a name that is taken
 	Wait     bool                  // for holders that live
 	Watching func(held *HeldError) // is called once for each holder
@@ -121,9 +124,9 @@ type Taker struct {
 }
 
 // Take takes the lock of a service. The swarm creates a config of a name only once, so one of
-// several takers wins. Where somebody else holds it, Take watches whether that one lives: then
-// it fails with a HeldError, or with Wait it goes on until the lock is free. The lock of one
-// that has died is removed.
+// several takers wins. If somebody else holds the lock, Take watches whether that holder is
+// alive. If it is, Take fails with a HeldError, or with Wait it continues until the lock is
+// free. If the holder is dead, Take removes its lock.
 func (t *Taker) Take(ctx context.Context, service string) (*Lock, error) {
 	lock := &Lock{engine: t.Engine, name: prefix(service) + "lock"}
 	labels := map[string]string{
@@ -174,8 +177,9 @@ func (t *Taker) Take(ctx context.Context, service string) (*Lock, error) {
 	}
 }
 
-// isDead watches a holder until its beat moves, or has not moved for so long that it is dead.
-// One that was a process of this very machine is known at once.
+// isDead watches a holder until its beat changes, or until it has not changed for so long
+// that the holder counts as dead. If the holder was a process of this machine, isDead knows
+// at once.
 func (t *Taker) isDead(ctx context.Context, held *HeldError) (bool, error) {
 	if isGone(held.process) || t.dead[held.id] == held.beat && held.beat != "" {
 		return true, nil
@@ -184,7 +188,7 @@ func (t *Taker) isDead(ctx context.Context, held *HeldError) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	// Looks are counted, not time: who was suspended in between has not looked.
+	// Looks are counted, not time: a process that was suspended in between has not looked.
 	for range deadAfter / lookInterval {
 		if err := t.Clock.Sleep(ctx, lookInterval); err != nil {
 			return false, err
@@ -202,7 +206,7 @@ func (t *Taker) isDead(ctx context.Context, held *HeldError) (bool, error) {
 	return true, nil
 }
 
-// beats are those of all locks that are held, by the ids of the locks.
+// beats are the beats of all held locks, by the ids of the locks.
 func (t *Taker) beats(ctx context.Context, service string) (map[string]string, error) {
 	names := t.Services
 	if !slices.Contains(names, service) {
@@ -210,7 +214,7 @@ func (t *Taker) beats(ctx context.Context, service string) (map[string]string, e
 	}
 	all, errs := make([]*HeldError, len(names)), make([]error, len(names))
 	var asked sync.WaitGroup
-	for i, name := range names { // At once: over a slow link, one after the other takes too long.
+	for i, name := range names { // At the same time: over a slow link, one after the other takes too long.
 		asked.Go(func() { all[i], errs[i] = Held(ctx, t.Engine, name) })
 	}
 	asked.Wait()
@@ -223,10 +227,10 @@ func (t *Taker) beats(ctx context.Context, service string) (map[string]string, e
 	return beats, errors.Join(errs...)
 }
 
-// remove removes the lock of a holder that is dead, and tells whether it still was: this taker
-// may have been suspended after its last look. So it marks the lock first, which cannot be
-// done to one whose beat has moved. It removes the lock by its id: a holder that wakes up
-// later finds it gone, and never takes another's for its own.
+// remove removes the lock of a dead holder, and tells whether the holder was still dead: this
+// taker may have been suspended after its last look. So it marks the lock first, and the mark
+// fails if the beat has changed. It removes the lock by its id: a holder that wakes up later
+// sees that its lock is gone, and never mistakes another lock for its own.
 func (t *Taker) remove(ctx context.Context, held *HeldError) (bool, error) {
 	dead := false
 	err := t.Engine.LabelConfig(ctx, held.id, map[string]string{labelTaker: Holder()}, func(now map[string]string) bool {
@@ -246,7 +250,7 @@ func (t *Taker) remove(ctx context.Context, held *HeldError) (bool, error) {
 	return true, t.Engine.RemoveConfig(ctx, held.id)
 }
 
-// beat moves the beat until the lock is freed, or lost.
+// beat changes the beat again and again, until the lock is freed or lost.
 func (l *Lock) beat(clock Clock) {
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop = stop
@@ -261,13 +265,16 @@ func (l *Lock) beat(clock Clock) {
 			case err == nil:
 				next, within = beatInterval, beatTimeout
 			default:
-				next, within = lookInterval, beatTimeout+shortTimeout-within // Whoever watches takes a long silence for death.
+				// To other processes, a long silence means that the holder is dead. On a lost
+				// network, a connection waits longer from try to try, so every second try is
+				// short, and the next one uses a new connection.
+				next, within = lookInterval, beatTimeout+shortTimeout-within
 			}
 		}
 	})
 }
 
-// pause waits for the next beat. What the holder has to say is not waited with.
+// pause waits for the next beat. A new phase does not wait.
 func (l *Lock) pause(ctx context.Context, clock Clock, next time.Duration) error {
 	within, wake := context.WithCancel(ctx)
 	defer wake()
@@ -282,8 +289,8 @@ func (l *Lock) pause(ctx context.Context, clock Clock, next time.Duration) error
 	return err
 }
 
-// move moves the beat once, or finds out that the lock is lost. A network that is lost tells
-// nobody, so it gives up in time for the next try.
+// move changes the beat once, or finds out that the lock is lost. A lost network gives no
+// error, so move gives up in time for the next try.
 func (l *Lock) move(ctx context.Context, n int, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -306,13 +313,14 @@ func (l *Lock) move(ctx context.Context, n int, within time.Duration) error {
 	return err
 }
 
-// there tells whether the lock is this one still.
+// there tells whether the lock is still this one.
 func (l *Lock) there(ctx context.Context) (bool, error) {
 	found, err := l.engine.Configs(ctx, l.name)
 	return slices.ContainsFunc(found, func(one swarm.Config) bool { return one.ID == l.id && one.Spec.Labels[labelTaker] == "" }), err
 }
 
-// Check makes sure, before a change, that the lock is this one still: else its error is ErrLost.
+// Check checks, before a change, that the lock is still this one. Otherwise its error is
+// ErrLost.
 func (l *Lock) Check(ctx context.Context) error {
 	if l.lost.Err() != nil {
 		return ErrLost
@@ -336,7 +344,7 @@ func (l *Lock) While(parent context.Context) (context.Context, context.CancelFun
 	}
 }
 
-// Say tells others what the holder does now, by a beat that comes at once.
+// Say tells others what the holder does now, with an immediate beat.
 func (l *Lock) Say(phase string) {
 	l.phase.Store(&phase)
 	if wake := l.wake.Load(); wake != nil {
@@ -361,19 +369,19 @@ func heldBy(service string, lock swarm.Config) *HeldError {
 	return &HeldError{service, labels[labelHolder], labels[labelSince], labels[labelPhase], lock.UpdatedAt, labels[labelProcess], labels[labelBeat], lock.ID}
 }
 
-// Free gives the lock back: by its id, so that it never frees somebody else's.
+// Free frees the lock by its id, so it never frees the lock of somebody else.
 func (l *Lock) Free(ctx context.Context) error {
 	l.stop()
 	l.beats.Wait()
 	if err := l.engine.RemoveConfig(ctx, l.id); err != nil {
-		return fmt.Errorf("the lock %s is left behind: %w; the next deploy finds out that nobody holds it", l.name, err)
+		return fmt.Errorf("the lock %s is left behind: %w; the next deploy notices that nobody holds it", l.name, err)
 	}
 	return nil
 }
 
-// process identifies a process of this machine, as long as it runs: by the boot, the pid
-// namespace and that of time, the pid, and when it began, from proc(5). "" where there is no
-// such proc, or one of another namespace.
+// process identifies a running process of this machine by the boot, the pid namespace, the
+// time namespace, the pid and the start time, from proc(5). It is "" if there is no /proc, or
+// if /proc belongs to another namespace.
 func process(pid int) string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -392,8 +400,8 @@ func process(pid int) string {
 	return fmt.Sprintf("%s %s,%s %d %s", strings.TrimSpace(string(boot)), space, clock, pid, began)
 }
 
-// start tells when a process began, "" where this cannot be read, and whether it is a zombie:
-// it has ended, and nobody has asked for its exit code yet.
+// start tells when a process began, "" if this cannot be read, and whether it is a zombie: it
+// has ended, but nobody has read its exit code yet.
 func start(pid int) (began string, ended bool) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -408,8 +416,9 @@ func start(pid int) (began string, ended bool) {
 	return fields[19], fields[0] == "Z"
 }
 
-// isGone tells whether a process was one of this very boot and pid namespace, and has ended.
-// A proc that hides the processes of other users tells nothing of them (hidepid); a signal does.
+// isGone tells whether a process of this boot and this pid namespace has ended. With the
+// mount option hidepid, /proc hides the processes of other users, but a signal still finds
+// them.
 func isGone(was string) bool {
 	self := strings.Fields(process(os.Getpid()))
 	fields := strings.Fields(was)

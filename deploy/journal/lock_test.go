@@ -20,7 +20,7 @@ import (
 
 func nobody(*HeldError) {}
 
-// A still clock never lets time pass: who sleeps by it, sleeps until the context ends.
+// A still clock never lets time pass: a sleep ends only with the context.
 type still struct{}
 
 func (still) Sleep(ctx context.Context, _ time.Duration) error {
@@ -28,8 +28,8 @@ func (still) Sleep(ctx context.Context, _ time.Duration) error {
 	return ctx.Err()
 }
 
-// A quick clock lets all time pass at once, and tells how much that was. At each sleep
-// something may happen.
+// A quick clock lets all time pass at once, and sums it up. At each sleep, it may call a
+// function.
 type quick struct {
 	passed time.Duration
 	happen func(passed time.Duration)
@@ -47,7 +47,7 @@ func (q *quick) Sleep(ctx context.Context, d time.Duration) error {
 	return ctx.Err()
 }
 
-// elsewhere makes the lock that a process of another machine holds.
+// elsewhere makes a lock of a process on another machine.
 func elsewhere(m *memory, service string) string {
 	id, err := m.CreateConfig(context.Background(), prefix(service)+"lock", map[string]string{
 		labelHolder: "eve on earth", labelSince: "long ago", labelProcess: "another-boot pid:[1] 1 1", labelBeat: "0", labelPhase: "building"}, []byte("eve"))
@@ -113,7 +113,7 @@ func TestLock(t *testing.T) {
 		})
 		Convey("where it cannot be freed, that is said", func() {
 			m.broken = errors.New("no quorum")
-			So(lock.Free(ctx), ShouldBeError, "the lock web.deploy.lock is left behind: no quorum; the next deploy finds out that nobody holds it")
+			So(lock.Free(ctx), ShouldBeError, "the lock web.deploy.lock is left behind: no quorum; the next deploy notices that nobody holds it")
 		})
 	})
 	Convey("A lock that comes and goes each time that it is asked for is held by nobody who is known", t, func() {
@@ -145,9 +145,9 @@ func TestOutlook(t *testing.T) {
 			age     time.Duration
 			wanted  string
 		}{
-			{"another-boot pid:[1] 1 1", 29 * time.Second, "is refused, or waits for it: --wait"},
-			{"another-boot pid:[1] 1 1", 31 * time.Second, "watches it for 30 s, and then takes its place"},
-			{process, time.Second, "takes its place at once"},
+			{"another-boot pid:[1] 1 1", 29 * time.Second, "ends with an error, or waits with --wait"},
+			{"another-boot pid:[1] 1 1", 31 * time.Second, "watches it for 30 s, then takes its lock"},
+			{process, time.Second, "takes its lock at once"},
 		} {
 			So((&HeldError{process: it.process}).Outlook(it.age), ShouldContainSubstring, it.wanted)
 		}
@@ -296,7 +296,7 @@ func TestBeat(t *testing.T) {
 		steps := make(chan chan struct{})
 		lock, err := take(ctx, m, "web", taken, false, nobody, stepping(steps))
 		So(err, ShouldBeNil)
-		step := func() { // One interval passes, and what is done then is done.
+		step := func() { // One interval passes, and the work after it is done.
 			done := make(chan struct{})
 			steps <- done
 			steps <- make(chan struct{})
@@ -370,7 +370,7 @@ func (s stepping) Sleep(ctx context.Context, _ time.Duration) error {
 	}
 }
 
-// A telling clock lets an interval pass when somebody takes how long it is.
+// A telling clock lets an interval pass when somebody receives its length.
 type telling chan time.Duration
 
 func (t telling) Sleep(ctx context.Context, d time.Duration) error {
@@ -399,7 +399,7 @@ func (l *locked) LabelConfig(ctx context.Context, id string, labels map[string]s
 	return l.memory.LabelConfig(ctx, id, labels, only)
 }
 
-// breaks has each call say so; nil mends it.
+// breaks makes each call fail with this error; nil repairs it.
 func (l *locked) breaks(err error) {
 	l.Lock()
 	defer l.Unlock()
@@ -429,7 +429,7 @@ func (refusing) CreateConfig(context.Context, string, map[string]string, []byte)
 	return "", errors.New("too large")
 }
 
-// vanishing is an engine on which a lock goes away between the try and the look.
+// vanishing is an engine on which a lock disappears between the try and the look.
 type vanishing struct{ *memory }
 
 func (vanishing) CreateConfig(context.Context, string, map[string]string, []byte) (string, error) {

@@ -16,8 +16,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// A slow engine answers each call after a while: reads, and writes, of which one that is given
-// up has no effect.
+// A slow engine answers each call after some time. A write that is given up has no effect.
 type slow struct {
 	*locked
 	read, write time.Duration
@@ -55,7 +54,8 @@ func TestRobSlowEngine(t *testing.T) {
 	} {
 		Convey(fmt.Sprintf("On an engine whose reads take %v, and writes %v, a living holder is not robbed", it.read, it.write), t, func() {
 			var err error
-			// The beat is one of the machine's clock here, so all of it runs in a bubble of time.
+			// Here, the beat uses the clock of the machine, so the test runs in a bubble with its own
+			// time.
 			synctest.Test(t, func(*testing.T) {
 				m := slow{&locked{memory: &memory{}}, it.read, it.write}
 				lock, _ := take(context.Background(), m, "web", taken, false, nobody, RealClock{})
@@ -98,8 +98,8 @@ func TestRobSlowLink(t *testing.T) {
 	})
 }
 
-// TestRobTimeNamespace runs itself in another time namespace: proc tells start times by the
-// clock of the reader's.
+// TestRobTimeNamespace runs itself in another time namespace: /proc shows start times by the
+// clock of the reader's namespace.
 func TestRobTimeNamespace(t *testing.T) {
 	if os.Getenv("ROB_PROCESS") != "" {
 		fmt.Println("mine:", process(os.Getpid()))
@@ -129,8 +129,8 @@ func TestRobTimeNamespace(t *testing.T) {
 	})
 }
 
-// TestRobForeignProc runs itself in a pid namespace with the proc of another: /proc/PID is
-// another process there.
+// TestRobForeignProc runs itself in a pid namespace with the /proc of another namespace:
+// there, /proc/PID is another process.
 func TestRobForeignProc(t *testing.T) {
 	if os.Getenv("ROB_PROC") != "" {
 		fmt.Printf("mine: %q\n", process(os.Getpid()))
@@ -165,7 +165,7 @@ func TestRobPrefix(t *testing.T) {
 	})
 }
 
-// asleep has something happen between the last look and the next write.
+// asleep calls a function between the last look and the next write.
 type asleep struct {
 	*memory
 	wake func()
@@ -227,7 +227,7 @@ func TestRobSeveralLocks(t *testing.T) {
 	}
 }
 
-// freed has the lock free for a moment at each tenth creation, and taken again at once.
+// freed frees the lock for a moment at each tenth creation. Then it is taken again at once.
 type freed struct {
 	*memory
 	n     int

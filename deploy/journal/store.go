@@ -46,10 +46,10 @@ func history(configs []swarm.Config) (History, error) {
 	return history, nil
 }
 
-// A Record is what the swarm keeps of a service: its history, and who deploys it.
+// A Record is what the swarm stores about a service: its history, and who deploys it now.
 type Record struct {
 	History History
-	Held    *HeldError // nil: nobody does
+	Held    *HeldError // nil: nobody deploys it
 }
 
 // All returns the records of all services that have a history or a lock, by name.
@@ -90,13 +90,13 @@ func Begin(ctx context.Context, engine Engine, service string, entry *Entry) err
 		entry.config, err = engine.CreateConfig(ctx, fmt.Sprint(prefix(service), entry.N), labels, text)
 	}
 	if err != nil {
-		return fmt.Errorf("store what runs before it is changed: %w", err)
+		return fmt.Errorf("store the running version before the change: %w", err)
 	}
 	return nil
 }
 
-// Claim takes over an entry whose deploy is dead: that one may still be about to note how it
-// ended, and can no longer. It is false where the deploy has ended.
+// Claim takes over an entry whose deploy is dead. If that deploy is still about to note how
+// it ended, its note will fail. Claim is false if the deploy has ended.
 func Claim(ctx context.Context, engine Engine, entry *Entry, by string) (bool, error) {
 	open := false
 	err := engine.LabelConfig(ctx, entry.config, map[string]string{labelClaim: by}, func(now map[string]string) bool {
@@ -107,8 +107,8 @@ func Claim(ctx context.Context, engine Engine, entry *Entry, by string) (bool, e
 	return open, err
 }
 
-// End notes how the deploy of an entry ended, and what the engine made of its Spec. ErrLost
-// tells that another deploy has claimed it.
+// End notes how the deploy of an entry ended, and the Spec as the engine has stored it.
+// ErrLost means that another deploy has claimed the entry.
 func End(ctx context.Context, engine Engine, entry *Entry, outcome string, returned *swarm.ServiceSpec) error {
 	labels := map[string]string{labelOutcome: outcome}
 	if returned != nil {
@@ -129,8 +129,8 @@ func End(ctx context.Context, engine Engine, entry *Entry, outcome string, retur
 	return err
 }
 
-// Trim removes entries from the old end until Length are left, but for what runs and what
-// can be gone back to.
+// Trim removes the oldest entries until Length are left. It keeps the running version and the
+// versions that a rollback can go back to.
 func Trim(ctx context.Context, engine Engine, history History, current *Snapshot) error {
 	needed := map[int]bool{}
 	if current != nil {
@@ -152,8 +152,8 @@ func Trim(ctx context.Context, engine Engine, history History, current *Snapshot
 	return nil
 }
 
-// Forget removes the whole history, the youngest entry first: where it is cut off, what is left
-// is a past that ended well, and nothing to restore.
+// Forget removes the whole history, the youngest entry first. So if it is cut off, the
+// entries that are left have ended, and there is nothing to restore.
 func Forget(ctx context.Context, engine Engine, history History) error {
 	for _, entry := range slices.Backward(history) {
 		if err := engine.RemoveConfig(ctx, entry.config); err != nil {

@@ -115,7 +115,7 @@ func TestHistoryIsKept(t *testing.T) {
 		Convey("an entry that cannot be stored is an error, which says so", func() {
 			m.broken = errors.New("no quorum")
 			err := Begin(ctx, m, "web", (&past{}).deploys("v1").history[0])
-			So(err, ShouldBeError, "store what runs before it is changed: no quorum")
+			So(err, ShouldBeError, "store the running version before the change: no quorum")
 			_, err = Read(ctx, m, "web")
 			So(err, ShouldBeError, "no quorum")
 			history := (&past{}).deploys("1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11").history

@@ -11,25 +11,25 @@ import (
 	"goblog/deploy/stack"
 )
 
-// An Obstacle is a reason for which a deploy cannot work here. Nothing has been touched.
+// An Obstacle is a reason why a deploy cannot work here. Nothing has been changed.
 type Obstacle struct {
 	Problem, Advice string
 }
 
 func (o *Obstacle) Error() string { return o.Problem }
 
-// check finds out what a trial cannot, or not at once: no node that may run it, ports that
-// are taken, more replicas than may run, an image that other nodes cannot have, reservations
-// that no node can meet.
+// check finds problems that a trial does not find, or finds late: no node may run the
+// service, a port is taken, there are more replicas than may run, other nodes cannot get the
+// image, or no node has room for the reservations.
 func check(p *Plan, wanted Wanted, here Situation) error {
 	for _, one := range p.Spec.TaskTemplate.Networks {
 		if driver := here.Networks[one.Target]; driver != "" && driver != "overlay" && !stack.Predefined(one.Target) {
-			return &Obstacle{fmt.Sprintf("network %s is there, but is of driver %s, not overlay", one.Target, driver),
+			return &Obstacle{fmt.Sprintf("network %s exists, but its driver is %s, not overlay", one.Target, driver),
 				fmt.Sprintf("choose another name, with NETWORK or in the stack file, or remove it: docker network rm %s", one.Target)}
 		}
 	}
 	if len(here.Nodes) == 0 {
-		return nil // There is no swarm yet: all is free.
+		return nil // There is no swarm yet, so everything is free.
 	}
 	fitting := fit(p.Spec, here.Nodes)
 	nodes := fitting.nodes
@@ -57,7 +57,7 @@ func check(p *Plan, wanted Wanted, here Situation) error {
 		return &Obstacle{fmt.Sprintf("%d replicas of %s cannot run on %d nodes with %d on each at most%s", number(p.Spec), p.Service, len(nodes), maxReplicas(p.Spec), down),
 			"ask for fewer, add nodes, or change deploy.placement.max_replicas_per_node"}
 	}
-	// A node that is down or drained comes back.
+	// This includes nodes that are down or drained: they come back.
 	if isID(wanted.Image) && slices.ContainsFunc(here.Nodes, func(node swarm.Node) bool { return node.ID != here.Node && placed(p.Spec, node) && suits(p.Spec, node) }) {
 		return &Obstacle{fmt.Sprintf("this swarm has %d nodes, and only this one will have the image of %s", len(here.Nodes), p.Service),
 			"name a registry that all nodes pull from: REGISTRY=host:port"}
@@ -82,7 +82,7 @@ func maxReplicas(spec swarm.ServiceSpec) uint64 {
 }
 
 // whoPublishes is the name of another service that publishes a port, or "". In host mode, two
-// may have it on different nodes.
+// services may publish the same port on different nodes.
 func whoPublishes(port swarm.PortConfig, p *Plan, here Situation) string {
 	for _, other := range here.Others {
 		if other.Spec.Name == p.Service || port.PublishedPort == 0 {
@@ -102,7 +102,7 @@ func whoPublishes(port swarm.PortConfig, p *Plan, here Situation) string {
 	return ""
 }
 
-// reserved is what a task reserves, for people.
+// reserved names the reservations of a task, for people.
 func reserved(spec swarm.ServiceSpec) string {
 	var parts []string
 	if memory := spec.TaskTemplate.Resources.Reservations.MemoryBytes; memory > 0 {
@@ -114,7 +114,8 @@ func reserved(spec swarm.ServiceSpec) string {
 	return strings.Join(parts, " and ")
 }
 
-// isID tells an image that is named by its id, so that only nodes that have it can run it.
+// isID tells whether an image is named by its id. Then only nodes that have the image can run
+// it.
 func isID(image string) bool { return strings.HasPrefix(image, "sha256:") }
 
 func onNode(id string) string { return "node.id==" + id }

@@ -16,10 +16,10 @@ import (
 	"goblog/deploy/journal"
 )
 
-// A Line is one thing that a deploy changes, or that somebody changed by hand.
+// A Line is one change by a deploy, or one change that somebody made by hand.
 type Line struct {
-	Key       string // in the words of the stack file where it has such: deploy.replicas
-	Was, Will string // "" where the key is not set
+	Key       string // in the words of the stack file, if it has this key: deploy.replicas
+	Was, Will string // "" if the key is not set
 	ByHand    bool   // the deploy overwrites a change that was made by hand
 }
 
@@ -60,12 +60,12 @@ func ShortID(image string) string {
 
 const (
 	environment = "environment."
-	isSet       = "\x00" // behind a value, so that one that is empty differs from none
+	isSet       = "\x00" // at the end of a value, so that an empty value differs from no value
 )
 
-// names translates the paths of a Spec into the words of the stack file; the first that
-// fits counts. A path that is not here keeps its name, so no difference is ever lost.
-// fields tells that fields of the Spec follow, and not names that somebody chose.
+// names translates the paths of a Spec into the words of the stack file. The first match
+// counts. A path that is not here keeps its name, so no difference is ever lost. With fields,
+// the rest of the path is fields of the Spec, and not names that somebody chose.
 var names = []struct {
 	path, key string
 	fields    bool
@@ -119,8 +119,8 @@ const (
 	forceUpdate   = "force_update"
 )
 
-// own are the keys in which Specs may differ though nobody changed anything: this
-// program's labels, the order that a plan chooses, and the counter of forced updates.
+// own are keys that may differ although nobody changed anything: the labels of this program,
+// the order that a plan chooses, and the counter of forced updates.
 var own = []string{
 	"deploy.labels." + journal.LabelDeploy, "deploy.labels." + journal.LabelEntry, "deploy.labels." + journal.LabelVersion,
 	"deploy.labels." + journal.LabelAgain, "deploy.labels." + journal.LabelLeaves,
@@ -169,12 +169,12 @@ func keyOf(path string) string {
 func (f flattening) walk(path string, value any) {
 	switch value := value.(type) {
 	case map[string]any:
-		if len(value) == 0 && strings.HasPrefix(path, "Mode.") && path != "Mode.Replicated" { // Elsewhere, an empty mapping says nothing.
+		if len(value) == 0 && strings.HasPrefix(path, "Mode.") && path != "Mode.Replicated" { // An empty mapping has a meaning only here.
 			f.leaves[keyOf(path)] = leaf{"{}", "yes"}
 		}
 		for key, below := range value {
 			if ofContent(path) && (key == "SecretID" || key == "ConfigID") {
-				continue // The name tells all: the data of one never change.
+				continue // The name is enough: the data behind a name never changes.
 			}
 			if file, isFile := below.(map[string]any); isFile && key == "File" && ofContent(path) { // Of a secret or a config.
 				f.file(path, file)
@@ -202,8 +202,8 @@ func ofContent(path string) bool {
 	return strings.HasPrefix(path, "TaskTemplate.ContainerSpec.Secrets.") || strings.HasPrefix(path, "TaskTemplate.ContainerSpec.Configs.")
 }
 
-// file collects how a secret or a config stands in the container, where that is unusual. Its
-// name is in the path.
+// file collects the owner and the mode of a secret or a config in the container, if they are
+// not the usual ones. The file name is in the path.
 func (f flattening) file(path string, file map[string]any) {
 	for key, usual := range map[string]any{"UID": "0", "GID": "0", "Mode": float64(0o444)} {
 		if file[key] != usual {
@@ -212,8 +212,8 @@ func (f flattening) file(path string, file map[string]any) {
 	}
 }
 
-// list collects the items of a list. An item goes by what identifies it, so that one more
-// item does not look like a change of those behind it.
+// list collects the items of a list. Each item has its identity as key, so that a new item
+// does not look like a change of the items after it.
 func (f flattening) list(path string, items []any) {
 	last := path[strings.LastIndex(path, ".")+1:]
 	if last == "Command" || last == "Args" || last == "Test" { // Here the order matters.
@@ -246,9 +246,9 @@ func (f flattening) list(path string, items []any) {
 	}
 }
 
-// identity is what tells an item of a list from the others.
+// identity is a text that identifies an item of a list.
 func (f flattening) identity(item map[string]any, i int) string {
-	if file, isFile := item["File"].(map[string]any); isFile { // A secret or a config goes by its place.
+	if file, isFile := item["File"].(map[string]any); isFile { // The file name identifies a secret or a config.
 		return fmt.Sprint(file["Name"])
 	}
 	for _, key := range []string{"Target", "TargetPort", "Name", "Kind"} {
@@ -281,7 +281,8 @@ func show(path string, value any, exact string) string {
 	return exact
 }
 
-// compare returns the differences between two flat Specs, by key, but for those to ignore.
+// compare returns the differences between two flat Specs, sorted by key, without the ignored
+// keys.
 func compare(was, will map[string]leaf, ignored ...string) []Line {
 	keys := map[string]bool{}
 	for key := range was {
@@ -296,7 +297,7 @@ func compare(was, will map[string]leaf, ignored ...string) []Line {
 			continue
 		}
 		line := Line{Key: key, Was: was[key].shown, Will: will[key].shown}
-		if line.Was == line.Will { // They differ in what is not shown.
+		if line.Was == line.Will { // The difference is in a part that is not shown.
 			line.Was, line.Will = was[key].exact, will[key].exact
 		}
 		lines = append(lines, line)

@@ -22,7 +22,7 @@ const (
 	netID   = "id-of-net"
 )
 
-// wanted is a service as the stack file and the build give it, with changes.
+// wanted is a service from a stack file and a build, with changes.
 func wanted(changes ...func(*Wanted)) Wanted {
 	second, grace := time.Second, 20*time.Second
 	w := Wanted{
@@ -81,7 +81,7 @@ func mounts(all ...mount.Mount) func(*Wanted) {
 	return func(w *Wanted) { w.Spec.TaskTemplate.ContainerSpec.Mounts = all }
 }
 
-// secret stands at a target in the container, as unusual in mode and owner as the changes say.
+// secret is a secret at a target in the container. The changes may set its mode and owner.
 func secret(name, target string, changes ...func(*swarm.SecretReferenceFileTarget)) *swarm.SecretReference {
 	one := &swarm.SecretReference{SecretName: name, File: &swarm.SecretReferenceFileTarget{Name: target, UID: "0", GID: "0", Mode: 0o444}}
 	for _, change := range changes {
@@ -134,12 +134,12 @@ func labelled(labels ...string) func(*swarm.Node) {
 	}
 }
 
-// cpu is a node's processor, as it says itself.
+// cpu is the processor of a node, in the node's own words.
 func cpu(architecture string) func(*swarm.Node) {
 	return func(n *swarm.Node) { n.Description.Platform.Architecture = architecture }
 }
 
-// on has a service run only where these constraints are met.
+// on lets a service run only on nodes that meet these constraints.
 func on(constraints ...string) func(*Wanted) {
 	return func(w *Wanted) { placement(&w.Spec).Constraints = constraints }
 }
@@ -159,7 +159,7 @@ func drained(id string) swarm.Node {
 	return one
 }
 
-// swarmOf is a swarm of nodes, whose first one the deploy talks to.
+// swarmOf is a swarm of nodes. The deploy talks to the first one.
 func swarmOf(nodes ...swarm.Node) Situation {
 	return Situation{Node: nodes[0].ID, Nodes: nodes, Networks: map[string]string{"net": "overlay", "mine": "bridge", "host": "host"}, StartInterval: true}
 }
@@ -179,8 +179,8 @@ func copyOf(spec swarm.ServiceSpec) swarm.ServiceSpec {
 	return fresh
 }
 
-// made is what an engine makes of a Spec that it is sent: it fills in its defaults, and
-// names networks by id, secrets and configs also by id.
+// made is a Spec as the engine stores it: it fills in defaults, and adds the ids of networks,
+// secrets and configs.
 func made(sent swarm.ServiceSpec) swarm.ServiceSpec {
 	spec := copyOf(sent)
 	task := &spec.TaskTemplate
@@ -210,7 +210,7 @@ func made(sent swarm.ServiceSpec) swarm.ServiceSpec {
 	return spec
 }
 
-// deployed is what runs after a deploy of a service, with what somebody changed by hand since.
+// deployed is the running version after a deploy of a service, with later changes by hand.
 func deployed(w Wanted, here Situation, byHand ...func(*swarm.ServiceSpec)) *journal.Snapshot {
 	p, err := Make(w, nil, here, Options{})
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 // A fitting tells which nodes may run tasks of a Spec.
 type fitting struct {
 	nodes []swarm.Node
-	why   string // how many may not, and why, in the engine's words
+	why   string // how many nodes may not, and why, in the engine's words
 }
 
 // A reason is why some nodes may not run tasks.
@@ -72,8 +72,8 @@ func suits(spec swarm.ServiceSpec, node swarm.Node) bool {
 // Nodes are those that may run tasks of a Spec.
 func Nodes(spec swarm.ServiceSpec, nodes []swarm.Node) []swarm.Node { return fit(spec, nodes).nodes }
 
-// Down are the nodes that are down and would run tasks of a Spec. The swarm finds a node down
-// when it has missed three heartbeats, so one that has just died is not among them.
+// Down are the nodes that are down and would run tasks of a Spec. The swarm counts a node as
+// down after three missed heartbeats, so a node that has just died is not among them.
 func Down(spec swarm.ServiceSpec, nodes []swarm.Node) []swarm.Node {
 	return slices.DeleteFunc(slices.Clone(nodes), func(node swarm.Node) bool {
 		active := node.Spec.Availability == swarm.NodeAvailabilityActive
@@ -94,8 +94,9 @@ func AreDown(nodes []swarm.Node) string {
 	return strings.Join(names, " and ") + " are down"
 }
 
-// room is how many more tasks of a Spec the nodes have room for, by what tasks reserve. Those
-// of the service except count as gone. A Spec that reserves nothing always has room.
+// room is the number of tasks of a Spec that the nodes still have room for, by the
+// reservations of all tasks. Tasks of the service except count as gone. A Spec without
+// reservations always has room.
 func room(spec swarm.ServiceSpec, here Situation, except string) uint64 {
 	resources := spec.TaskTemplate.Resources
 	if resources == nil || resources.Reservations == nil || resources.Reservations.MemoryBytes <= 0 && resources.Reservations.NanoCPUs <= 0 {
@@ -140,8 +141,8 @@ func room(spec swarm.ServiceSpec, here Situation, except string) uint64 {
 	return uint64(tasks)
 }
 
-// meets tells whether a node meets a constraint. Of one that is not known here, the engine
-// is to decide. Source of the keys: moby/swarmkit, manager/constraint/constraint.go.
+// meets tells whether a node meets a constraint. It is true for an unknown constraint: the
+// engine decides then. Source of the keys: moby/swarmkit, manager/constraint/constraint.go.
 func meets(node swarm.Node, constraint string) bool {
 	key, wanted, equal := strings.Cut(constraint, "==")
 	if !equal {
@@ -170,10 +171,10 @@ func meets(node swarm.Node, constraint string) bool {
 	return strings.EqualFold(is, wanted) == equal
 }
 
-// runs tells whether a node's platform is one that an image is for. Nodes tell their
-// processor as uname does, images as Go does.
+// runs tells whether a node can run an image of a platform. Nodes name their processor as
+// uname does, images as Go does.
 func runs(node swarm.Node, platform swarm.Platform) bool {
-	cpu := map[string]string{"x86_64": "amd64", "aarch64": "arm64"} // All that the engine knows as the same.
+	cpu := map[string]string{"x86_64": "amd64", "aarch64": "arm64"} // The engine treats only these names as equal.
 	goes := func(wanted, is string) bool {
 		if known := cpu[wanted]; known != "" {
 			wanted = known

@@ -229,7 +229,7 @@ func TestHostModePortsOnNodesWithALabel(t *testing.T) {
 		n.Spec.Availability = swarm.NodeAvailabilityDrain
 	}
 	inA := on("node.labels.zone==a")
-	const silent, spare = "the old one's address falls silent", "port 8080 is published in host mode and no node is to spare"
+	const silent, spare = "the old address no longer answers", "port 8080 is published in host mode and no other node is free for it"
 	for what, one := range map[string]struct {
 		changes []func(*Wanted)
 		here    Situation

@@ -1,5 +1,5 @@
-// Package plan compares what is wanted with what runs and with what was sent last. It gives
-// the actions of a deploy as a value, which can be printed and tested. It touches no engine.
+// Package plan compares the wanted service with the running one, and with the Spec that was
+// sent last. A plan is a value that can be printed and tested. The package calls no engine.
 package plan
 
 import (
@@ -22,61 +22,62 @@ import (
 type Action string
 
 const (
-	Nothing Action = "nothing" // the same runs already
+	Nothing Action = "nothing" // the same version runs already
 	Create  Action = "create"  // there is no service yet
-	Replace Action = "replace" // remove the service and create it anew
+	Replace Action = "replace" // remove the service and create it again
 	Update  Action = "update"  // update the running service, task by task
 )
 
-// A Situation is what a plan has to know of the swarm.
+// A Situation has the facts of the swarm that a plan needs.
 type Situation struct {
 	Node     string            // id of the node that the deploy talks to
 	Nodes    []swarm.Node      // all of the swarm
-	Others   []swarm.Service   // the services, this one may be among them
+	Others   []swarm.Service   // all services; this one may be among them
 	Tasks    []swarm.Task      // of all services
-	Networks map[string]string // drivers of the networks that there are, by name; those of the swarm count as overlays
+	Networks map[string]string // drivers of the existing networks, by name; networks of the swarm count as overlay
 	// StartInterval tells whether the engine knows a start interval of health checks.
 	StartInterval bool
 }
 
-// Wanted is one service as it is to run.
+// Wanted is one service as it should run.
 type Wanted struct {
 	stack.Service
 	Version   string
 	Image     string           // as tasks name it: by id or by digest
-	Platforms []swarm.Platform // that the image is for; none: nobody knows
-	Probed    bool             // the image brings a health check
+	Platforms []swarm.Platform // of the image; none: they are not known
+	Probed    bool             // the image has a health check
 	Starts    bool             // that health check has a start period
 	Bound     bool             // only this node has the image
 }
 
-// Options are what the user asked of this deploy.
+// Options are the user's flags for this deploy.
 type Options struct {
 	Rolling, Force bool
 }
 
-// A Plan is what a deploy of one service does.
+// A Plan describes the deploy of one service.
 type Plan struct {
 	Service string
 	Action  Action
-	// Sent is the wanted Spec: with network names, its update order only where the file has one.
+	// Sent is the wanted Spec. It names networks by name, and has an update order only if the
+	// file has one.
 	Sent swarm.ServiceSpec
-	// Spec is what goes to the engine, but for network ids and the labels of this deploy.
+	// Spec is the Spec for the engine, without network ids and the labels of this deploy.
 	Spec swarm.ServiceSpec
 	// Lines are the changes.
 	Lines []Line
 	// Notes and Warnings are sentences for people.
 	Notes, Warnings []string
-	// Trial is the service of one task that has to prove itself first; nil: none.
+	// Trial is the service for the trial, with one task; nil: no trial.
 	Trial *swarm.ServiceSpec
-	// Same tells that the very same runs already, so it was proven before.
+	// Same tells that exactly the same Spec runs already, so it was proven before.
 	Same bool
-	// Probed tells whether a health check says when a task is well.
+	// Probed tells whether the tasks have a health check.
 	Probed bool
 }
 
-// Make plans the deploy of one service. current is what runs, nil where nothing does. An
-// error is a reason for which the deploy cannot work here; nothing has been touched then.
+// Make plans the deploy of one service. current is the running version; nil: none runs. An
+// error is a reason why the deploy cannot work here. Nothing has been changed then.
 func Make(wanted Wanted, current *journal.Snapshot, here Situation, options Options) (*Plan, error) {
 	p := &Plan{Service: wanted.Name, Sent: wanted.spec(here)}
 	p.Probed = probed(p.Sent, wanted.Probed)
@@ -89,7 +90,7 @@ func Make(wanted Wanted, current *journal.Snapshot, here Situation, options Opti
 		}
 		if p.Action == Update && (p.Sent.Mode.Global == nil) != (current.Spec.Mode.Global == nil) {
 			p.Action = Replace
-			p.Notes = append(p.Notes, "A service that changes its mode cannot be updated, so "+p.Service+" is removed and created anew: expect an outage")
+			p.Notes = append(p.Notes, "A service that changes its mode cannot be updated, so "+p.Service+" is removed and created again: expect an outage")
 		}
 		p.keepReplicas(current)
 		p.Lines = changes(p.Sent, current)
@@ -102,7 +103,7 @@ func Make(wanted Wanted, current *journal.Snapshot, here Situation, options Opti
 	if p.Action == Update {
 		p.Spec.TaskTemplate.ForceUpdate = current.Spec.TaskTemplate.ForceUpdate
 		if options.Force && p.Same {
-			p.Spec.TaskTemplate.ForceUpdate++ // Else the swarm sees nothing to do.
+			p.Spec.TaskTemplate.ForceUpdate++ // Otherwise the swarm sees no change.
 		}
 		if !p.Probed {
 			p.Warnings = append(p.Warnings, fmt.Sprintf("%s has no health check, so its rolling update may lose requests: add one to its image or to the stack file", p.Service))
@@ -118,7 +119,7 @@ func Make(wanted Wanted, current *journal.Snapshot, here Situation, options Opti
 		p.Trial = &trial
 		for _, one := range trial.TaskTemplate.ContainerSpec.Mounts {
 			if writableBind(one) {
-				p.Warnings = append(p.Warnings, fmt.Sprintf("the trial of %s may write to its directory %s: mount it read-only, or set x-deploy.trial to 0s, if that must not be", p.Service, one.Source))
+				p.Warnings = append(p.Warnings, fmt.Sprintf("the trial of %s may write to the directory %s of the service: if it must not, mount the directory read-only, or set x-deploy.trial to 0s", p.Service, one.Source))
 			}
 		}
 	}
@@ -126,8 +127,8 @@ func Make(wanted Wanted, current *journal.Snapshot, here Situation, options Opti
 	return p, nil
 }
 
-// spec is the stack file's Spec with what only the engine's side knows: image, platform,
-// and how often it may be probed.
+// spec is the Spec of the stack file with the parts that depend on the engine: image,
+// platforms, and the interval of health checks.
 func (w Wanted) spec(here Situation) swarm.ServiceSpec {
 	spec := clone(w.Spec)
 	spec.TaskTemplate.ContainerSpec.Image = w.Image
@@ -142,7 +143,7 @@ func (w Wanted) spec(here Situation) swarm.ServiceSpec {
 		if here.StartInterval {
 			check.StartInterval = w.Deploy.StartInterval
 			if check.StartPeriod == 0 && !w.Starts {
-				check.StartPeriod = startPeriod // The engine uses the start interval within it only.
+				check.StartPeriod = startPeriod // The engine uses the start interval only within the start period.
 			}
 		} else if check.Interval == 0 || check.Interval > oldInterval {
 			check.Interval = oldInterval
@@ -151,7 +152,8 @@ func (w Wanted) spec(here Situation) swarm.ServiceSpec {
 	return spec
 }
 
-// healthcheck is the Spec's own; what it leaves open is as the image says.
+// healthcheck is the health check of the Spec. Values that it leaves open come from the
+// image.
 func healthcheck(spec *swarm.ServiceSpec) *container.HealthConfig {
 	if spec.TaskTemplate.ContainerSpec.Healthcheck == nil {
 		spec.TaskTemplate.ContainerSpec.Healthcheck = &container.HealthConfig{}
@@ -166,14 +168,14 @@ func placement(spec *swarm.ServiceSpec) *swarm.Placement {
 	return spec.TaskTemplate.Placement
 }
 
-// changes are two kinds of lines. In some, what is wanted differs from what was sent last.
-// In the others, what runs differs from what the engine made of that: somebody changed it
-// by hand.
+// changes are two kinds of lines. In the first kind, the wanted Spec differs from the Spec
+// that was sent last. In the second kind, the running Spec differs from the one that the
+// engine returned then: somebody changed it by hand.
 func changes(sent swarm.ServiceSpec, current *journal.Snapshot) []Line {
 	will, now := flatten(sent, nil), flatten(current.Spec, current.Networks)
 	if current.Sent == nil || current.Returned == nil {
-		// Nobody knows what was sent. A key that the file leaves open has the engine's default,
-		// but for those that have none.
+		// It is not known what was sent. If the file leaves a key open, the key has the engine's
+		// default, except for keys without a default.
 		return slices.DeleteFunc(compare(now, will), func(line Line) bool {
 			return line.Will == "" && !slices.ContainsFunc([]string{environment, "volumes.", "secrets.", "configs.", "networks.", "ports."}, func(prefix string) bool { return strings.HasPrefix(line.Key, prefix) })
 		})
@@ -189,7 +191,7 @@ func changes(sent swarm.ServiceSpec, current *journal.Snapshot) []Line {
 			lines = append(lines, Line{Key: hand.Key, Was: hand.Will, Will: hand.Was, ByHand: true})
 		} else if lines[at].Was = hand.Will; lines[at].Was != lines[at].Will {
 			lines[at].ByHand = true
-		} else { // Somebody did by hand what the file asks for now.
+		} else { // Somebody has already made the same change by hand.
 			lines = slices.Delete(lines, at, at+1)
 		}
 	}
@@ -197,8 +199,8 @@ func changes(sent swarm.ServiceSpec, current *journal.Snapshot) []Line {
 	return lines
 }
 
-// keepReplicas leaves the number of replicas as somebody scaled it by hand, while the
-// file's number is the one that was sent last. None at all is no number to keep.
+// keepReplicas keeps the number of replicas that somebody scaled by hand, as long as the
+// number in the file is the one that was sent last. It does not keep 0 replicas.
 func (p *Plan) keepReplicas(current *journal.Snapshot) {
 	if p.Sent.Mode.Replicated == nil || current.Spec.Mode.Replicated == nil {
 		return
@@ -210,17 +212,17 @@ func (p *Plan) keepReplicas(current *journal.Snapshot) {
 		p.Notes = append(p.Notes, fmt.Sprintf("This changes the replicas of %s from %d to %d", p.Service, now, file))
 	default:
 		p.Spec.Mode.Replicated.Replicas = &now
-		p.Notes = append(p.Notes, fmt.Sprintf("The %d replicas of %s stay, as they were scaled by hand", now, p.Service))
+		p.Notes = append(p.Notes, fmt.Sprintf("The %d replicas of %s stay, because somebody scaled the service by hand", now, p.Service))
 	}
 }
 
-// number is how many replicas a Spec asks for; 1 for a global service.
+// number is the number of replicas that a Spec asks for; 1 for a global service.
 func number(spec swarm.ServiceSpec) uint64 {
 	n, _ := engine.Replicas(spec)
 	return n
 }
 
-// chooseOrder has the new task start first, where the file does not choose and it can be.
+// chooseOrder chooses start-first, if the file names no order and start-first is possible.
 func (p *Plan) chooseOrder(current *journal.Snapshot, here Situation) {
 	update := p.Spec.UpdateConfig
 	if update == nil {
@@ -235,7 +237,7 @@ func (p *Plan) chooseOrder(current *journal.Snapshot, here Situation) {
 				p.Notes = append(p.Notes, fmt.Sprintf("The old task of %s stops before the new one starts (stop-first), as %s: expect an outage", p.Service, why))
 			}
 		} else if p.Action == Update && len(hostPorts(p.Spec)) > 0 {
-			p.Notes = append(p.Notes, "With a host-mode port, the new task starts on another node: the old one's address falls silent")
+			p.Notes = append(p.Notes, "With a host-mode port, the new task starts on another node: the old address no longer answers")
 		}
 	}
 	if p.Spec.RollbackConfig == nil {
@@ -246,7 +248,7 @@ func (p *Plan) chooseOrder(current *journal.Snapshot, here Situation) {
 	}
 }
 
-// whyStopFirst is the reason for which a new task cannot run beside the old one, or "".
+// whyStopFirst is the reason why a new task cannot run beside the old one, or "".
 func (p *Plan) whyStopFirst(current *journal.Snapshot, here Situation) string {
 	tasks := number(p.Spec)
 	if current != nil {
@@ -254,24 +256,24 @@ func (p *Plan) whyStopFirst(current *journal.Snapshot, here Situation) string {
 	}
 	nodes := len(fit(p.Spec, here.Nodes).nodes)
 	if ports := hostPorts(p.Spec); len(ports) > 0 && (p.Spec.Mode.Global != nil || tasks >= uint64(nodes)) {
-		return fmt.Sprintf("port %d is published in host mode and no node is to spare", ports[0].PublishedPort)
+		return fmt.Sprintf("port %d is published in host mode and no other node is free for it", ports[0].PublishedPort)
 	}
 	if current != nil && number(p.Spec) > 0 && room(p.Spec, here, "") == 0 {
 		return "no node has room for one more task, which reserves " + reserved(p.Spec)
 	}
 	for _, one := range p.Spec.TaskTemplate.ContainerSpec.Mounts {
 		if one.Type == mount.TypeVolume && one.Source != "" && !one.ReadOnly {
-			return fmt.Sprintf("two tasks at a time might write to the volume at %s", one.Target)
+			return fmt.Sprintf("two tasks might write at the same time to the volume at %s", one.Target)
 		}
 		if writableBind(one) {
-			return fmt.Sprintf("two tasks at a time might write to the directory %s", one.Source)
+			return fmt.Sprintf("two tasks might write at the same time to the directory %s", one.Source)
 		}
 	}
 	return ""
 }
 
-// writableBind tells whether tasks write to something of their node that outlives them. A
-// socket has no data.
+// writableBind tells whether tasks can write to a directory of their node, whose data stays
+// after them. A socket has no data.
 func writableBind(one mount.Mount) bool {
 	return one.Type == mount.TypeBind && !one.ReadOnly && !strings.HasSuffix(one.Source, ".sock")
 }
@@ -281,11 +283,11 @@ func hostPorts(spec swarm.ServiceSpec) []swarm.PortConfig {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(spec.EndpointSpec.Ports), func(port swarm.PortConfig) bool {
-		return port.PublishMode != swarm.PortConfigPublishModeHost || port.PublishedPort == 0 // The engine finds a free one.
+		return port.PublishMode != swarm.PortConfigPublishModeHost || port.PublishedPort == 0 // The engine chooses a free port.
 	})
 }
 
-// probed tells whether tasks of a Spec have a health check: its own or its image's.
+// probed tells whether tasks of a Spec have a health check, from the Spec or from the image.
 func probed(spec swarm.ServiceSpec, byImage bool) bool {
 	check := spec.TaskTemplate.ContainerSpec.Healthcheck
 	if check == nil || len(check.Test) == 0 {
@@ -294,29 +296,29 @@ func probed(spec swarm.ServiceSpec, byImage bool) bool {
 	return check.Test[0] != "NONE"
 }
 
-// warnOfSocket says what it means that a service has the engine's socket. Read-only or
-// not: who can write to the socket can do anything there.
+// warnOfSocket warns if a service has the engine's socket. A read-only mount does not help:
+// the service can still send any command through the socket.
 func (p *Plan) warnOfSocket() {
 	for _, one := range p.Spec.TaskTemplate.ContainerSpec.Mounts {
 		if one.Type != mount.TypeBind || one.Target != "/var/run/docker.sock" {
 			continue
 		}
-		whose := "who controls it"
+		whose := "anybody who controls it"
 		if p.Spec.EndpointSpec != nil && len(p.Spec.EndpointSpec.Ports) > 0 {
-			whose = fmt.Sprintf("who reaches port %d", p.Spec.EndpointSpec.Ports[0].PublishedPort)
+			whose = fmt.Sprintf("anybody who reaches port %d", p.Spec.EndpointSpec.Ports[0].PublishedPort)
 		}
-		p.Warnings = append(p.Warnings, fmt.Sprintf("%s has the docker socket, read-only mounted or not: %s sees the whole swarm, and may be root on the manager", p.Service, whose))
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s has the docker socket: %s sees the whole swarm, and may be root on the manager, even if the socket is mounted read-only", p.Service, whose))
 	}
 }
 
-// IDs are the ids by which a Spec refers to what has a name in the swarm, by that name.
+// IDs are the ids of networks, secrets and configs, by name. A Spec refers to them by id.
 type IDs struct {
 	Networks map[string]string
 	Contents map[stack.Kind]map[string]string // of secrets and of configs
 }
 
-// Restore is the Spec of a version, with networks, secrets and configs as they are now. It
-// takes all the rest from the snapshot. An error names a secret or a config that is gone.
+// Restore is the Spec of a version, with the current ids of networks, secrets and configs. It
+// takes all else from the snapshot. An error names a secret or a config that is gone.
 func Restore(version *journal.Snapshot, ids IDs) (swarm.ServiceSpec, error) {
 	spec := clone(version.Spec)
 	for i, network := range spec.TaskTemplate.Networks {
@@ -345,9 +347,9 @@ func gone(kind stack.Kind, name string) error {
 	return fmt.Errorf("the swarm has no %s %s", kind, name)
 }
 
-// KeepReplicas sets the replicas of a version that is gone back to. Where both versions were
-// sent with the same number, the number to which somebody scaled the current one stays. A
-// version that was scaled to none gets the current number.
+// KeepReplicas sets the replicas for a rollback. If both versions were sent with the same
+// number, and somebody has scaled the current version by hand, that number stays. A version
+// that was scaled to 0 gets the current number.
 func KeepReplicas(spec *swarm.ServiceSpec, version, current *journal.Snapshot) {
 	if spec.Mode.Replicated == nil || version.Sent == nil || current.Sent == nil {
 		return
@@ -358,12 +360,12 @@ func KeepReplicas(spec *swarm.ServiceSpec, version, current *journal.Snapshot) {
 	}
 }
 
-// Changes are the lines in which a version differs from what runs.
+// Changes are the differences between a version and the running version.
 func Changes(version, current *journal.Snapshot) []Line {
 	return compare(flatten(current.Spec, current.Networks), flatten(version.Spec, version.Networks))
 }
 
-// clone copies what is changed here; the rest is shared.
+// clone copies the parts that this package changes. All else is shared.
 func clone(spec swarm.ServiceSpec) swarm.ServiceSpec {
 	spec.Labels = maps.Clone(spec.Labels)
 	inside := *spec.TaskTemplate.ContainerSpec

@@ -12,20 +12,23 @@ import (
 
 const (
 	trialInterval = 200 * time.Millisecond
-	// oldInterval is how often an engine without start interval probes: each probe starts
-	// a process, and this one does not end with the start.
+	// oldInterval is the interval of health checks for an engine without start interval. Each
+	// health check starts a process, and this interval does not end after the start of the task,
+	// so it must not be too short.
 	oldInterval = time.Second
 	// startPeriod is for health checks with a start interval that name no period for it.
 	startPeriod = 10 * time.Second
-	// LabelTrial marks the service of a trial, so that one that was cut off can be tidied away.
+	// LabelTrial marks the service of a trial, so that a later deploy can remove it if the
+	// deploy was cut off.
 	LabelTrial = "deploy.trial"
 )
 
 // TrialOf is the name of the service that tries a version of a service.
 func TrialOf(service string) string { return service + "-trial" }
 
-// Trial is the service that tries a Spec: the very same, as one task that is not started
-// anew, reached by nobody, with empty volumes of its own, and probed often.
+// Trial is the service that tries a Spec. It is the same Spec as one task that is never
+// restarted. It has no published ports and no aliases, its own empty volumes, and frequent
+// health checks.
 func Trial(spec swarm.ServiceSpec, probed bool, here Situation) swarm.ServiceSpec {
 	service := spec.Name
 	spec = clone(spec)
@@ -40,7 +43,7 @@ func Trial(spec swarm.ServiceSpec, probed bool, here Situation) swarm.ServiceSpe
 
 	task := &spec.TaskTemplate
 	soon := time.Second
-	task.ContainerSpec.StopGracePeriod = &soon // It has nothing that outlives it.
+	task.ContainerSpec.StopGracePeriod = &soon // It has no data that stays after it.
 	task.RestartPolicy = &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionNone}
 	for i := range task.Networks {
 		task.Networks[i].Aliases = nil
@@ -49,21 +52,21 @@ func Trial(spec swarm.ServiceSpec, probed bool, here Situation) swarm.ServiceSpe
 		task.Resources = &swarm.ResourceRequirements{Limits: task.Resources.Limits}
 	}
 	placement(&spec).MaxReplicas = 0
-	// An image that no registry has is on this node only.
+	// Only this node has an image that is named by its id.
 	if isID(task.ContainerSpec.Image) && here.Node != "" && !slices.Contains(task.Placement.Constraints, onNode(here.Node)) {
 		task.Placement.Constraints = append(task.Placement.Constraints, onNode(here.Node))
 	}
 	for i, one := range task.ContainerSpec.Mounts {
 		if one.Type == mount.TypeVolume {
 			task.ContainerSpec.Mounts[i].Source = ""
-			task.ContainerSpec.Mounts[i].VolumeOptions = nil // A driver's options may lead to the service's own data.
+			task.ContainerSpec.Mounts[i].VolumeOptions = nil // The options of a driver may point to the data of the service.
 		}
 	}
 	if probed {
 		check := healthcheck(&spec)
 		check.Interval = trialInterval
 		if here.StartInterval {
-			check.StartInterval = trialInterval // Else it probes each 5 s while it starts.
+			check.StartInterval = trialInterval // Otherwise the engine checks only every 5 s during the start.
 		}
 	}
 	return spec

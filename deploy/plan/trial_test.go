@@ -12,7 +12,7 @@ import (
 	"goblog/deploy/journal"
 )
 
-// rich is a service with all that a trial changes.
+// rich is a service with everything that a trial changes.
 func rich(w *Wanted) {
 	three, s := uint64(3), &w.Spec
 	s.Mode.Replicated.Replicas = &three
@@ -124,7 +124,7 @@ func TestPlansShareNothingWithWhatTheyAreMadeOf(t *testing.T) {
 	Convey("Given a service, its plan and its trial", t, func() {
 		w := wanted(rich)
 		w.Bound = true
-		w.Spec.TaskTemplate.Placement.Constraints = append(make([]string, 0, 8), "node.role==manager") // Room that two could append to.
+		w.Spec.TaskTemplate.Placement.Constraints = append(make([]string, 0, 8), "node.role==manager") // With spare capacity, two appends could write to the same array.
 		file := copyOf(w.Spec)
 		current := deployed(wanted(), alone, func(s *swarm.ServiceSpec) { s.Mode.Replicated.Replicas = count(3) })
 		ran, returned := copyOf(current.Spec), copyOf(*current.Returned)

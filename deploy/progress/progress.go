@@ -1,7 +1,6 @@
-// Package progress tells people how a deploy goes on. In a log it writes a line an event. On
-// a terminal, a task has one line that moves with it. For programs it writes a JSON object a
-// line. A deploy goes on where nobody reads any more what it says, so errors of writing are
-// ignored.
+// Package progress prints the progress of a deploy. In a log, each event is a line. On a
+// terminal, each task has one moving line. For programs, each line is a JSON object. A deploy
+// continues when nobody reads its output any more, so errors of writing are ignored.
 package progress
 
 import (
@@ -12,23 +11,23 @@ import (
 	"time"
 )
 
-// A Printer writes what is told.
+// A Printer prints for people or for programs.
 type Printer struct {
 	Out, Err io.Writer
-	JSON     bool // all of it goes to Out, a JSON object a line
+	JSON     bool // everything goes to Out, as one JSON object on each line
 	screen   *screen
 }
 
-// A Task is how one task is at a moment.
+// A Task is the state of one task at a moment.
 type Task struct {
 	Name    string  `json:"task"` // SERVICE.SLOT
 	Node    string  `json:"node,omitempty"`
 	State   string  `json:"state"`           // in the swarm's words
-	Seconds float64 `json:"seconds"`         // since the change; of one that runs, until it did
+	Seconds float64 `json:"seconds"`         // since the change; for a running task, until it ran
 	Error   string  `json:"error,omitempty"` // in the engine's words
 	// New tells that the task runs, or has failed, since the last look.
 	New bool `json:"-"`
-	// Over tells that it has failed.
+	// Over tells that the task has failed.
 	Over bool `json:"-"`
 }
 
@@ -54,7 +53,8 @@ type record struct {
 	Value   any    `json:"value,omitempty"`
 }
 
-// write writes a record, or else has the screen make room for lines and writes them by plain.
+// write writes a record as JSON. Without JSON, it clears the moving lines, writes by plain,
+// and draws the moving lines again.
 func (p *Printer) write(one record, plain func()) {
 	if p.JSON {
 		one.Time = time.Now().UTC()
@@ -69,24 +69,24 @@ func (p *Printer) write(one record, plain func()) {
 	p.screen.draw()
 }
 
-// Step begins a step: it says what is done now.
+// Step begins a step, and says what happens now.
 func (p *Printer) Step(format string, arguments ...any) {
 	text := fmt.Sprintf(format, arguments...)
 	p.write(record{Kind: "step", Text: text}, func() { fmt.Fprintf(p.Out, "%s %s\n", p.screen.paint(bold, "==>"), text) })
 }
 
-// Detail says more of the step.
+// Detail says more about the step.
 func (p *Printer) Detail(format string, arguments ...any) {
 	text := fmt.Sprintf(format, arguments...)
 	p.write(record{Kind: "detail", Text: text}, func() { fmt.Fprintf(p.Out, "    %s\n", text) })
 }
 
-// Warn says what may surprise.
+// Warn prints a warning.
 func (p *Printer) Warn(text string) {
 	p.write(record{Kind: "warning", Text: text}, func() { fmt.Fprintf(p.Err, "%s %s\n", p.screen.paint(yellow, "==> Warning:"), text) })
 }
 
-// Explain says why something failed: a line of its own, and more below it.
+// Explain says why something failed: one line, and more lines below it.
 func (p *Printer) Explain(heading string, lines ...string) {
 	p.write(record{Kind: "explanation", Text: heading, Lines: lines}, func() {
 		fmt.Fprintf(p.Err, "%s %s\n", p.screen.paint(red, "==>"), heading)
@@ -96,7 +96,7 @@ func (p *Printer) Explain(heading string, lines ...string) {
 	})
 }
 
-// Fail says what went wrong, and below it, in the tool's words and ours, more of that and
+// Fail prints an error. The lines below it have the words of the tool that failed, and say
 // what to do.
 func (p *Printer) Fail(problem string, lines ...string) {
 	var parts []string
@@ -115,7 +115,7 @@ func (p *Printer) Fail(problem string, lines ...string) {
 	})
 }
 
-// Tasks tells how the tasks are that a deploy waits for.
+// Tasks prints the state of the tasks that a deploy waits for.
 func (p *Printer) Tasks(tasks []Task) {
 	for _, task := range tasks {
 		if !task.New || p.screen != nil && !p.JSON && !task.Over {
@@ -134,7 +134,7 @@ func (p *Printer) Tasks(tasks []Task) {
 	}
 }
 
-// Rest ends a wait for tasks: their lines stay as they are.
+// Rest ends a wait for tasks: their lines do not move any more.
 func (p *Printer) Rest() { p.screen.leave() }
 
 // Answers tells that a URL gives the right answer.
@@ -142,7 +142,7 @@ func (p *Printer) Answers(service, url string) {
 	p.write(record{Kind: "answer", Service: service, URL: url}, func() { fmt.Fprintf(p.Out, "    %s answers: %s\n", service, url) })
 }
 
-// Value gives programs a value; people read it elsewhere.
+// Value prints a value for programs. People get it as text.
 func (p *Printer) Value(kind string, value any) {
 	if p.JSON {
 		p.write(record{Kind: kind, Value: value}, nil)

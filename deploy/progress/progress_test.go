@@ -9,7 +9,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// told lets a printer tell a short story.
+// told lets a printer print a short deploy.
 func told(p *Printer) {
 	p.Step("Creating %s", "web")
 	p.Tasks([]Task{{Name: "web.1", Node: "n1", State: "starting", Seconds: 0.4}})

@@ -11,14 +11,14 @@ import (
 	"golang.org/x/term"
 )
 
-// A screen is a terminal whose last lines move. A nil screen is none: nothing moves there,
-// and nothing has a colour.
+// A screen is a terminal whose last lines move. A nil screen is no terminal: there are no
+// moving lines and no colours.
 type screen struct {
 	out   io.Writer
 	width func() int
 	color bool
 	tasks []Task
-	drawn int // lines that move, as they stand now
+	drawn int // number of moving lines on the terminal now
 }
 
 // Codes of ECMA-48, "Control Functions for Coded Character Sets".
@@ -31,8 +31,8 @@ const (
 	up = "\x1b[%dF\x1b[J"
 )
 
-// New gives a printer for the program's own output, with a line that moves for each task
-// where that is a terminal. NO_COLOR, see no-color.org, is obeyed.
+// New returns a printer for the output of the program. On a terminal, each task has a moving
+// line. With NO_COLOR (see no-color.org), there are no colours.
 func New(out, err *os.File) *Printer {
 	p := &Printer{Out: out, Err: err}
 	if term.IsTerminal(int(out.Fd())) && os.Getenv("TERM") != "dumb" {
@@ -55,7 +55,7 @@ func (s *screen) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// clear takes the moving lines away, to make room for others.
+// clear erases the moving lines, to make room for others.
 func (s *screen) clear() {
 	if s != nil {
 		io.WriteString(s.out, s.erased())
@@ -69,8 +69,8 @@ func (s *screen) draw() {
 	}
 }
 
-// show moves the lines on, at once: a terminal would flicker. The lines of tasks that have
-// failed have been written for good.
+// show draws the moving lines again, in one write: with several writes, a terminal would
+// flicker. Tasks that have failed have a fixed line already.
 func (s *screen) show(tasks []Task) {
 	if s == nil {
 		return
@@ -89,8 +89,8 @@ func (s *screen) erased() string {
 	return fmt.Sprintf(up, lines)
 }
 
-// lines are the moving lines. One that wraps would take two, and the cursor would not go up
-// far enough: so each is cut to the width.
+// lines are the moving lines. Each is cut to the width of the terminal. A line that wraps
+// would take two lines, and then the cursor would not go up far enough.
 func (s *screen) lines() string {
 	longest := 0
 	for _, task := range s.tasks {
@@ -119,14 +119,14 @@ func (s *screen) lines() string {
 	return text.String()
 }
 
-// leave lets the moving lines stand for good.
+// leave leaves the moving lines where they are, and moves them no more.
 func (s *screen) leave() {
 	if s != nil {
 		s.tasks, s.drawn = nil, 0
 	}
 }
 
-// cut shortens a text to so many characters.
+// cut shortens a text to room characters.
 func cut(text string, room int) string {
 	runes := []rune(text)
 	if len(runes) <= room {

@@ -16,7 +16,7 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// Addresses tell where nodes can be reached from here.
+// Addresses are the addresses of nodes, as seen from this machine.
 type Addresses struct {
 	// Manager is the address of the node that the deploy talks to.
 	Manager string
@@ -26,8 +26,8 @@ type Addresses struct {
 	Nodes map[string]string
 }
 
-// Find finds the addresses. manager, where it is set, is the user's own choice; remote is
-// the host in the engine's address, or "" for a local engine.
+// Find finds the addresses. manager is the user's own choice, or "". remote is the host in
+// the engine's address, or "" for a local engine.
 func Find(manager, remote string, info system.Info, nodes []swarm.Node) Addresses {
 	found := Addresses{Node: info.Swarm.NodeID, Nodes: map[string]string{}}
 	switch {
@@ -36,7 +36,7 @@ func Find(manager, remote string, info system.Info, nodes []swarm.Node) Addresse
 	case remote != "":
 		found.Manager = remote
 	case runtime.GOOS == "darwin" || strings.Contains(info.OperatingSystem, "Docker Desktop"):
-		found.Manager = "127.0.0.1" // The engine is in a virtual machine that has its ports there.
+		found.Manager = "127.0.0.1" // The engine is in a virtual machine, whose ports are at this address.
 	default:
 		found.Manager = info.Swarm.NodeAddr
 	}
@@ -51,8 +51,8 @@ func Find(manager, remote string, info system.Info, nodes []swarm.Node) Addresse
 	return found
 }
 
-// URLs are where a service has to answer: through the routing mesh at the manager, in
-// host mode at each node that runs a task. There are none where verify is nil.
+// URLs are the URLs that must answer. Through the routing mesh, this is one URL at the
+// manager; in host mode, one at each node that runs a task. If verify is nil, there are none.
 func URLs(spec swarm.ServiceSpec, tasks []engine.Task, verify *stack.Verify, at Addresses) []string {
 	switch {
 	case verify == nil:
@@ -63,7 +63,8 @@ func URLs(spec swarm.ServiceSpec, tasks []engine.Task, verify *stack.Verify, at 
 	return addresses(spec, tasks, verify.Port, verify.Path, at)
 }
 
-// Published are the addresses of a service's ports, for people. What is not TCP speaks no HTTP.
+// Published are the addresses of a service's ports, for people. Only TCP ports get http as
+// their scheme.
 func Published(spec swarm.ServiceSpec, tasks []engine.Task, at Addresses) []string {
 	var urls []string
 	if spec.EndpointSpec != nil {

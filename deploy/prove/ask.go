@@ -13,21 +13,22 @@ import (
 	"goblog/deploy/stack"
 )
 
-// Nothing is kept alive, and no proxy is asked: the answer is to come from the service.
+// Connections are not kept alive, and no proxy is used: the answer must come from the service
+// itself.
 var asking = &http.Client{
 	Timeout:       2 * time.Second,
 	Transport:     &http.Transport{DisableKeepAlives: true},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// An Answer is what a URL said.
+// An Answer is the answer of a URL.
 type Answer struct {
 	Right  bool
-	Silent bool   // nothing answered at all
+	Silent bool   // there was no answer at all
 	Said   string // for people
 }
 
-// Ask asks a URL once, and tells whether it answers as verify wants it.
+// Ask asks a URL once, and tells whether the answer is the one that verify wants.
 func Ask(ctx context.Context, url string, verify *stack.Verify) Answer {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -74,7 +75,7 @@ func Listen(ctx context.Context, url string, verify *stack.Verify) *Silence {
 			right := Ask(ctx, url, verify).Right
 			now := time.Now()
 			if !right && ctx.Err() != nil {
-				return // That was the end, not the service.
+				return // The request was cancelled, so this is no failure of the service.
 			}
 			if silent || !right {
 				s.longest = max(s.longest, now.Sub(last))
@@ -91,8 +92,8 @@ func Listen(ctx context.Context, url string, verify *stack.Verify) *Silence {
 	return s
 }
 
-// Longest ends it, and returns the longest time between two right answers that had a
-// failure between them: 0, where there was none.
+// Longest ends the measurement. It returns the longest time between two right answers with a
+// failure between them; 0 if there was no failure.
 func (s *Silence) Longest() time.Duration {
 	s.stop()
 	s.done.Wait()

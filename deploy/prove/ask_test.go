@@ -116,7 +116,7 @@ func TestAsk(t *testing.T) {
 	})
 }
 
-// nobody is an address at which nobody listens.
+// nobody is an address without a listener.
 func nobody(t *testing.T) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -13,35 +13,37 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// look is how often the engine is asked: its history of tasks is short.
+// look is the time between two looks at the tasks. It is short because the engine soon
+// forgets tasks.
 const look = 100 * time.Millisecond
 
-// patience is how long a healthy service may answer with something else than it should.
+// patience is how long a healthy service may give a wrong answer.
 const patience = 10 * time.Second
 
-// A Failure says why a service does not do what it should.
+// A Failure says why a service does not work.
 type Failure struct {
 	Reason string
 	Lines  []string // the evidence, for people
-	// Healthy tells that all tasks run, and it is the answer that is not right.
+	// Healthy tells that all tasks run, but the answer is not right.
 	Healthy bool
 	// Down tells that a task waits for a node that is down.
 	Down bool
-	// Late tells that time was up, and it might still have come.
+	// Late tells that time was up: with more time, the service might have worked.
 	Late bool
 }
 
 func (f *Failure) Error() string { return f.Reason }
 
-// Await waits until a service has reached its goal and each of its URLs answers, and
-// returns these URLs. ctx bounds it. An error is a Failure, or tells that ctx was cancelled.
+// Await waits until a service has reached its goal and each of its URLs answers. It returns
+// these URLs. ctx bounds the wait. An error is a Failure, an error of the engine, or
+// context.Canceled.
 func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verify, addresses Addresses, hosts map[string]string, out *progress.Printer) ([]string, error) {
 	defer out.Rest()
 	watch := NewWatch(goal, time.Now())
 	var url string
 	var answer Answer
 	var ingress bool
-	var wrong time.Time    // since when the answer is another than it should be
+	var wrong time.Time    // since when the answer is wrong
 	var seen []engine.Task // at the last look
 	for {
 		service, tasks, err := state(ctx, e, goal.Service)
@@ -81,7 +83,7 @@ func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verif
 				return nil, answerFailure(goal.Service, url, answer, verify, ingress)
 			}
 			if url == "" && (verify == nil || len(urls) > 0 || none(service)) {
-				out.Rest() // The tasks have got there: their lines stay above.
+				out.Rest() // The tasks are ready: their lines stay above.
 				for _, one := range urls {
 					out.Answers(goal.Service, one)
 				}
@@ -97,7 +99,7 @@ func Await(ctx context.Context, e *engine.Engine, goal Goal, verify *stack.Verif
 	}
 }
 
-// none tells whether a service is to have no task at all: then nothing can answer.
+// none tells whether a service should have no tasks: then there is no answer.
 func none(service *swarm.Service) bool {
 	replicas, _ := engine.Replicas(service.Spec)
 	return replicas == 0
@@ -117,7 +119,8 @@ func state(ctx context.Context, e *engine.Engine, name string) (*swarm.Service, 
 	return service, tasks, err
 }
 
-// down are the nodes that are down and would run tasks of a service, where some lack a node.
+// down are the nodes that are down and would run tasks of a service. It is empty if no task
+// lacks a node.
 func down(ctx context.Context, e *engine.Engine, service *swarm.Service, tasks []engine.Task) ([]swarm.Node, error) {
 	if service == nil || none(service) || !Lack(tasks) {
 		return nil, nil

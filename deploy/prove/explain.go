@@ -12,8 +12,8 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// Explain says why a task failed or does not get on, in the engine's own words: its
-// error, how its container ended, its last health checks, its last log lines.
+// Explain says why a task failed or does not start, in the engine's own words: its error, how
+// its container ended, its last health checks, and its last log lines.
 func Explain(ctx context.Context, e *engine.Engine, task engine.Task, service string, hosts map[string]string) []string {
 	lines := []string{fmt.Sprintf("%s: %s%s", TaskName(task, service, hosts), task.Status.State, prefixed(": ", task.Status.Err))}
 	if task.Status.ContainerStatus != nil && task.Status.ContainerStatus.ContainerID != "" {
@@ -28,8 +28,8 @@ func Explain(ctx context.Context, e *engine.Engine, task engine.Task, service st
 	return lines
 }
 
-// ending is how a container ended. A task that never was healthy and ends in order is
-// complete, without an error: only its health checks tell.
+// ending says how a container ended. A task that was never healthy and exits with 0 is
+// complete and has no error: only its health checks show the cause.
 func ending(state *container.State, resources *swarm.ResourceRequirements) []string {
 	if state == nil {
 		return nil
@@ -40,12 +40,12 @@ func ending(state *container.State, resources *swarm.ResourceRequirements) []str
 		if resources != nil && resources.Limits != nil && resources.Limits.MemoryBytes > 0 {
 			limit = fmt.Sprintf(" (its limit is %d MiB)", resources.Limits.MemoryBytes>>20)
 		}
-		lines = append(lines, "it was killed as it used more memory than it may"+limit)
+		lines = append(lines, "it was killed because it used more memory than it may"+limit)
 	}
 	if health := state.Health; health != nil && health.Status != container.Healthy {
 		for i := max(0, len(health.Log)-2); i < len(health.Log); i++ {
 			if health.Log[i].ExitCode == 0 {
-				continue // A container that ends counts as unhealthy, too.
+				continue // This check succeeded. A container that ends counts as unhealthy too.
 			}
 			lines = append(lines, fmt.Sprintf("%s; health check: exit code %d%s", health.Status, health.Log[i].ExitCode, prefixed(": ", shorten(health.Log[i].Output))))
 		}
@@ -56,8 +56,8 @@ func ending(state *container.State, resources *swarm.ResourceRequirements) []str
 	return lines
 }
 
-// ExplainAnswer says what may be wrong where all tasks are healthy, but a URL does not
-// answer as it should.
+// ExplainAnswer says what may be wrong if all tasks are healthy, but a URL does not answer as
+// it should.
 func ExplainAnswer(service, url string, answer Answer, verify *stack.Verify, ingress bool) []string {
 	if !answer.Silent {
 		wanted := fmt.Sprintf("status %d", verify.Status)
@@ -65,13 +65,13 @@ func ExplainAnswer(service, url string, answer Answer, verify *stack.Verify, ing
 			wanted += " and the body " + verify.Body
 		}
 		return []string{fmt.Sprintf("The tasks of %s are healthy, but %s does not answer as it should. It last said: %s", service, url, answer.Said),
-			"Wanted was " + wanted + ". If something else answers there, set ManagerIP to an address of the swarm that this machine reaches"}
+			"Wanted was " + wanted + ". If another program answers there, set ManagerIP to an address of the swarm that this machine reaches"}
 	}
-	lines := []string{fmt.Sprintf("The tasks of %s are healthy inside, but %s is silent from here: %s", service, url, answer.Said)}
+	lines := []string{fmt.Sprintf("The tasks of %s are healthy inside, but %s does not answer from here: %s", service, url, answer.Said)}
 	if ingress {
-		lines = append(lines, "The kernel most likely has no IPVS, which the routing mesh needs: deploy with PUBLISH_MODE=host. Or a firewall is on the way")
+		lines = append(lines, "Probably the kernel has no IPVS, which the routing mesh needs: deploy with PUBLISH_MODE=host. Or a firewall blocks the port")
 	} else {
-		lines = append(lines, "A firewall may be on the way, or the service listens on another port than the target; or ManagerIP is to be set to an address of the swarm that this machine reaches")
+		lines = append(lines, "A firewall may block the port, or the service listens on another port than the target; or set ManagerIP to an address of the swarm that this machine reaches")
 	}
 	return lines
 }

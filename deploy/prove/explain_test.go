@@ -30,8 +30,8 @@ func TestHowAContainerEnded(t *testing.T) {
 		"one that could not be started":                 {&container.State{Status: "exited", ExitCode: 127, Error: "no such file "}, nil, []string{"exit code 127, no such file"}},
 		"one that never was started":                    {&container.State{Status: "created"}, nil, nil},
 		"one that runs":                                 {&container.State{Status: "running", Running: true}, nil, nil},
-		"one that used too much memory":                 {&container.State{Status: "exited", OOMKilled: true, ExitCode: 137}, limit, []string{"it was killed as it used more memory than it may (its limit is 64 MiB)", "exit code 137"}},
-		"one that used all of the node's memory":        {&container.State{Status: "exited", OOMKilled: true, ExitCode: 137}, nil, []string{"it was killed as it used more memory than it may", "exit code 137"}},
+		"one that used too much memory":                 {&container.State{Status: "exited", OOMKilled: true, ExitCode: 137}, limit, []string{"it was killed because it used more memory than it may (its limit is 64 MiB)", "exit code 137"}},
+		"one that used all of the node's memory":        {&container.State{Status: "exited", OOMKilled: true, ExitCode: 137}, nil, []string{"it was killed because it used more memory than it may", "exit code 137"}},
 		"one that never was healthy and ended in order": {&container.State{Status: "exited", Health: probes("unhealthy", 1, 1, 1)}, nil, []string{"unhealthy; health check: exit code 1: connection refused", "unhealthy; health check: exit code 1: connection refused", "exit code 0"}},
 		"one that was healthy to its end":               {&container.State{Status: "exited", ExitCode: 2, Health: probes("unhealthy", 0, 0)}, nil, []string{"exit code 2"}},
 		"one that is healthy, after a failed check":     {&container.State{Status: "running", Running: true, Health: probes("healthy", 1, 0)}, nil, nil},
@@ -50,12 +50,12 @@ func TestAnAnswerIsExplained(t *testing.T) {
 	}{
 		"a wrong answer names what was wanted":           {Answer{Said: "200 OK: other"}, true, "Wanted was status 204 and the body fine"},
 		"silence of the routing mesh names IPVS":         {Answer{Silent: true, Said: "refused"}, true, "PUBLISH_MODE=host"},
-		"silence of a host-mode port names the firewall": {Answer{Silent: true, Said: "refused"}, false, "A firewall may be on the way"},
+		"silence of a host-mode port names the firewall": {Answer{Silent: true, Said: "refused"}, false, "A firewall may block the port"},
 	} {
 		Convey("Where all tasks are healthy, "+what, t, func() {
 			lines := ExplainAnswer("web", "http://192.0.2.1/", one.answer, verify, one.ingress)
 			if one.answer.Silent {
-				So(lines[0], ShouldEqual, "The tasks of web are healthy inside, but http://192.0.2.1/ is silent from here: "+one.answer.Said)
+				So(lines[0], ShouldEqual, "The tasks of web are healthy inside, but http://192.0.2.1/ does not answer from here: "+one.answer.Said)
 			} else {
 				So(lines[0], ShouldEqual, "The tasks of web are healthy, but http://192.0.2.1/ does not answer as it should. It last said: "+one.answer.Said)
 			}

@@ -1,5 +1,5 @@
-// Package prove finds out whether a deploy worked: whether its tasks run, and whether
-// each address answers as it should; and where not, why.
+// Package prove finds out whether a deploy worked: whether its tasks run, and whether each
+// address answers as it should. If not, it finds out why.
 package prove
 
 import (
@@ -17,43 +17,45 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// A Goal is what has to be seen for a service to count as deployed.
+// A Goal says when a service counts as deployed.
 type Goal struct {
 	Service string
-	// Deploy is the label that the Spec must bear: the engine puts an older Spec back by
-	// itself where an update fails, and that one runs well.
+	// Deploy is the label that the Spec must have. If an update fails, the engine itself
+	// restores the older Spec, whose tasks run well.
 	Deploy string
-	// Failures is how many tasks may not fail: the first of them in a rolling update ends
-	// it, while a service created anew gets some tries.
+	// Failures is the number of failed tasks that ends the wait. A rolling update ends with the
+	// first failed task. A service that is created gets several tries.
 	Failures int
 	// Rolling waits until the engine says that the update is complete.
 	Rolling bool
-	// Settled is how long each task must have run: from when it was healthy, if it has a check.
+	// Settled is how long each task must have run. With a health check, the time starts when the
+	// task is healthy.
 	Settled time.Duration
 	// Lived is how long ago each task must have been started, healthy or not yet.
 	Lived time.Duration
-	// NoRoom gives up where no node may run a task; else that is waited for, as a port may
-	// get free.
+	// NoRoom gives up if no node can run a task. Otherwise the wait continues, because a port
+	// may become free.
 	NoRoom bool
-	// Stuck gives up where no task has got anywhere for so long; 0: never.
+	// Stuck gives up if no task has made progress for this time; 0: never.
 	Stuck time.Duration
-	// Living is content with the nodes that live: a task that waits for one that is down
-	// comes when that node does.
+	// Living means that it is enough when the living nodes run their tasks. A task that waits
+	// for a node that is down starts when that node comes back.
 	Living bool
 	// Known are the tasks from before the change, by id.
 	Known map[string]bool
 }
 
-// A Verdict is what a look at the tasks says.
+// A Verdict is the result of a look at the tasks.
 type Verdict int
 
 const (
-	Wait Verdict = iota // it may still come
+	Wait Verdict = iota // the goal may still be reached
 	Well                // the tasks run as they should
-	Bad                 // it will not come
+	Bad                 // the goal will not be reached
 )
 
-// A Watch remembers what a series of looks has seen: the swarm forgets old tasks soon.
+// A Watch remembers the results of a series of looks, because the swarm soon forgets old
+// tasks.
 type Watch struct {
 	goal    Goal
 	began   time.Time
@@ -61,18 +63,19 @@ type Watch struct {
 	running map[string]time.Time   // when a task was first seen running
 	failed  map[string]engine.Task // those that failed since
 	excused map[string]bool        // those that failed, but do not count
-	noRoom  time.Time              // since when no node may run a task
-	idle    time.Time              // since when no task gets anywhere
-	lost    time.Time              // since when only a node that is down could get it further
+	noRoom  time.Time              // since when no node can run a task
+	idle    time.Time              // since when no task makes progress
+	lost    time.Time              // since when progress is possible only on a node that is down
 
-	// Down are the nodes that are down and would run tasks. They are set before a look at
-	// tasks that Lack a node.
+	// Down are the nodes that are down and would run tasks. The caller sets them before a look,
+	// if Lack says that tasks lack a node.
 	Down []swarm.Node
-	// Tasks are those that are waited for, and those that have failed since the last look.
+	// Tasks are the tasks that the wait is for, and the tasks that have failed since the last
+	// look.
 	Tasks []progress.Task
-	// Reason says what is waited for, or what is bad.
+	// Reason says what is still missing, or what has failed.
 	Reason string
-	// Failed is the task that failed last; nil: none did.
+	// Failed is the task that failed last; nil: none has failed.
 	Failed *engine.Task
 }
 
@@ -81,7 +84,7 @@ func NewWatch(goal Goal, now time.Time) *Watch {
 	return &Watch{goal: goal, began: now, started: map[string]time.Time{}, running: map[string]time.Time{}, failed: map[string]engine.Task{}, excused: map[string]bool{}}
 }
 
-// Look judges what the engine says now. service is nil where it is gone.
+// Look judges the current state. service is nil if it is gone.
 func (w *Watch) Look(service *swarm.Service, tasks []engine.Task, hosts map[string]string, now time.Time) Verdict {
 	w.Tasks, w.Reason = nil, ""
 	if service == nil {
@@ -101,13 +104,13 @@ func (w *Watch) Look(service *swarm.Service, tasks []engine.Task, hosts map[stri
 	}
 	switch {
 	case !mine && gaveUp(state):
-		w.Reason = fmt.Sprintf("the swarm gave the update up (%s)", state)
+		w.Reason = fmt.Sprintf("the swarm has stopped the update (%s)", state)
 		return Bad
 	case !mine:
 		w.Reason = fmt.Sprintf("somebody else changed service %s meanwhile", w.goal.Service)
 		return Bad
 	case w.goal.Rolling && (state == swarm.UpdateStatePaused || gaveUp(state)):
-		w.Reason = fmt.Sprintf("the swarm gave the update up (%s)", state)
+		w.Reason = fmt.Sprintf("the swarm has stopped the update (%s)", state)
 		return Bad
 	case len(w.failed) >= w.goal.Failures:
 		w.Reason = fmt.Sprintf("a task of %s failed", w.goal.Service)
@@ -119,34 +122,35 @@ func (w *Watch) Look(service *swarm.Service, tasks []engine.Task, hosts map[stri
 	return w.count(service, tasks, hosts, state, now)
 }
 
-// gaveUp tells whether the engine goes back, or went back, by itself.
+// gaveUp tells whether the engine itself goes back, or went back.
 func gaveUp(state swarm.UpdateState) bool {
 	return state == swarm.UpdateStateRollbackStarted || state == swarm.UpdateStateRollbackCompleted || state == swarm.UpdateStateRollbackPaused
 }
 
-// lostPatience is how long a node that is down is waited for: its engine may only be
-// restarted. livingPatience is the same where it is enough that the other nodes do their part.
+// lostPatience is how long to wait for a node that is down: perhaps its engine is only
+// restarting. livingPatience is the same if it is enough that the other nodes run their
+// tasks.
 const (
 	lostPatience   = 10 * time.Second
 	livingPatience = 5 * time.Second
 )
 
-// leavePatience is for how long another container may be in the way. A new leader forgets the
-// tasks of a service that was removed, though their containers end only when it has been
-// heard on each node: until then they have their ports and their addresses.
+// leavePatience is how long another container may be in the way. A new leader forgets the
+// tasks of a removed service. But their containers end only when each node has heard from the
+// new leader. Until then, they keep their ports and addresses.
 const leavePatience = 30 * time.Second
 
-// inTheWay tells whether a task failed as another container has its port, or its address on a
-// network. A port that some other process has is told in other words, "address already in
-// use", and nobody leaves it.
+// inTheWay tells whether a task failed because another container has its port, or its address
+// on a network. If another process has the port, the error has other words, "address already
+// in use", and waiting does not help.
 func inTheWay(err string) bool {
 	return strings.Contains(err, "port is already allocated") || strings.HasSuffix(err, ": Address already in use")
 }
 
-// afterFailure is how long a task must run where another has failed before.
+// afterFailure is how long a task must run if another task has failed before.
 const afterFailure = 5 * time.Second
 
-// settled tells whether a task has run for long enough to be believed.
+// settled tells whether a task has run for long enough to count as working.
 func (w *Watch) settled(task string, now time.Time) bool {
 	switch {
 	case w.goal.Known[task]:
@@ -157,7 +161,7 @@ func (w *Watch) settled(task string, now time.Time) bool {
 	return now.Sub(w.running[task]) >= w.goal.Settled && now.Sub(w.started[task]) >= w.goal.Lived
 }
 
-// note remembers what is new of a task.
+// note remembers the news about a task.
 func (w *Watch) note(task engine.Task, hosts map[string]string, mine bool, now time.Time) {
 	if w.goal.Known[task.ID] || (mine && !task.UpToDate) {
 		return
@@ -182,7 +186,7 @@ func (w *Watch) note(task engine.Task, hosts map[string]string, mine bool, now t
 		}
 		told.Seconds = w.running[task.ID].Sub(w.began).Seconds()
 	case swarm.TaskStateRejected:
-		// Engine 28 may cancel the preparation of a task itself, to begin anew.
+		// Engine 28 itself may cancel the preparation of a task, to begin it again.
 		if strings.Contains(task.Status.Err, "context canceled") {
 			return
 		}
@@ -215,7 +219,7 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 			others++
 			continue
 		}
-		// A global service has a task for a node of another processor, too, which never runs.
+		// A global service also has a task for a node with another processor. That task never runs.
 		if service.Spec.Mode.Global != nil && task.Status.State == swarm.TaskStatePending && strings.Contains(task.Status.Err, "unsupported platform") {
 			continue
 		}
@@ -278,7 +282,7 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 	case running < wanted || wanted == 0 && service.Spec.Mode.Global != nil:
 		return Wait
 	case others > 0:
-		w.Reason = fmt.Sprintf("%d tasks of %s are of another version still", others, w.goal.Service)
+		w.Reason = fmt.Sprintf("%d tasks of %s still have another version", others, w.goal.Service)
 		return Wait
 	case settled < running:
 		w.Reason = fmt.Sprintf("%s has just started", w.goal.Service)
@@ -292,7 +296,8 @@ func (w *Watch) count(service *swarm.Service, tasks []engine.Task, hosts map[str
 	return Well
 }
 
-// Lack tells whether tasks lack a node: one finds none, or the swarm wants none to run.
+// Lack tells whether tasks lack a node: a task finds no node, or the swarm wants no task to
+// run.
 func Lack(tasks []engine.Task) bool {
 	left := slices.DeleteFunc(slices.Clone(tasks), func(task engine.Task) bool { return !engine.Stays(task.Task) })
 	return len(left) == 0 || slices.ContainsFunc(left, func(task engine.Task) bool {

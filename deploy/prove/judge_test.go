@@ -20,8 +20,8 @@ var (
 	hosts = map[string]string{"n1": "node1", "n2": "node2"}
 )
 
-// service is one that a deploy of this label has sent, with replicas or, where there are
-// none, one task a node.
+// service is a service from a deploy with this label. With a negative number of replicas, it
+// is global.
 func service(deploy string, replicas int, state swarm.UpdateState) *swarm.Service {
 	one := &swarm.Service{ID: "id"}
 	one.Spec.Name = "web"
@@ -37,14 +37,14 @@ func service(deploy string, replicas int, state swarm.UpdateState) *swarm.Servic
 	return one
 }
 
-// a task, as the swarm wants it and as it is.
+// task is a task with the state that the swarm wants and the state that it has.
 func task(id string, desired, is swarm.TaskState, upToDate bool) engine.Task {
 	one := engine.Task{UpToDate: upToDate}
 	one.ID, one.Slot, one.NodeID, one.DesiredState, one.Status.State = id, 1, "n1", desired, is
 	return one
 }
 
-// fresh is a task of the present Spec; once it has ended, the swarm no longer wants it.
+// fresh is a task of the current Spec. When it has ended, the swarm no longer wants it.
 func fresh(id string, is swarm.TaskState) engine.Task {
 	desired := swarm.TaskStateRunning
 	switch is {
@@ -80,7 +80,7 @@ func foreign(id string) engine.Task {
 
 func all(tasks ...engine.Task) []engine.Task { return tasks }
 
-// A glance is what the engine says some time after the beginning, and what is made of that.
+// A glance is a state of the engine some time after the beginning, and the verdict on it.
 type glance struct {
 	after   time.Duration
 	service *swarm.Service
@@ -145,27 +145,27 @@ func TestLook(t *testing.T) {
 		}},
 		"an update that the swarm has rolled back by itself fails, though all up-to-date tasks run": {update, []glance{
 			{0, rolling("updating"), all(oldRuns, fresh("a", starting)), Wait, ""},
-			{second, service("them", 1, "rollback_completed"), all(task("old", running, running, true), task("a", shutdown, failed, false)), Bad, "the swarm gave the update up (rollback_completed)"},
+			{second, service("them", 1, "rollback_completed"), all(task("old", running, running, true), task("a", shutdown, failed, false)), Bad, "the swarm has stopped the update (rollback_completed)"},
 		}},
 		"an update that was rolled back between two looks fails, though no task is seen to have failed": {update, []glance{
 			{0, rolling("updating"), all(oldRuns), Wait, ""},
-			{second, service("them", 1, "rollback_completed"), all(task("old", running, running, true)), Bad, "the swarm gave the update up (rollback_completed)"},
+			{second, service("them", 1, "rollback_completed"), all(task("old", running, running, true)), Bad, "the swarm has stopped the update (rollback_completed)"},
 		}},
 		"an update that the swarm begins to roll back fails": {update, []glance{
-			{0, service("them", 1, "rollback_started"), all(oldRuns), Bad, "the swarm gave the update up (rollback_started)"},
+			{0, service("them", 1, "rollback_started"), all(oldRuns), Bad, "the swarm has stopped the update (rollback_started)"},
 		}},
 		"an update that the swarm cannot roll back fails": {update, []glance{
-			{0, service("them", 1, "rollback_paused"), all(oldRuns), Bad, "the swarm gave the update up (rollback_paused)"},
+			{0, service("them", 1, "rollback_paused"), all(oldRuns), Bad, "the swarm has stopped the update (rollback_paused)"},
 		}},
 		"an update that the swarm says is rolled back is no success, whatever the label": {update, []glance{
-			{0, rolling("rollback_completed"), all(fresh("a", running)), Bad, "the swarm gave the update up (rollback_completed)"},
+			{0, rolling("rollback_completed"), all(fresh("a", running)), Bad, "the swarm has stopped the update (rollback_completed)"},
 		}},
 		"going back to what the swarm has put back by itself works": {plain, []glance{
 			{0, rolling("rollback_started"), all(fresh("old", starting)), Wait, ""},
 			{second, rolling("rollback_completed"), all(fresh("old", running), task("a", shutdown, failed, false)), Well, ""},
 		}},
 		"an update that the swarm pauses fails": {update, []glance{
-			{0, rolling("paused"), all(oldRuns, fresh("a", starting)), Bad, "the swarm gave the update up (paused)"},
+			{0, rolling("paused"), all(oldRuns, fresh("a", starting)), Bad, "the swarm has stopped the update (paused)"},
 		}},
 		"an update works once the swarm says that it is complete": {update, []glance{
 			{0, rolling("updating"), all(oldRuns, fresh("a", starting)), Wait, ""},
@@ -228,11 +228,11 @@ func TestLook(t *testing.T) {
 			{2 * second, mine, all(fresh("a", failed)), Wait, ""}, {3 * second, mine, all(fresh("a", failed)), Wait, ""},
 		}},
 		"tasks of another version that are still wanted are waited for": {plain, []glance{
-			{0, mine, all(oldRuns, fresh("a", running)), Wait, "1 tasks of web are of another version still"},
+			{0, mine, all(oldRuns, fresh("a", running)), Wait, "1 tasks of web still have another version"},
 			{second, mine, all(oldEnds, fresh("a", running)), Well, ""},
 		}},
 		"a task of another version that gets ready is waited for": {plain, []glance{
-			{0, mine, all(task("old", ready, ready, false), fresh("a", running)), Wait, "another version still"},
+			{0, mine, all(task("old", ready, ready, false), fresh("a", running)), Wait, "still have another version"},
 		}},
 		"a task that the swarm wants to stop does not count as running": {plain, []glance{
 			{0, mine, all(task("a", shutdown, running, true)), Wait, "0 of 1 tasks"},
@@ -339,7 +339,7 @@ func TestLook(t *testing.T) {
 	}
 }
 
-// news is what a look has found that is new.
+// news are the new facts of a look.
 func news(watch *Watch) []string {
 	var out bytes.Buffer
 	(&progress.Printer{Out: &out}).Tasks(watch.Tasks)

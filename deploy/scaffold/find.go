@@ -20,14 +20,14 @@ import (
 	"goblog/deploy/build"
 )
 
-// Wishes are what a person says of a service. What is empty is found.
+// Wishes are the values that a person gives for a service. Find finds the empty ones.
 type Wishes struct {
 	Name, Port, Path, Image, Package string
 }
 
 const (
 	usualPort = 8080
-	imageDir  = "image" // has the Dockerfile of a Go service, and nothing that is not for the image
+	imageDir  = "image" // has the Dockerfile of a Go service, and only files for the image
 )
 
 var (
@@ -39,8 +39,8 @@ var (
 	moduleLine   = regexp.MustCompile(`(?m)^module\s+"?([^\s"]+)`)
 )
 
-// Find finds out what the files have to say of the service in a directory. Each error is for
-// the person to mend.
+// Find finds the values for the files of the service in a directory. The person can fix each
+// error.
 func Find(dir string, wishes Wishes) (Service, error) {
 	s := Service{Image: wishes.Image, Path: cmp.Or(wishes.Path, "/")}
 	if !pathShape.MatchString(s.Path) {
@@ -61,15 +61,15 @@ func Find(dir string, wishes Wishes) (Service, error) {
 	}
 	if s.Name = cmp.Or(wishes.Name, nameFrom(found)); !nameShape.MatchString(s.Name) {
 		if wishes.Name == "" {
-			return s, fmt.Errorf("'%s' gives no name for the service: choose one, as in --name web", found)
+			return s, fmt.Errorf("'%s' cannot become the name of the service: choose a name, as in --name web", found)
 		}
 		return s, fmt.Errorf("--name: '%s' is not a name of small letters, digits and -, as in web", s.Name)
 	}
 	return s, nil
 }
 
-// look finds out how the image is made, and all that a Dockerfile tells. It returns what the
-// service may be named after.
+// look finds out how the image is made, and reads the Dockerfile. It returns the name that
+// the name of the service is made from.
 func (s *Service) look(dir, wanted string) (string, error) {
 	if s.Image != "" {
 		named, err := reference.ParseNormalizedNamed(s.Image)
@@ -77,7 +77,7 @@ func (s *Service) look(dir, wanted string) (string, error) {
 			return "", fmt.Errorf("--image: '%s' is not the name of an image: %w", s.Image, err)
 		}
 		if wanted != "" {
-			return "", errors.New("--image and --package: an image is either finished, or it is built from a package: say one of them")
+			return "", errors.New("--image and --package: an image is either finished, or built from a package: give only one of them")
 		}
 		return path.Base(reference.Path(named)), nil
 	}
@@ -109,13 +109,13 @@ func (s *Service) look(dir, wanted string) (string, error) {
 	return name, s.read(filepath.Join(dir, s.Context, "Dockerfile"))
 }
 
-// nameFrom makes the name of a service of another name.
+// nameFrom makes the name of a service from another name.
 func nameFrom(found string) string {
 	return strings.Trim(notInName.ReplaceAllString(strings.ToLower(found), "-"), "-")
 }
 
-// mainPackage is the wanted package of a module, or else the only one that is a program. Its
-// path begins with ./, or is a dot.
+// mainPackage is the wanted package of a module. If none is wanted, it is the only main
+// package. Its path begins with ./, or is a dot.
 func mainPackage(dir, wanted string) (string, error) {
 	linux := gobuild.Default
 	linux.GOOS, linux.CgoEnabled = "linux", false
@@ -171,8 +171,9 @@ func dotted(dir string) string {
 	return dir
 }
 
-// read takes from a Dockerfile what it tells of the image: of its last stage, and of the image
-// that this is built on. Where there is none, one is written, of which all is known.
+// read reads facts about the image from a Dockerfile: from its last stage, and from the
+// stages and the base image of that stage. If there is no Dockerfile, the program writes one,
+// which has a user.
 func (s *Service) read(dockerfile string) error {
 	instructions, err := build.ReadDockerfile(dockerfile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -182,7 +183,7 @@ func (s *Service) read(dockerfile string) error {
 	if err != nil {
 		return fmt.Errorf("read the Dockerfile: %w", err)
 	}
-	stages := map[string]Service{} // by name, and what is known of each
+	stages := map[string]Service{} // the facts of each stage, by its name
 	name, port := "", s.Port
 	for _, one := range instructions {
 		words := strings.Fields(one.Arguments)
@@ -237,7 +238,7 @@ func firstWord(command string) string {
 	return words[0]
 }
 
-// Check finds what keeps files from being written below a directory, before any is.
+// Check finds files that cannot be written below a directory, before any file is written.
 func Check(dir string, files []File) error {
 	for _, file := range files {
 		for path := filepath.Dir(file.Path); path != "."; path = filepath.Dir(path) {

@@ -1,5 +1,5 @@
-// Package scaffold writes the files with which a service is deployed: a stack file, scripts, a
-// workflow for GitHub, and a Dockerfile for a Go service that has none.
+// Package scaffold writes the files that are needed to deploy a service: a stack file,
+// scripts, a workflow for GitHub, and a Dockerfile for a Go service that has none.
 package scaffold
 
 import (
@@ -17,31 +17,31 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A Service is all that the files say of the service.
+// A Service has all values of a service that the files need.
 type Service struct {
 	Name  string
-	Port  int    // that the service listens on; it is published under the same number
-	Path  string // that answers with status 200
+	Port  int    // the port that the service listens on; the published port has the same number
+	Path  string // the path that answers with status 200
 	Image string // a finished image; empty: the image is built
 	// Context is the directory that the image is built from, with the Dockerfile in it.
 	Context string
-	// Package is the Go package that is compiled into the context; empty: the Dockerfile does
-	// all that is to be done.
+	// Package is the Go package that is compiled into the context; empty: the Dockerfile builds
+	// everything.
 	Package string
 	// Probed tells that the image has a health check.
 	Probed bool
-	// Python is the interpreter that the image starts, which can ask for the service's health.
+	// Python is the interpreter that the image starts. The health check can use it.
 	Python string
 	// Confined tells that the image names a user who is not root.
 	Confined bool
-	// PortGuessed tells that nothing says which port the service listens on.
+	// PortGuessed tells that the port is a guess: neither the user nor a file names it.
 	PortGuessed bool
 }
 
 //go:embed templates
 var templates embed.FS
 
-// Where each template goes. That of a script is the same for all services, but for the name.
+// The path of each template's file. The scripts differ only in the name of the service.
 var places = []struct{ template, path string }{
 	{"stack.yml", "stack.yml"},
 	{"Dockerfile", ""},
@@ -52,13 +52,13 @@ var places = []struct{ template, path string }{
 	{"deploy.yml", ".github/workflows/deploy.yml"},
 }
 
-// A File is one to be written. Its path is relative to the service's directory.
+// A File is a file to write. Its path is relative to the directory of the service.
 type File struct {
 	Path string
 	Text []byte
 }
 
-// Files are those of a service, in the order in which a reader wants them.
+// Files are the files of a service, in a good order for a reader.
 func (s Service) Files() ([]File, error) {
 	parsed, err := template.New("").Delims("[[", "]]").Funcs(template.FuncMap{"yaml": inYAML, "json": inJSON}).ParseFS(templates, "templates/*")
 	if err != nil {
@@ -82,13 +82,14 @@ func (s Service) Files() ([]File, error) {
 	return files, nil
 }
 
-// inYAML writes a text as a value of a stack file, in which $ begins a variable.
+// inYAML writes a text as a value of a stack file. There, $ begins a variable, so it is
+// doubled.
 func inYAML(text string) (string, error) {
 	value, err := yaml.Marshal(strings.ReplaceAll(text, "$", "$$"))
 	return strings.TrimSpace(string(value)), err
 }
 
-// inJSON writes a text in double quotes, as JSON and YAML have it.
+// inJSON writes a text in double quotes, as in JSON and YAML.
 func inJSON(text string) (string, error) {
 	var value bytes.Buffer
 	encoder := json.NewEncoder(&value)
@@ -102,7 +103,7 @@ func (s Service) Probe() string {
 	return fmt.Sprintf("import urllib.request; urllib.request.urlopen('http://127.0.0.1:%d%s', timeout=5)", s.Port, strings.ReplaceAll(s.Path, "'", "%27"))
 }
 
-// Kind says what the image is made of.
+// Kind says how the image is made.
 func (s Service) Kind() string {
 	switch {
 	case s.Image != "":
@@ -113,8 +114,8 @@ func (s Service) Kind() string {
 	return "built by its Dockerfile"
 }
 
-// Write writes files below a directory, and tells which it has written. A file that is there
-// already stays as it is, and is told too.
+// Write writes files below a directory. It returns the files that it has written, and the
+// files that existed already and are not changed.
 func Write(dir string, files []File) (written, kept []string, err error) {
 	for _, file := range files {
 		path := filepath.Join(dir, file.Path)

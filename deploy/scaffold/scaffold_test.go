@@ -25,7 +25,7 @@ func put(path, text string) {
 	}
 }
 
-// directory is a fresh one, of a name, with files.
+// directory makes a new directory with a name and with files.
 func directory(t *testing.T, name string, files map[string]string) string {
 	dir := filepath.Join(t.TempDir(), name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -37,7 +37,7 @@ func directory(t *testing.T, name string, files map[string]string) string {
 	return dir
 }
 
-// read gives the files below a directory.
+// read returns the files below a directory.
 func read(t *testing.T, dir string) map[string]string {
 	found := map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -57,7 +57,7 @@ func read(t *testing.T, dir string) map[string]string {
 
 const program = "package main\n\nfunc main() {}\n"
 
-// services are of the kinds that there are. What is written for each stands in testdata.
+// services are one service of each kind. The files for each are in testdata.
 var services = map[string]struct {
 	directory string
 	files     map[string]string
@@ -192,14 +192,14 @@ func TestFind(t *testing.T) {
 		"a package that is none":      {map[string]string{"go.mod": module, "a.go": "package a\n"}, Wishes{Package: "."}, "--package: . has no package main for linux"},
 		"a package elsewhere":         {map[string]string{"go.mod": module}, Wishes{Package: "../x"}, "--package: '../x' is not a directory of this module, as in ./cmd/web"},
 		"a package without a module":  {map[string]string{"Dockerfile": docker}, Wishes{Package: "."}, "--package: there is no go.mod here: go to the top of the Go module"},
-		"an image and a package":      {nil, Wishes{Image: "web", Package: "."}, "--image and --package: an image is either finished, or it is built from a package: say one of them"},
+		"an image and a package":      {nil, Wishes{Image: "web", Package: "."}, "--image and --package: an image is either finished, or built from a package: give only one of them"},
 		"an image's name that is bad": {nil, Wishes{Image: "Web"}, "--image: 'Web' is not the name of an image: invalid reference format: repository name (library/Web) must be lowercase"},
 		"a port that is none":         {nil, Wishes{Image: "web", Port: "http"}, "--port: 'http' is not a port, from 1 to 65535"},
 		"a port that is too high":     {nil, Wishes{Image: "web", Port: "65536"}, "--port: '65536' is not a port, from 1 to 65535"},
 		"a path that is none":         {nil, Wishes{Image: "web", Path: "health"}, "--path: 'health' is not a path, as in /health"},
 		"a path of two lines":         {nil, Wishes{Image: "web", Path: "/a\nb"}, "--path: '/a\nb' is not a path, as in /health"},
 		"a bad name":                  {nil, Wishes{Image: "web", Name: "My Web"}, "--name: 'My Web' is not a name of small letters, digits and -, as in web"},
-		"nothing to be named after":   {nil, Wishes{Image: "example/2048"}, "'2048' gives no name for the service: choose one, as in --name web"},
+		"nothing to be named after":   {nil, Wishes{Image: "example/2048"}, "'2048' cannot become the name of the service: choose a name, as in --name web"},
 	} {
 		Convey("Refused is "+what, t, func() {
 			_, err := Find(directory(t, "My Web", one.files), one.wishes)

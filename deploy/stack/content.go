@@ -27,23 +27,23 @@ const (
 // A Content is a secret or a config that services of the files use.
 type Content struct {
 	Kind     Kind
-	Name     string // in the swarm; one from a file has the hash of its content at the end
-	External bool   // must be there already, and is never removed
+	Name     string // in the swarm; with the hash of the content at the end, if it is from a file
+	External bool   // must exist already, and is never removed
 	Services []string
-	// The rest is for one from a file.
+	// The rest is only for content from a file.
 	Labels   map[string]string
-	Template string // driver that fills in the placeholders of the data; "": none
+	Template string // driver that fills in placeholders in the data; "": none
 	Data     []byte
 }
 
 // String names it, and shows nothing of its data.
 func (c Content) String() string { return string(c.Kind) + " " + c.Name }
 
-// contentName are the names that the swarm takes for secrets and configs.
+// contentName matches the names that the swarm accepts for secrets and configs.
 var contentName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
 
-// Sizes that the swarm does not take any more, in bytes. Sources: moby/swarmkit, MaxSecretSize in
-// api/validation/secrets.go, and maxConfigSize in manager/controlapi/config.go.
+// The smallest sizes, in bytes, that the swarm refuses. Sources: moby/swarmkit, MaxSecretSize
+// in api/validation/secrets.go, and maxConfigSize in manager/controlapi/config.go.
 var limit = map[Kind]int{Secret: 500 << 10, Config: 1000 << 10}
 
 // longestName is how long the name of a secret or a config may be.
@@ -65,7 +65,7 @@ func (c *conversion) declared(kind Kind) map[string]types.FileObjectConfig {
 	return all
 }
 
-// content gives the stack the secrets and configs that its services use. It reads their files.
+// content adds the secrets and configs that services use to the stack. It reads their files.
 func (c *conversion) content(stack *Stack) error {
 	for _, kind := range []Kind{Secret, Config} {
 		declared := c.declared(kind)
@@ -94,15 +94,15 @@ func (c *conversion) content(stack *Stack) error {
 	return nil
 }
 
-// read reads the file of a secret or a config, and names it by its content: a changed file
-// is another secret, as the swarm never changes the data of one.
+// read reads the file of a secret or a config, and puts the hash of its content into its
+// name. The data of a secret in the swarm cannot change, so a changed file is another secret.
 func (c *conversion) read(kind Kind, key string, from types.FileObjectConfig) (Content, error) {
 	one := Content{Kind: kind, Name: from.Name, External: from.External.External}
 	if one.External {
 		return one, nil
 	}
 	if from.File == "" || from.File == c.dir {
-		return one, fmt.Errorf("file: there is none: name one, or say external: true for a %s that is in the swarm already", kind)
+		return one, fmt.Errorf("file: there is none: name a file, or write external: true for a %s that exists in the swarm", kind)
 	}
 	data, err := os.ReadFile(from.File)
 	var path *fs.PathError
@@ -112,9 +112,9 @@ func (c *conversion) read(kind Kind, key string, from types.FileObjectConfig) (C
 	case err != nil:
 		return one, fmt.Errorf("file: %w", err)
 	case len(data) == 0:
-		return one, fmt.Errorf("file: %s is empty, which the swarm does not take", from.File)
+		return one, fmt.Errorf("file: %s is empty, and the swarm does not accept that", from.File)
 	case len(data) >= limit[kind]:
-		return one, fmt.Errorf("file: %s has %d bytes, and a %s has less than %d", from.File, len(data), kind, limit[kind])
+		return one, fmt.Errorf("file: %s has %d bytes, but a %s must have less than %d", from.File, len(data), kind, limit[kind])
 	}
 	one.Data, one.Template, one.Labels = data, from.TemplateDriver, c.labels(from.Labels)
 	prefix := cmp.Or(from.Name, c.scoped(key))
@@ -122,12 +122,12 @@ func (c *conversion) read(kind Kind, key string, from types.FileObjectConfig) (C
 		return one, fmt.Errorf("name: %q is not of letters and digits, with -, _ and . between them", prefix)
 	}
 	if one.Name = prefix + "-" + sum(one); len(one.Name) > longestName {
-		return one, fmt.Errorf("name: %q has %d characters with the hash of the content behind it, and a %s has %d at most: choose a shorter one", one.Name, len(one.Name), kind, longestName)
+		return one, fmt.Errorf("name: %q has %d characters with the hash of its content, but a %s may have %d at most: choose a shorter name", one.Name, len(one.Name), kind, longestName)
 	}
 	return one, nil
 }
 
-// sum is the hash of all that cannot differ under one name, as 12 hex digits.
+// sum is the hash of everything that must not differ under one name, as 12 hex digits.
 func sum(one Content) string {
 	hash := sha256.New()
 	hash.Write(one.Data)
@@ -141,8 +141,9 @@ func sum(one Content) string {
 	return fmt.Sprintf("%x", hash.Sum(nil))[:12]
 }
 
-// use notes that a service has secrets or configs, and says where each stands in the
-// container. It gives the key in place of the name: the name is known once the file is read.
+// use notes that a service has secrets or configs, and returns their places in the container.
+// It puts the key in place of the name, because the name is known only after the file is
+// read.
 func (c *conversion) use(service string, kind Kind, references []types.FileReferenceConfig) ([]swarm.ConfigReference, error) {
 	var list []swarm.ConfigReference
 	for _, from := range references {
@@ -195,7 +196,8 @@ func (c *conversion) useBoth(from types.ServiceConfig, service string, to *swarm
 	return nil
 }
 
-// nameContents replaces the keys of secrets and configs in a Spec by their names in the swarm.
+// nameContents replaces the keys of secrets and configs in a Spec with their names in the
+// swarm.
 func (c *conversion) nameContents(spec *swarm.ServiceSpec) {
 	for _, one := range spec.TaskTemplate.ContainerSpec.Secrets {
 		one.SecretName = c.names[Secret][one.SecretName]

@@ -178,17 +178,17 @@ func TestBadSecretsAndConfigs(t *testing.T) {
 		{"[key]", "{key: {file: none.txt}}", "WORD.key.file: none.txt cannot be read: no such file or directory"},
 		{"[key]", "{key: {file: a.txt/b}}", "WORD.key.file: a.txt/b cannot be read: not a directory"},
 		{"[key]", "{key: {file: app}}", "WORD.key.file: app cannot be read: is a directory"},
-		{"[key]", "{key: {file: empty.txt}}", "WORD.key.file: empty.txt is empty, which the swarm does not take"},
-		{"[key]", "{key: {name: a}}", "WORD.key.file: there is none: name one, or say external: true for a KIND that is in the swarm already"},
-		{"[key]", "{key: {file: ''}}", "WORD.key.file: there is none: name one, or say external: true for a KIND that is in the swarm already"},
-		{"[key]", "{key: {external: false}}", "WORD.key.file: there is none: name one, or say external: true for a KIND that is in the swarm already"},
+		{"[key]", "{key: {file: empty.txt}}", "WORD.key.file: empty.txt is empty, and the swarm does not accept that"},
+		{"[key]", "{key: {name: a}}", "WORD.key.file: there is none: name a file, or write external: true for a KIND that exists in the swarm"},
+		{"[key]", "{key: {file: ''}}", "WORD.key.file: there is none: name a file, or write external: true for a KIND that exists in the swarm"},
+		{"[key]", "{key: {external: false}}", "WORD.key.file: there is none: name a file, or write external: true for a KIND that exists in the swarm"},
 		{"[key]", "{key: {file: 3}}", "WORD.key.file: 3 is not text: put it in quotes"},
 		{"[key]", "{key: }", "WORD.key: must be a mapping"},
 		{"[key]", "{key: {flie: a.txt}}", "WORD.key.flie: a stack file does not know this key"},
 		{"[key]", "{key: {file: a.txt, driver: vault}}", "WORD.key.driver is not carried over: this program does not know it"},
 		{"[key]", "{key: {external: {name: a}, name: b}}", "KIND key: KIND.external.name and KIND.name conflict; only use KIND.name"},
-		{"[" + long + "]", "{" + long + ": {file: a.txt}}", "WORD." + long + `.name: "` + long + "-" + hiddenHash + `" has 65 characters with the hash of the content behind it, and a KIND has 64 at most: choose a shorter one`},
-		{"[key]", "{key: {file: a.txt, name: " + long + "}}", `WORD.key.name: "` + long + "-" + hiddenHash + `" has 65 characters with the hash of the content behind it, and a KIND has 64 at most: choose a shorter one`},
+		{"[" + long + "]", "{" + long + ": {file: a.txt}}", "WORD." + long + `.name: "` + long + "-" + hiddenHash + `" has 65 characters with the hash of its content, but a KIND may have 64 at most: choose a shorter name`},
+		{"[key]", "{key: {file: a.txt, name: " + long + "}}", `WORD.key.name: "` + long + "-" + hiddenHash + `" has 65 characters with the hash of its content, but a KIND may have 64 at most: choose a shorter name`},
 
 		{"[kye]", "{key: {file: a.txt}}", "services.web.WORD: kye is not among the WORD at the end of the file"},
 		{"[{source: kye, target: key}]", "{key: {file: a.txt}}", "services.web.WORD: kye is not among the WORD at the end of the file"},
@@ -239,7 +239,7 @@ func TestBadSecretsAndConfigs(t *testing.T) {
 			So(of(most-1), ShouldBeNil)
 			err := of(most + 1)
 			So(err, ShouldNotBeNil)
-			So(err.Error(), ShouldStartWith, fmt.Sprintf("stack.yml: %ss.key.file: big.txt has %d bytes, and a %s has ", kind, most+1, kind))
+			So(err.Error(), ShouldStartWith, fmt.Sprintf("stack.yml: %ss.key.file: big.txt has %d bytes, but a %s must have ", kind, most+1, kind))
 			So(len(err.Error()), ShouldBeLessThan, 200)
 		})
 	}
@@ -253,7 +253,7 @@ func TestWhereFilesAreLookedFor(t *testing.T) {
 		put(t, second, "version: '3.9'\nservices: {web: {configs: [site], env_file: [sub/b.env]}}\nconfigs: {site: {file: sub/b.txt}}\n")
 		options := Options{Files: []string{first, second}}
 		beside(t, map[string]string{"a.txt": "first", "sub/b.txt": "second", "a.env": "A=1\n", "sub/b.env": "B=2\n"})(&options)
-		// Nothing of these.
+		// None of these may be shown.
 		put(t, filepath.Join(dir, "later", "a.txt"), "wrong")
 		put(t, filepath.Join(dir, "later", "sub", "b.txt"), "wrong")
 		put(t, filepath.Join(dir, "later", "sub", "b.env"), "B=wrong\n")
@@ -318,7 +318,7 @@ func TestContentIsShownNowhere(t *testing.T) {
 		Convey("Of the "+word+", a loaded stack shows only the names", t, func() {
 			loaded, err := loadText(t, using(word, "[key]", "{key: {file: a.txt, template_driver: golang}, unused: {file: a.txt}}"), beside(t, map[string]string{"a.txt": hidden}))
 			So(err, ShouldBeNil)
-			So(shows(printed(loaded.Contents[0].Data)), ShouldBeTrue) // There it is, and shows finds it.
+			So(shows(printed(loaded.Contents[0].Data)), ShouldBeTrue) // The data is there, and shows finds it.
 			for i := range loaded.Contents {
 				loaded.Contents[i].Data = nil
 			}

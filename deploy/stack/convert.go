@@ -24,20 +24,21 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 )
 
-// A conversion turns what docker's loader gives into a Stack.
+// A conversion turns the result of docker's loader into a Stack.
 type conversion struct {
 	name   string // of the files, for messages
 	dir    string // where relative paths start
 	env    map[string]string
 	config *types.Config
-	files  []*types.Config // each file on its own
-	prefix string          // STACK: goes in front of each name that the file does not choose itself
-	// The services that use each secret and config, and how these are called in the swarm, by key.
+	files  []*types.Config // each file alone
+	prefix string          // STACK: in front of each name that the file does not choose with name:
+	// The services that use each secret and config, and the names of these in the swarm, by key.
 	users   map[Kind]map[string][]string
 	names   map[Kind]map[string]string
 	used    map[string]bool // volumes that services have, by key
 	volumes map[string]bool // named volumes that services have, by name in the swarm
-	// What the loader drops: which services have build, the modes of tmpfs mounts, x-deploy.
+	// Values that the loader drops: which services have build, the modes of tmpfs mounts,
+	// x-deploy.
 	built      map[string]bool
 	modes      map[string]uint32
 	extensions map[string]map[string]any
@@ -47,7 +48,7 @@ type conversion struct {
 // mountKey names a mount of a service in conversion.modes.
 func mountKey(service, target string) string { return service + " " + target }
 
-// add takes from one file what the loader would drop.
+// add reads the values from one file that the loader would drop.
 func (c *conversion) add(file map[string]any) {
 	services, _ := file["services"].(map[string]any)
 	for name, value := range services {
@@ -69,9 +70,9 @@ func (c *conversion) add(file map[string]any) {
 	}
 }
 
-// keepAll gives back to the services what the loader's merge of several files loses: of two
-// ports of one number, as for TCP and UDP, and of two places for one secret, it keeps one; and
-// of a network's options those of the first file.
+// keepAll restores values that the loader loses when it merges several files. Of two ports
+// with one number, such as TCP and UDP, the loader keeps one; of two places for one secret,
+// too. Of the options of a network, it keeps only those of the first file.
 func (c *conversion) keepAll() {
 	for i := range c.config.Services {
 		service := &c.config.Services[i]
@@ -99,7 +100,7 @@ func (c *conversion) keepAll() {
 	}
 }
 
-// keepOptions adds the options of a service's network in one file to those of all.
+// keepOptions adds the options of a service's network in one file to the merged options.
 func keepOptions(all, one *types.ServiceNetworkConfig) {
 	if all == nil || one == nil || len(one.DriverOpts) == 0 {
 		return
@@ -112,8 +113,8 @@ func keepOptions(all, one *types.ServiceNetworkConfig) {
 	all.DriverOpts = options
 }
 
-// overlay merges the lists of several files: the items of a later one replace those of the
-// same key of an earlier one.
+// overlay merges the lists of several files: an item of a later file replaces items with the
+// same key from earlier files.
 func overlay[Item any](lists [][]Item, key func(Item) string) []Item {
 	var merged []Item
 	for _, list := range lists {
@@ -180,7 +181,7 @@ func (c *conversion) stack(settings Settings) (*Stack, error) {
 func (c *conversion) service(from types.ServiceConfig) (Service, error) {
 	service := Service{Key: from.Name, Name: c.scoped(from.Name), Image: from.Image, After: from.DependsOn}
 	if len(service.Name) > longestService {
-		return service, fmt.Errorf("name: %q has more than %d characters, as which the name of its lock, NAME.deploy.lock, would be too long", service.Name, longestService)
+		return service, fmt.Errorf("name: %q has more than %d characters: the name of its lock, NAME.deploy.lock, would be too long", service.Name, longestService)
 	}
 	if from.Image == "" {
 		return service, errors.New("image: there is none")
@@ -219,7 +220,7 @@ func (c *conversion) service(from types.ServiceConfig) (Service, error) {
 	if c.prefix != "" {
 		service.Spec.Labels[labelStackImage] = from.Image
 	}
-	// The engine's own rollback is the net under the program.
+	// If this program dies, the engine's own rollback still restores the old version.
 	if service.Spec.UpdateConfig == nil {
 		service.Spec.UpdateConfig = update(&types.UpdateConfig{})
 	}
@@ -338,10 +339,10 @@ const (
 	labelStackImage = "com.docker.stack.image"
 )
 
-// scoped is a name in the swarm for what the file names only by its key.
+// scoped is the name in the swarm of something that has only a key in the file.
 func (c *conversion) scoped(key string) string { return NameIn(c.prefix, key) }
 
-// labels adds the stack's own label.
+// labels adds the label of the stack.
 func (c *conversion) labels(from map[string]string) map[string]string {
 	if c.prefix == "" {
 		return from
@@ -372,9 +373,9 @@ func (c *conversion) networkName(key string) string {
 	return cmp.Or(c.config.Networks[key].Name, c.scoped(key))
 }
 
-// networksOf are the networks of a service by key, with their options. One that names none
-// is on the network default, if the file declares it or there is a stack, as for docker
-// stack deploy.
+// networksOf are the networks of a service by key, with their options. As for docker stack
+// deploy, a service that names no network is on the network default, if the file declares
+// default or there is a stack.
 func (c *conversion) networksOf(from types.ServiceConfig) map[string]*types.ServiceNetworkConfig {
 	_, declared := c.config.Networks[defaultNetwork]
 	if len(from.Networks) > 0 || !declared && c.prefix == "" {
@@ -386,7 +387,8 @@ func (c *conversion) networksOf(from types.ServiceConfig) map[string]*types.Serv
 // defaultNetwork is the key of the network of services that name none.
 const defaultNetwork = "default"
 
-// reserved are names that no network can be given, as engines have networks of these names.
+// reserved are names that a new network cannot have, because engines have networks with these
+// names.
 var reserved = []string{"bridge", "default", "host", "ingress", "none"}
 
 // Predefined tells whether every node has a network of this name, which services may be on.
@@ -394,7 +396,7 @@ func Predefined(network string) bool {
 	return network == "host" || network == "bridge" || network == "none"
 }
 
-// attachments names the networks by name, as ids are known to the engine only.
+// attachments refers to networks by name, because only the engine knows their ids.
 func (c *conversion) attachments(from types.ServiceConfig) ([]swarm.NetworkAttachmentConfig, error) {
 	var list []swarm.NetworkAttachmentConfig
 	on := c.networksOf(from)
@@ -409,7 +411,7 @@ func (c *conversion) attachments(from types.ServiceConfig) ([]swarm.NetworkAttac
 		if options := on[key]; options != nil {
 			attachment.Aliases, attachment.DriverOpts = options.Aliases, options.DriverOpts
 		}
-		if c.prefix != "" && !Predefined(attachment.Target) { // Services know each other by the names of the file.
+		if c.prefix != "" && !Predefined(attachment.Target) { // Services reach each other by their keys in the file.
 			attachment.Aliases = append(attachment.Aliases, from.Name)
 		}
 		list = append(list, attachment)
@@ -418,7 +420,7 @@ func (c *conversion) attachments(from types.ServiceConfig) ([]swarm.NetworkAttac
 	return list, nil
 }
 
-// networks gives the stack those networks that its services are on.
+// networks adds the networks that services are on to the stack.
 func (c *conversion) networks(stack *Stack) error {
 	keys := map[string]bool{}
 	for key := range c.config.Networks {
@@ -458,7 +460,7 @@ func (c *conversion) networks(stack *Stack) error {
 	slices.SortFunc(stack.Networks, func(a, b Network) int { return cmp.Compare(a.Name, b.Name) })
 	for _, service := range stack.Services {
 		if len(stack.Services) > 1 && len(service.Spec.TaskTemplate.Networks) == 0 && !c.alone[service.Key] {
-			stack.Warnings = append(stack.Warnings, fmt.Sprintf("services.%s is on no network, so no other service reaches it: name one in networks, or write networks: [] where that is meant", service.Key))
+			stack.Warnings = append(stack.Warnings, fmt.Sprintf("services.%s is on no network, so no other service reaches it: name a network in networks, or write networks: [] if you want this", service.Key))
 		}
 	}
 	return nil
@@ -522,7 +524,7 @@ func (c *conversion) mount(service string, from types.ServiceVolumeConfig) (moun
 	return to, nil
 }
 
-// volume converts a volume. One without a name is made for each task.
+// volume converts a volume. Each task gets its own volume, if the volume has no name.
 func (c *conversion) volume(to mount.Mount, from types.ServiceVolumeConfig) (mount.Mount, error) {
 	var options mount.VolumeOptions
 	if from.Source != "" {
@@ -615,7 +617,7 @@ func mode(from types.DeployConfig) (swarm.ServiceMode, error) {
 	return swarm.ServiceMode{Global: &swarm.GlobalService{}}, nil
 }
 
-// update converts how an update or a rollback goes; by one task at a time, if nothing is said.
+// update converts update_config or rollback_config. The default is one task at a time.
 func update(from *types.UpdateConfig) *swarm.UpdateConfig {
 	if from == nil {
 		return nil
@@ -673,7 +675,7 @@ func endpoint(from types.ServiceConfig) *swarm.EndpointSpec {
 	return to
 }
 
-// checkPorts finds what the engine would refuse only when the old service is gone.
+// checkPorts finds errors that the engine would report only after the old service is removed.
 func checkPorts(endpoint *swarm.EndpointSpec) error {
 	for i, port := range endpoint.Ports {
 		if endpoint.Mode == swarm.ResolutionModeDNSRR && port.PublishMode == swarm.PortConfigPublishModeIngress {
@@ -713,7 +715,8 @@ func hostLines(from types.HostsList) []string {
 	return lines
 }
 
-// environment sorts the variables. A name without a value takes away what the image sets.
+// environment sorts the variables. A name without a value removes the variable that the image
+// sets.
 func environment(from types.MappingWithEquals) []string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(from)) {

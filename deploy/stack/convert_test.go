@@ -38,7 +38,7 @@ func full(t *testing.T) (*Stack, string) {
 	return loaded, filepath.Dir(file)
 }
 
-// fullWeb is what the first service of that file is to be.
+// fullWeb is the wanted result for the first service of that file.
 func fullWeb(dir string) Service {
 	second, minute, halfSecond, grace, yes, three := time.Second, time.Minute, 500*time.Millisecond, 90*time.Second, true, uint64(3)
 	return Service{
@@ -119,7 +119,8 @@ func fullWeb(dir string) Service {
 	}
 }
 
-// fullZebra is the second one, with the forms of keys that the first one does not have.
+// fullZebra is the wanted result for the second service. It has the forms of keys that the
+// first one does not have.
 func fullZebra() Service {
 	return Service{
 		Key: "zebra", Name: "zebra", Image: "example/zebra@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
@@ -148,7 +149,7 @@ func TestCarriedKeys(t *testing.T) {
 		Convey("a warning names what is not", func() {
 			So(loaded.Warnings, ShouldResemble, []string{
 				dir + "/stack.yml: services.web.x-other is not carried over: it is an extension that is not known here",
-				dir + "/stack.yml: services.zebra is on no network, so no other service reaches it: name one in networks, or write networks: [] where that is meant",
+				dir + "/stack.yml: services.zebra is on no network, so no other service reaches it: name a network in networks, or write networks: [] if you want this",
 			})
 		})
 		for _, one := range append(fields("web", loaded.Services[1], fullWeb(dir)), fields("zebra", loaded.Services[0], fullZebra())...) {
@@ -182,7 +183,7 @@ func TestCarriedKeys(t *testing.T) {
 	})
 }
 
-// absent lists the carried keys that a file has not.
+// absent lists the carried keys that a file does not have.
 func absent(path string, value any, from key) []string {
 	var missing []string
 	// All mappings at this path.

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// write puts a file into a fresh directory beside a directory app with a Dockerfile, and
-// gives its path.
+// write puts a file into a new directory, beside a directory app with a Dockerfile. It
+// returns the path of the file.
 func write(t *testing.T, name, text string) string {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "app", "Dockerfile"), "FROM scratch\n")
@@ -27,7 +27,7 @@ func put(t *testing.T, path, text string) {
 	}
 }
 
-// loadText reads one file with this text. Directories are taken out of the messages.
+// loadText reads one file with this text. It removes directories from the messages.
 func loadText(t *testing.T, text string, change ...func(*Options)) (*Stack, error) {
 	options := Options{Files: []string{write(t, "stack.yml", text)}, Env: map[string]string{"HOME": "/home/me"}}
 	for _, f := range change {
@@ -79,8 +79,8 @@ func beside(t *testing.T, files map[string]string) func(*Options) {
 	}
 }
 
-// forBoth calls a function for secrets and for configs, which are written alike: with the
-// word for them in a file, and with their kind.
+// forBoth calls a function for secrets and for configs, with their word in a file and their
+// kind. Both are written in the same way.
 func forBoth(f func(word string, kind Kind)) {
 	f("secrets", Secret)
 	f("configs", Config)
@@ -91,12 +91,12 @@ func using(word, references, declared string) string {
 	return web(word+": "+references) + word + ": " + declared + "\n"
 }
 
-// place says what stands where in a container.
+// place names a secret or a config and its place in a container.
 func place(name, target, uid, gid string, mode os.FileMode) string {
 	return fmt.Sprintf("%s at %s, of %s:%s, %#o", name, target, uid, gid, mode)
 }
 
-// places are those of a service's secrets or configs.
+// places are the places of a service's secrets or configs.
 func places(service Service, kind Kind) []string {
 	var all []string
 	inside := service.Spec.TaskTemplate.ContainerSpec
@@ -113,13 +113,13 @@ func places(service Service, kind Kind) []string {
 	return all
 }
 
-// A field is one of a value, with what it is and what it should be.
+// A field is a field of a value, with its value and the wanted value.
 type field struct {
 	name      string
 	got, want any
 }
 
-// fields takes two values of one type apart, down to what is no struct.
+// fields splits two values of one type into their fields, down to fields that are no structs.
 func fields(name string, got, want any) []field {
 	g, w := reflect.ValueOf(got), reflect.ValueOf(want)
 	if g.Kind() == reflect.Pointer && !g.IsNil() && !w.IsNil() {

@@ -19,14 +19,14 @@ import (
 	"github.com/google/shlex"
 )
 
-// A key says what becomes of one key of a stack file. The zero key is carried over, with
-// all that is in it.
+// A key says how the program treats one key of a stack file. The zero key is carried over,
+// with everything in it.
 type key struct {
 	within  map[string]key // the only keys of the mapping, or of each mapping of the list
 	each    *key           // the value of each name of a mapping whose names are free
 	check   func(w *walk, path string, value any)
-	refused bool   // not carried over, though docker stack deploy does: an error
-	ignored bool   // not carried over, as docker stack deploy does not: a warning
+	refused bool   // not carried over, although docker stack deploy carries it over: an error
+	ignored bool   // not carried over, and ignored by docker stack deploy too: a warning
 	hint    string // what to use instead of an ignored key
 }
 
@@ -37,11 +37,11 @@ var (
 	port    = number(1, 65535)
 )
 
-// instead is an ignored key that something else stands in for.
+// instead is an ignored key with another key to use instead.
 func instead(hint string) key { return key{ignored: true, hint: hint} }
 
-// stackFile has each key that a stack file may have. What is in no table here is an error,
-// so that nothing is dropped in silence.
+// stackFile has each key that a stack file may have. A key that is in no table here is an
+// error, so no key is ignored without a message.
 var stackFile = key{within: map[string]key{
 	"version":  {check: text},
 	"services": {check: serviceNames, each: &serviceKeys},
@@ -51,13 +51,13 @@ var stackFile = key{within: map[string]key{
 	"configs":  {each: &contentKeys},
 }}
 
-// contentKeys are those of a secret or a config.
+// contentKeys are the keys of a secret or a config.
 var contentKeys = key{within: map[string]key{
 	"name": {}, "external": {}, "file": {check: text}, "labels": {}, "template_driver": {},
 	"driver": refused, "driver_opts": refused,
 }}
 
-// referenceKeys are those of a secret or a config in a service.
+// referenceKeys are the keys of a secret or a config in a service.
 var referenceKeys = key{within: map[string]key{
 	"source": {}, "target": {}, "uid": {}, "gid": {}, "mode": {check: plainMode},
 }}
@@ -150,18 +150,18 @@ type walk struct {
 	env              map[string]string
 	dir              string         // where relative paths start
 	extended         bool           // a service of the file has x-deploy
-	earlier          map[string]any // what the files before this one say, by path
+	earlier          map[string]any // values of the files before this one, by path
 	lists            int            // how many lists the walk is in
 	faults, warnings []string
 }
 
-// merges are the paths at which a later file's empty value counts.
+// merges matches the paths at which an empty value of a later file counts.
 var merges = regexp.MustCompile(`^(networks|volumes|secrets|configs)\.|\.(replicas|retries|parallelism|max_attempts)$|\.(labels|options|sysctls|ulimits|x-deploy)\.`)
 
-// secretive are the paths of values that may be secrets.
+// secretive matches the paths of values that may be secrets.
 var secretive = regexp.MustCompile(`\.(environment|args)\.`)
 
-// scalar notes a plain value. Docker's merge takes an empty one for none.
+// scalar notes a plain value. When docker merges files, an empty value counts as no value.
 func (w *walk) scalar(path string, value any) {
 	if w.lists > 0 {
 		return
@@ -177,16 +177,16 @@ func (w *walk) scalar(path string, value any) {
 	w.earlier[path] = value
 }
 
-// fault notes what the user has to mend at a key.
+// fault notes an error at a key, which the user has to fix.
 func (w *walk) fault(path, format string, args ...any) {
 	w.faults = append(w.faults, path+": "+fmt.Sprintf(format, args...))
 }
 
-// value walks through what stands under a key.
+// value walks through the value of a key.
 func (w *walk) value(path string, value any, key key) {
 	if key.check != nil && value != nil {
 		key.check(w, path, value)
-		key.check = nil // It has seen the whole list.
+		key.check = nil // It has checked the whole list.
 	}
 	switch value := value.(type) {
 	case map[string]any:
@@ -199,7 +199,7 @@ func (w *walk) value(path string, value any, key key) {
 			w.value(path, item, key)
 		}
 		w.lists--
-	// Docker's loader has no words for the rest, or panics.
+	// For the other cases, docker's loader gives no clear error, or panics.
 	case map[any]any:
 		odd := "with a tag"
 		for name := range value {
@@ -240,7 +240,7 @@ func (w *walk) entry(path, name string, value any, parent key) {
 	case isKnown:
 		w.value(inner, value, known)
 	case name == "x-deploy" && (path != "" || !w.extended && ours(value)):
-		w.fault(inner, "this belongs into a service")
+		w.fault(inner, "this key belongs in a service")
 	case strings.HasPrefix(name, "x-"):
 		if path != "" { // At top level it is a place for anchors.
 			w.warnings = append(w.warnings, inner+" is not carried over: it is an extension that is not known here")
@@ -254,8 +254,8 @@ func (w *walk) entry(path, name string, value any, parent key) {
 	}
 }
 
-// ours tells whether a mapping at the top, which may be a place for an anchor only, was meant
-// for this program.
+// ours tells whether a mapping at the top was meant for this program. It may be only a place
+// for an anchor.
 func ours(value any) bool {
 	mapping, _ := value.(map[string]any)
 	for name := range mapping {
@@ -281,7 +281,7 @@ func show(value any) string {
 	return fmt.Sprint(value)
 }
 
-// quote shows a text in a message, if need be its beginning.
+// quote shows a text in a message. If the text is long, it shows only the beginning.
 func quote(text string) string {
 	if runes := []rune(text); len(runes) > 80 {
 		text = string(runes[:80]) + "..."
@@ -289,7 +289,7 @@ func quote(text string) string {
 	return strconv.Quote(text)
 }
 
-// toNumber reads a whole number. Where a variable was put in, it is still text.
+// toNumber reads a whole number. If it comes from a variable, it is still text.
 func toNumber(value any) (int64, bool) {
 	switch value := value.(type) {
 	case int:
@@ -317,7 +317,7 @@ func number(low, high int64) func(*walk, string, any) {
 // toDuration reads a duration with its unit.
 func toDuration(value any) (time.Duration, error) { return time.ParseDuration(fmt.Sprint(value)) }
 
-// duration checks for 0 or at least least.
+// duration checks that a duration is 0, or least or more.
 func duration(least time.Duration) func(*walk, string, any) {
 	return func(w *walk, path string, value any) {
 		switch d, err := toDuration(value); {
@@ -331,7 +331,7 @@ func duration(least time.Duration) func(*walk, string, any) {
 	}
 }
 
-// oneOf checks for one of the names. An empty one is as none.
+// oneOf checks that a value is one of the names. An empty value counts as no value.
 func oneOf(names ...string) func(*walk, string, any) {
 	return func(w *walk, path string, value any) {
 		if name, isText := value.(string); !isText || name != "" && !slices.Contains(names, name) {
@@ -343,7 +343,7 @@ func oneOf(names ...string) func(*walk, string, any) {
 // toCPUs reads a number of processors, in billionths.
 func toCPUs(value any) (int64, bool) {
 	n, err := strconv.ParseFloat(fmt.Sprint(value), 64)
-	// Less than a thousandth, the engine refuses.
+	// The engine refuses less than a thousandth.
 	if err != nil || !(n == 0 || 0.001 <= n && n <= 1e6) {
 		return 0, false
 	}
@@ -358,7 +358,7 @@ func cpus(w *walk, path string, value any) {
 
 func memory(w *walk, path string, value any) {
 	n, err := units.RAMInBytes(fmt.Sprint(value))
-	// Less than 4 MiB, the engine refuses.
+	// The engine refuses less than 4 MiB.
 	if err != nil || n < 0 || 0 < n && n < 4<<20 {
 		w.fault(path, "%s is not a size of 4m or more, such as 128m, or 0 for no limit", show(value))
 	}
@@ -387,8 +387,8 @@ func fileMode(w *walk, path string, value any) {
 	}
 }
 
-// plainMode wants the mode of a secret or a config as a number: docker's loader reads one
-// in quotes, or from a variable, as decimal.
+// plainMode checks that the mode of a secret or a config is a number. Docker's loader reads a
+// mode in quotes, or from a variable, as decimal.
 func plainMode(w *walk, path string, value any) {
 	if _, isText := value.(string); isText {
 		w.fault(path, "%s has to be a number, without quotes and without a variable, such as 0440", show(value))
@@ -415,8 +415,8 @@ func ulimit(w *walk, path string, value any) {
 	}
 }
 
-// longestService leaves room for what is put behind the name of a service: the name of a
-// config has 64 characters at most, and the lock is the config NAME.deploy.lock.
+// longestService leaves room for what follows the name of a service: the name of a config has
+// 64 characters at most, and the lock is the config NAME.deploy.lock.
 const longestService = 51
 
 var serviceName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$`)
@@ -440,7 +440,7 @@ func ports(w *walk, path string, value any) {
 		if !isLong {
 			// Three parts: an address, and two ports.
 			if text := fmt.Sprint(item); strings.Count(text, ":") > 1 {
-				w.warnings = append(w.warnings, path+": "+fmt.Sprintf("the address in %q is not carried over: docker stack deploy ignores it as well, and every address is listened on", text))
+				w.warnings = append(w.warnings, path+": "+fmt.Sprintf("the address in %q is not carried over: docker stack deploy ignores it as well, and the port is open on every address", text))
 			}
 			continue
 		}
@@ -477,7 +477,7 @@ func volumes(w *walk, path string, value any) {
 		if strings.HasPrefix(source, "~") && w.env["HOME"] == "" {
 			w.fault(path, "%q needs the variable HOME, which is not set", source)
 		}
-		// The loader drops these without a word.
+		// The loader drops these options without a message.
 		for option := range strings.SplitSeq(options, ",") {
 			if !slices.Contains([]string{"", "ro", "rw", "nocopy", "rprivate", "private", "rshared", "shared", "rslave", "slave"}, option) {
 				w.warnings = append(w.warnings, path+": "+fmt.Sprintf("the option %s of %q is not carried over: docker stack deploy ignores it as well", option, source))
@@ -486,8 +486,8 @@ func volumes(w *walk, path string, value any) {
 	}
 }
 
-// restart checks the policy of docker run, which docker stack deploy takes where the service
-// has no deploy.restart_policy.
+// restart checks the policy of docker run, which docker stack deploy uses if the service has
+// no deploy.restart_policy.
 func restart(w *walk, path string, value any) {
 	text, _ := value.(string)
 	switch policy, err := opts.ParseRestartPolicy(text); {
@@ -500,7 +500,7 @@ func restart(w *walk, path string, value any) {
 
 func deployMode(w *walk, path string, value any) {
 	if value == "replicated-job" || value == "global-job" {
-		w.fault(path, "%s is not carried over: this program deploys services that go on running", show(value))
+		w.fault(path, "%s is not carried over: this program deploys services that keep running", show(value))
 		return
 	}
 	oneOf("replicated", "global")(w, path, value)
@@ -546,7 +546,7 @@ func hosts(w *walk, path string, value any) {
 	}
 }
 
-// words checks a command as one text, which is split as a shell does.
+// words checks a command that is one text. The text is split as in a shell.
 func words(w *walk, path string, value any) {
 	if text, isText := value.(string); isText {
 		if _, err := shlex.Split(text); err != nil {

@@ -24,33 +24,32 @@ import (
 
 // Options say what to load.
 type Options struct {
-	// Files are merged in this order, as docker stack deploy -c FILE -c FILE does: a later
-	// one adds and overrides. Relative paths in all of them start at the first one's directory.
+	// Files are merged in this order, as docker stack deploy -c FILE -c FILE does: a later file
+	// adds and overrides. Relative paths in all files start at the directory of the first file.
 	Files []string
-	// Env has the variables for ${NAME:-default}. An empty one counts as unset.
+	// Env has the variables for ${NAME:-default}. An empty variable counts as unset.
 	Env map[string]string
 	// Settings change what the files say.
 	Settings Settings
 }
 
-// Settings are the program's own, for what no variable of a file can say. An empty one
-// changes nothing.
+// Settings are settings of the program, for changes that a variable in a file cannot make. An
+// empty setting changes nothing.
 type Settings struct {
 	// Stack prefixes and labels all names, as docker stack deploy does with the stack's name.
 	Stack string
-	// PublishMode is ingress or host, for all ports of all services. Host sets the endpoint
-	// mode dnsrr, as a virtual IP needs IPVS; ingress sets vip.
+	// PublishMode is ingress or host, for all ports of all services. host sets the endpoint mode
+	// dnsrr, because a virtual IP needs IPVS. ingress sets vip.
 	PublishMode string
 	// ServiceEnv is NAME=value NAME=value ..., for the one service that is built.
 	ServiceEnv string
-	// VerifyBody is the answer that must come from the one service that is built.
+	// VerifyBody is the body that the one service that is built must answer with.
 	VerifyBody string
 }
 
-// Load reads stack files. Each error is for the user to mend, and names the file and, where
-// it is known, the key; one error may have several lines. Nothing in a file is dropped in
-// silence: what is not carried over is an error, or a warning where docker stack deploy
-// ignores it too.
+// Load reads stack files. The user can fix each error: it names the file and, if it is known,
+// the key. One error may have several lines. No key is ignored without a message: a key that
+// is not carried over is an error, or a warning if docker stack deploy ignores it too.
 func Load(options Options) (*Stack, error) {
 	if len(options.Files) == 0 {
 		return nil, errors.New("no stack file is given")
@@ -66,7 +65,7 @@ func Load(options Options) (*Stack, error) {
 		return nil, located(options.Files[0], err.Error())
 	}
 
-	// The loader warns through a logger of its own. What matters of it is in Stack.Warnings.
+	// The loader writes warnings to its own logger. The important ones are in Stack.Warnings.
 	defer logrus.SetOutput(logrus.StandardLogger().Out)
 	logrus.SetOutput(io.Discard)
 
@@ -95,7 +94,7 @@ func Load(options Options) (*Stack, error) {
 		for _, warning := range w.warnings {
 			warnings = append(warnings, file+": "+warning)
 		}
-		// Each file on its own first, so that an error names the file.
+		// First each file alone, so that an error names the file.
 		config := types.ConfigFile{Filename: file, Config: raw}
 		alone, err := load(types.ConfigDetails{WorkingDir: dir, Environment: env, ConfigFiles: []types.ConfigFile{config}})
 		if err != nil {
@@ -120,7 +119,7 @@ func Load(options Options) (*Stack, error) {
 	return stack, nil
 }
 
-// load has docker's loader check and merge files.
+// load checks and merges files with docker's loader.
 func load(details types.ConfigDetails) (*types.Config, error) {
 	return loader.Load(details, func(o *loader.Options) { o.Interpolate.Substitute = substitute })
 }
@@ -142,7 +141,7 @@ func read(file string) (map[string]any, error) {
 	return raw, nil
 }
 
-// parse reads the one document of a file.
+// parse reads the only document of a file.
 func parse(source []byte) (map[string]any, error) {
 	var document any
 	decoder := yaml.NewDecoder(bytes.NewReader(source))
@@ -156,7 +155,7 @@ func parse(source []byte) (map[string]any, error) {
 		return nil, errors.New("the file is empty")
 	}
 	if err := decoder.Decode(new(any)); err != io.EOF {
-		return nil, errors.New("only the first YAML document of a file would count: remove what follows the line ---")
+		return nil, errors.New("only the first YAML document of a file would count: remove everything after the line ---")
 	}
 	if _, isMapping := document.(map[string]any); !isMapping {
 		return nil, errors.New("this is not a mapping with keys such as services and networks")
@@ -165,13 +164,13 @@ func parse(source []byte) (map[string]any, error) {
 }
 
 var (
-	// variable is what docker takes for a variable, or a $ that is none.
+	// variable matches everything that docker treats as a variable, and a $ that begins none.
 	variable = regexp.MustCompile(`(?i)\$(\$|[_a-z][_a-z0-9]*(:?[-?][^}]*)?|\{[_a-z][_a-z0-9]*(:?[-?][^}]*)?\}|)`)
 	required = regexp.MustCompile(`(?i)^\$\{?([_a-z][_a-z0-9]*):?\?([^}]*)`)
 )
 
-// substitute puts in the variables, as docker does, one by one: docker's own forgets that
-// one is required when another follows, or when its message has a hyphen.
+// substitute fills in the variables as docker does, but one by one. Docker's own function
+// forgets that a variable is required if another follows, or if its message has a hyphen.
 func substitute(text string, lookup template.Mapping) (string, error) {
 	var fault error
 	result := variable.ReplaceAllStringFunc(text, func(one string) string {
@@ -194,7 +193,7 @@ func substitute(text string, lookup template.Mapping) (string, error) {
 // nameless is the end of a message that shows a line of an env_file, which may be a secret.
 var nameless = regexp.MustCompile(`no variable name on line '.*'`)
 
-// plain takes out of an error of the loader what only its makers understand.
+// plain removes the words from an error of the loader that only its authors understand.
 func plain(err error) string {
 	text := nameless.ReplaceAllString(strings.Join(strings.Fields(err.Error()), " "), "a line has no name in front of its =")
 	return strings.NewReplacer("error while interpolating ", "", "failed to cast to expected type: ", "", ".[]", "",
@@ -221,8 +220,8 @@ func extends(file map[string]any) bool {
 	return false
 }
 
-// inOrder sorts services so that each comes after those that it depends on, else by name. It
-// warns of what has no effect: docker stack deploy ignores all of depends_on.
+// inOrder sorts services by depends_on, and then by name. It warns if a depends_on has no
+// effect. (docker stack deploy ignores every depends_on.)
 func inOrder(services []types.ServiceConfig) (sorted []types.ServiceConfig, warnings []string) {
 	waiting := slices.SortedFunc(slices.Values(services), func(a, b types.ServiceConfig) int { return cmp.Compare(a.Name, b.Name) })
 	named := func(list []types.ServiceConfig, name string) bool {
@@ -279,7 +278,7 @@ func (s *Stack) apply(settings Settings, verifyPath string) error {
 	}
 	if len(built) != 1 {
 		if settings.ServiceEnv != "" || settings.VerifyBody != "" {
-			return fmt.Errorf("SERVICE_ENV and VERIFY_BODY are for the one service that is built, and here %d are: edit the file instead", len(built))
+			return fmt.Errorf("SERVICE_ENV and VERIFY_BODY need exactly one service that is built, but %d are built: edit the file instead", len(built))
 		}
 		return nil
 	}
@@ -303,13 +302,13 @@ func (s *Stack) apply(settings Settings, verifyPath string) error {
 	case settings.VerifyBody != "":
 		verify.Body = settings.VerifyBody
 	case verify != nil && verifyPath != "":
-		verify.Body = "" // The file's is the answer of the file's path.
+		verify.Body = "" // The body in the file belongs to the path in the file.
 	}
 	return nil
 }
 
-// Select gives the named services in the order in which they are deployed, and all of them
-// where no name is given.
+// Select returns the named services in the order of the deploy. Without names, it returns
+// all.
 func (s *Stack) Select(names []string) ([]Service, error) {
 	if len(names) == 0 {
 		return slices.Clone(s.Services), nil

@@ -257,8 +257,8 @@ func TestSettings(t *testing.T) {
 		{built, Settings{PublishMode: "hst"}, `PUBLISH_MODE: "hst" is not ingress or host`},
 		{built, Settings{ServiceEnv: "A"}, `SERVICE_ENV: "A" is not NAME=value`},
 		{built, Settings{ServiceEnv: "=A"}, `SERVICE_ENV: "=A" is not NAME=value`},
-		{web(), Settings{ServiceEnv: "A=a"}, "SERVICE_ENV and VERIFY_BODY are for the one service that is built, and here 0 are: edit the file instead"},
-		{built + "  other: {image: a, build: app}\n", Settings{VerifyBody: "a"}, "SERVICE_ENV and VERIFY_BODY are for the one service that is built, and here 2 are: edit the file instead"},
+		{web(), Settings{ServiceEnv: "A=a"}, "SERVICE_ENV and VERIFY_BODY need exactly one service that is built, but 0 are built: edit the file instead"},
+		{built + "  other: {image: a, build: app}\n", Settings{VerifyBody: "a"}, "SERVICE_ENV and VERIFY_BODY need exactly one service that is built, but 2 are built: edit the file instead"},
 		{web("build: app"), Settings{VerifyBody: "a"}, "VERIFY_BODY: services.web has no x-deploy.verify"},
 		{web("ports: ['80:80']", "deploy: {endpoint_mode: dnsrr}"), Settings{}, "services.web.deploy.endpoint_mode: dnsrr cannot publish port 80 in mode ingress, only in mode host"},
 	} {
@@ -480,7 +480,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// goWords are those of a Go program, not of a person.
+// goWords are words of a Go program, which a person would not use.
 var goWords = regexp.MustCompile(`interface|map\[|\bint64|\buint|float64|<nil>|strconv|'[A-Z][A-Za-z]+(\.|\[|')`)
 
 // FuzzValue puts odd values into the places of a file that has each key.

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Names returns the keys of the services in stack files, sorted. It interpolates nothing,
-// so it works where variables of the files are not set.
+// Names returns the keys of the services in stack files, sorted. It does not fill in
+// variables, so it works if variables of the files are not set.
 func Names(files []string) ([]string, error) {
 	found := map[string]bool{}
 	for _, file := range files {
@@ -22,8 +22,7 @@ func Names(files []string) ([]string, error) {
 	return slices.Sorted(maps.Keys(found)), nil
 }
 
-// NameIn is the name in the swarm of the service of a key, in a stack or, where that is "",
-// in none.
+// NameIn is the name in the swarm for a service with this key. Without a stack, stack is "".
 func NameIn(stack, key string) string {
 	if stack == "" {
 		return key

@@ -9,7 +9,7 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// named is a file in which names are chosen in each way.
+// named is a file that chooses names in every possible way.
 const named = `version: "3.9"
 services:
   web:
@@ -126,7 +126,7 @@ func TestNamesInAStack(t *testing.T) {
 				{Target: "front", Aliases: []string{"www"}}, {Target: "my-network"}, {Target: "newer"}, {Target: "old-network"},
 			}},
 			{"a service without networks is on none", db.Spec.TaskTemplate.Networks, []swarm.NetworkAttachmentConfig(nil)},
-			{"of which a warning tells", loaded.Warnings, []string{"stack.yml: services.db is on no network, so no other service reaches it: name one in networks, or write networks: [] where that is meant"}},
+			{"of which a warning tells", loaded.Warnings, []string{"stack.yml: services.db is on no network, so no other service reaches it: name a network in networks, or write networks: [] if you want this"}},
 			{"networks have their own labels", loaded.Networks, []Network{
 				{Name: "front", Spec: NetworkSpec{Driver: "overlay", Labels: map[string]string{"a": "b"}}},
 				{Name: "my-network", Spec: NetworkSpec{Driver: "overlay"}},
@@ -165,12 +165,12 @@ func TestNamesOfServices(t *testing.T) {
 	}
 	Convey("The name of the stack counts among the 51 characters", t, func() {
 		_, err := loadText(t, "services: {"+long[4:]+": {image: a}}", inStack("blue"))
-		So(err, ShouldBeError, "stack.yml: services."+long[4:]+`.name: "blue_`+long[4:]+`" has more than 51 characters, as which the name of its lock, NAME.deploy.lock, would be too long`)
+		So(err, ShouldBeError, "stack.yml: services."+long[4:]+`.name: "blue_`+long[4:]+`" has more than 51 characters: the name of its lock, NAME.deploy.lock, would be too long`)
 	})
 }
 
 func TestTheNetworkOfServicesThatNameNone(t *testing.T) {
-	const warning = " is on no network, so no other service reaches it: name one in networks, or write networks: [] where that is meant"
+	const warning = " is on no network, so no other service reaches it: name a network in networks, or write networks: [] if you want this"
 	const declared = "networks: {default: {attachable: true}, net: }\n"
 	const named = "networks: {default: {attachable: true, name: own}, net: }\n"
 	overlay := func(name string, labels map[string]string, attachable bool) Network {

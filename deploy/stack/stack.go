@@ -1,5 +1,5 @@
-// Package stack reads stack files into the services that are wanted: values that can be
-// compared, printed and tested. It touches no engine.
+// Package stack reads stack files and returns the wanted services as values that can be
+// compared, printed and tested. It calls no engine.
 package stack
 
 import (
@@ -12,30 +12,31 @@ import (
 type Stack struct {
 	Services []Service // in the order in which they are deployed: depends_on first, then by name
 	Networks []Network // by name
-	Volumes  []string  // named ones that services have, but for external ones, by name
+	Volumes  []string  // named volumes of the services, without external ones, by name
 	Contents []Content // secrets, then configs, by key
 	Warnings []string  // a sentence each: keys that docker stack deploy ignores too, and the like
 }
 
 // A Service is one service of the files.
 type Service struct {
-	// Key is the service's name in the files.
+	// Key is the name of the service in the files.
 	Key string
-	// Name is the service's name in the swarm: the same, with STACK_ in front where there is a stack.
+	// Name is the name of the service in the swarm: the key, with STACK_ in front if there is a
+	// stack.
 	Name string
 	// After are the keys of the services that have to be deployed before.
 	After []string
-	// Image is what the file names: a finished image, or the repository and the version
-	// that a build gets as its tags.
+	// Image is the image in the file: a finished image, or the repository and the version for
+	// the tags of a build.
 	Image string
 	// Build says how the image is made; nil for a finished image.
 	Build *Build
-	// Spec is what is to run. Its image is still empty, its networks, secrets and configs
-	// are named by name and have no id, and its update order is empty where the file does not say one. Its
-	// health check has no start interval: Deploy has it, for engines that know it.
-	// ContainerSpec, EndpointSpec and UpdateConfig are there always.
+	// Spec is the wanted Spec. Its image is still empty. It names networks, secrets and configs
+	// by name, without ids. Its update order is empty if the file names none. Its health check
+	// has no start interval: Deploy has it, for engines that know it. ContainerSpec,
+	// EndpointSpec and UpdateConfig are never nil.
 	Spec swarm.ServiceSpec
-	// Deploy has what a Spec cannot say.
+	// Deploy has the settings that a Spec cannot have.
 	Deploy Deploy
 }
 
@@ -55,8 +56,8 @@ type Deploy struct {
 	Verify        *Verify       // nil: a service counts as working when it was healthy for Trial
 	StartInterval time.Duration // of the health check while the container starts; 0: the engine's
 	Trial         time.Duration // how long a trial must stay healthy; 0: no trial
-	Timeout       time.Duration // from the first change to the proven answer; undoing gets as much
-	Keep          int           // how many versions can be gone back to
+	Timeout       time.Duration // from the first change to the proven answer; going back gets the same time again
+	Keep          int           // number of versions that a rollback can go back to
 }
 
 // Verify is the question that a working service answers.
@@ -64,20 +65,20 @@ type Verify struct {
 	Path   string `json:"path,omitempty"`   // asked at Port of each address of the service
 	Port   uint32 `json:"port,omitempty"`   // published port
 	URL    string `json:"url,omitempty"`    // instead of Path and Port: for a service behind a proxy
-	Status int    `json:"status,omitempty"` // that must come
-	Body   string `json:"body,omitempty"`   // that must come; empty: any
+	Status int    `json:"status,omitempty"` // wanted status
+	Body   string `json:"body,omitempty"`   // wanted body; empty: any
 }
 
-// A Network is one that services of the files are on.
+// A Network is a network that services of the files are on.
 type Network struct {
 	Name     string // in the swarm
-	External bool   // must be there already, and is never removed
+	External bool   // must exist already, and is never removed
 	Spec     NetworkSpec
 }
 
-// A NetworkSpec says how a network that is missing is created.
+// A NetworkSpec says how to create a network that is missing.
 type NetworkSpec struct {
-	Driver     string            `json:"driver"` // "overlay" where the file does not say
+	Driver     string            `json:"driver"` // "overlay" if the file names none
 	DriverOpts map[string]string `json:"driver_opts,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
 	Internal   bool              `json:"internal,omitempty"`

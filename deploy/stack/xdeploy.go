@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// extensionKeys are those of x-deploy, which docker stack deploy ignores.
+// extensionKeys are the keys of x-deploy, which docker stack deploy ignores.
 var extensionKeys = key{check: mapping, within: map[string]key{
 	"package": {check: text},
 	"verify": {check: mapping, within: map[string]key{
@@ -36,8 +36,8 @@ func text(w *walk, path string, value any) {
 	}
 }
 
-// override puts what a later file says over what an earlier one said. A verified address
-// replaces one of the other kind.
+// override merges x-deploy of a later file into x-deploy of an earlier one. The later value
+// counts. In verify, url replaces path and port, and path replaces url.
 func override(base, later map[string]any) map[string]any {
 	merged := maps.Clone(base)
 	if merged == nil {
@@ -59,7 +59,7 @@ func override(base, later map[string]any) map[string]any {
 	return merged
 }
 
-// extend reads the extension of a service, whose values have been checked one by one.
+// extend reads the extension of a service. Each of its values has been checked already.
 func (c *conversion) extend(service *Service) error {
 	values := c.extensions[service.Key]
 	deploy := &service.Deploy
@@ -102,14 +102,14 @@ func (s *Service) verify(values map[string]any) error {
 	s.Deploy.Verify = &v
 	switch {
 	case v.URL != "" && (v.Path != "" || v.Port != 0):
-		return errors.New("verify: url stands for itself, without path and port")
+		return errors.New("verify: url cannot be combined with path or port")
 	case v.URL != "":
 		if address, err := url.Parse(v.URL); err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" {
 			return fmt.Errorf("verify.url: %q is not an address such as https://example.com/path", v.URL)
 		}
 		return nil
 	case v.Path == "":
-		return errors.New("verify: path or url must say what is asked")
+		return errors.New("verify: give path or url")
 	case !strings.HasPrefix(v.Path, "/") || strings.ContainsAny(v.Path, " \t\r\n"):
 		return fmt.Errorf("verify.path: %q is not a path such as /accounts/10000", v.Path)
 	}
@@ -123,7 +123,7 @@ func (s *Service) verify(values map[string]any) error {
 	case v.Port == 0 && len(published) == 1:
 		v.Port = published[0]
 	case v.Port == 0:
-		return fmt.Errorf("verify.port: it must say which, as the service publishes %d TCP ports", len(published))
+		return fmt.Errorf("verify.port: name one port, because the service publishes %d TCP ports", len(published))
 	case !slices.Contains(published, v.Port):
 		return fmt.Errorf("verify.port: the service does not publish the TCP port %d", v.Port)
 	}
@@ -137,7 +137,7 @@ func numberOr(value any, fallback int64) int64 {
 	return fallback
 }
 
-// absolute is a path of the files as seen from anywhere.
+// absolute makes a path in the files absolute.
 func (c *conversion) absolute(path string) string { return absolute(c.dir, path) }
 
 func absolute(dir, path string) string {

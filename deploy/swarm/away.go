@@ -11,20 +11,20 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// An engine may go away in the middle of a deploy, and come back: it is restarted, or the
-// swarm has lost its leader and chooses another. Before the first change that ends a deploy;
-// after it, it is waited for.
+// An engine may go away in the middle of a deploy and come back: it restarts, or the swarm
+// has lost its leader and chooses another. Before the first change, this ends a deploy. After
+// the first change, the deploy waits for the engine.
 
 type patience struct{}
 
 // Patient gives a context in which calls are repeated while the engine is away, until the
-// context ends. Only calls are repeated that may have had an effect already.
+// context ends. Each of these calls may have had an effect although it failed.
 func Patient(ctx context.Context) context.Context { return context.WithValue(ctx, patience{}, true) }
 
 type guard struct{}
 
-// Guarded gives a context in which each try of each change asks first whether it may still be
-// made: whoever was asleep, or waited for the engine, may have been taken for dead meanwhile.
+// Guarded gives a context in which each try of each change first asks may. A deploy that was
+// asleep, or waited for the engine, may have lost its lock in the meantime.
 func Guarded(ctx context.Context, may func(context.Context) error) context.Context {
 	return context.WithValue(ctx, guard{}, may)
 }
@@ -34,8 +34,8 @@ func patient(ctx context.Context, err error) bool {
 	return ctx.Value(patience{}) != nil && ctx.Err() == nil && isAway(err)
 }
 
-// away are the words of errors that pass, which have no class of their own. A manager that
-// restarts says the first of them, until it has joined its swarm again.
+// away are the words of errors that pass by themselves and have no error class. A manager
+// that restarts says the first of them until it has joined its swarm again.
 var away = []string{
 	"This node is not a swarm manager", "The swarm does not have a leader", "swarm does not have a leader", "connection refused", "connection reset",
 	"no such file or directory", "context deadline exceeded", "Client.Timeout exceeded", "rpc error: code = Unavailable", "rpc error: code = DeadlineExceeded", "i/o timeout",
@@ -58,14 +58,14 @@ func isAway(err error) bool {
 	return false
 }
 
-// pause is how long an engine that is away is left alone.
+// pause is the time between two tries while the engine is away.
 const pause = 200 * time.Millisecond
 
-// tryTimeout bounds each try of a call that is repeated. A network that is lost tells
-// nobody: a call on a connection from before would wait for as long as it may.
+// tryTimeout bounds each try of a call that is repeated. A lost network gives no error: a
+// call on an old connection would wait until its deadline.
 const tryTimeout = 5 * time.Second
 
-// try bounds a try of a call, where it is to be repeated.
+// try bounds a try of a call, if the call is repeated.
 func try(ctx context.Context) (context.Context, context.CancelFunc) {
 	if ctx.Value(patience{}) == nil {
 		return ctx, func() {}
@@ -73,7 +73,8 @@ func try(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, tryTimeout)
 }
 
-// call makes a call that may be made twice, and again where it is to be repeated.
+// call makes a call that may have its effect twice. In a patient context, it repeats the
+// call.
 func call[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, Options) (Result, error), options Options) (Result, error) {
 	return repeat(ctx, e, func() (Result, error) { return once(ctx, do, options) })
 }
@@ -110,12 +111,12 @@ func changeOnce[Options, Result any](ctx context.Context, do func(context.Contex
 	return once(ctx, do, options)
 }
 
-// callOn is call for what concerns one thing.
+// callOn is call for methods that take an id.
 func callOn[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, string, Options) (Result, error), id string, options Options) (Result, error) {
 	return call(ctx, e, on(do, id), options)
 }
 
-// changeOn is change for what concerns one thing.
+// changeOn is change for methods that take an id.
 func changeOn[Options, Result any](ctx context.Context, e *Engine, do func(context.Context, string, Options) (Result, error), id string, options Options) (Result, error) {
 	return change(ctx, e, on(do, id), options)
 }
@@ -124,11 +125,11 @@ func on[Options, Result any](do func(context.Context, string, Options) (Result, 
 	return func(ctx context.Context, options Options) (Result, error) { return do(ctx, id, options) }
 }
 
-// lost is for how long an engine may be silent while another program talks to it.
+// lost is how long an engine may give no answer while another program talks to it.
 const lost = 30 * time.Second
 
-// WhileAnswering gives a context that ends with its parent, or with a cause once the engine
-// has been silent for too long.
+// WhileAnswering gives a context that ends with its parent, or with a cause when the engine
+// has not answered for too long.
 func (e *Engine) WhileAnswering(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	go func() {
@@ -151,18 +152,18 @@ func (e *Engine) WhileAnswering(parent context.Context) (context.Context, contex
 	return ctx, func() { cancel(nil) }
 }
 
-// Silent tells whether the last call that waits for the engine got no answer yet.
+// Silent tells whether a call waits for the engine and has no answer yet.
 func (e *Engine) Silent() bool { return e.away.Load() != nil }
 
-// longest is how long an engine is waited for by callers that set no deadline, all together:
-// what a deploy does at its very end is not worth a wait each.
+// longest is how long all calls without a deadline wait for an engine together. The last
+// calls of a deploy must not each wait for so long.
 const longest = time.Minute
 
-// again tells whether a call is to be repeated, after a pause. That the engine is away is
-// said once, however many calls wait for it.
+// again pauses, and tells whether a call is to be repeated. It says only once that the engine
+// is away, even if many calls wait.
 func (e *Engine) again(ctx context.Context, err error) bool {
 	if isAway(err) {
-		e.api.Close() // Connections that nobody uses now may be as dead as this one.
+		e.api.Close() // Idle connections may be as dead as this one.
 	}
 	if !patient(ctx, err) {
 		if err == nil || ctx.Err() == nil && !isAway(err) { // An error is an answer, too.

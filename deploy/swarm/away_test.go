@@ -12,8 +12,8 @@ import (
 	. "github.com/smartystreets/goconvey/convey"
 )
 
-// trying makes calls to an engine that fails until the given time has passed, one after the
-// other, and returns the time that each took. The time is that of a test's bubble.
+// trying makes calls, one after the other, to an engine that fails until the given time has
+// passed. It returns the time that each call took. The time is the time of a test's bubble.
 func trying(ctx context.Context, e *Engine, until time.Duration, calls int) ([]time.Duration, []error) {
 	var took []time.Duration
 	var errs []error

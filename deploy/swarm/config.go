@@ -28,12 +28,12 @@ func (e *Engine) Configs(ctx context.Context, prefix string) ([]swarm.Config, er
 	return configs, wrap(err, "list the configs of the swarm")
 }
 
-// labelNonce is of one creation of a config, to be recognised.
+// labelNonce marks one creation of a config, so that it can be recognised.
 const labelNonce = "deploy.nonce"
 
-// CreateConfig stores data in the swarm, and returns the config's id. IsTaken recognises
-// the error of a name that is taken: by another creation, as a manager that lost its leader
-// may send one twice by itself.
+// CreateConfig stores data in the swarm, and returns the config's id. If another creation has
+// taken the name, IsTaken recognises the error. A manager that lost its leader may send the
+// same creation twice: this is no error.
 func (e *Engine) CreateConfig(ctx context.Context, name string, labels map[string]string, data []byte) (string, error) {
 	spec := swarm.ConfigSpec{Annotations: swarm.Annotations{Name: name, Labels: map[string]string{labelNonce: rand.Text()}}, Data: data}
 	maps.Copy(spec.Labels, labels)
@@ -78,7 +78,7 @@ func (e *Engine) LabelConfig(ctx context.Context, id string, labels map[string]s
 	return wrap(err, "label config %s", id)
 }
 
-// RemoveConfig removes the config of an id. One that is gone already is no error.
+// RemoveConfig removes the config of an id. If it is gone already, that is no error.
 func (e *Engine) RemoveConfig(ctx context.Context, id string) error {
 	_, err := changeOn(ctx, e, e.api.ConfigRemove, id, client.ConfigRemoveOptions{})
 	if errdefs.IsNotFound(err) {

@@ -1,6 +1,6 @@
-// Package swarm talks to the engine and its swarm. It is the one place that calls the
-// engine's API. Each method tries one thing; an error says what was tried, on what, and
-// why it failed, in the engine's words.
+// Package swarm talks to the engine and its swarm. No other package calls the engine's API.
+// Each method tries one thing. An error says what was tried, on what, and why it failed, in
+// the engine's words.
 package swarm
 
 import (
@@ -33,10 +33,11 @@ const callTimeout = 20 * time.Second
 type Engine struct {
 	// Host is where the engine listens, as in unix:///var/run/docker.sock.
 	Host string
-	// Waiting is called when a call begins to wait for an engine that is away; nil: nothing is said.
+	// Waiting is called when a call begins to wait for an engine that is away; nil: nothing is
+	// called.
 	Waiting func(error)
 	remote  string                    // see RemoteHost
-	away    atomic.Pointer[time.Time] // since when; nil: it is there
+	away    atomic.Pointer[time.Time] // since when the engine is away; nil: it is there
 	api     *client.Client
 	config  *configfile.ConfigFile
 	silent  map[string]error // registries that could not be asked, by host
@@ -103,8 +104,8 @@ func endpoint(file *configfile.ConfigFile) (string, []client.Opt, error) {
 	return meta.Host, options, nil
 }
 
-// overSSH reaches the engine through ssh, which may not ask anything: nobody may be there
-// to answer.
+// overSSH reaches the engine through ssh. ssh must not ask any question: perhaps nobody is
+// there to answer.
 func overSSH(host string) ([]client.Opt, error) {
 	helper, err := connhelper.GetConnectionHelperWithSSHOpts(host, []string{"-o", "BatchMode=yes"})
 	if err != nil {
@@ -113,8 +114,8 @@ func overSSH(host string) ([]client.Opt, error) {
 	return []client.Opt{client.WithHost(helper.Host), client.WithDialContext(helper.Dialer)}, nil
 }
 
-// RemoteHost is the host name or address in the engine's address, without brackets, or ""
-// where the engine listens on a local socket. Over ssh it is the host that ssh connects to.
+// RemoteHost is the host name or address in the engine's address, without brackets. It is ""
+// if the engine listens on a local socket. Over ssh, it is the host that ssh connects to.
 func (e *Engine) RemoteHost() string { return e.remote }
 
 func remoteHost(engine string) string {
@@ -131,14 +132,14 @@ func remoteHost(engine string) string {
 	return ""
 }
 
-// sshHost is the host that ssh connects to by a name. The name may stand in the user's ssh
-// configuration only, where nothing but ssh finds it.
+// sshHost is the host that ssh connects to for a name. The name may be only in the user's ssh
+// configuration, which only ssh can read.
 func sshHost(name string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	said, err := exec.CommandContext(ctx, "ssh", "-G", "--", name).Output()
 	if err != nil {
-		return name // That ssh is missing is said when it is to connect.
+		return name // If ssh is missing, the connection will say so.
 	}
 	for line := range strings.Lines(string(said)) {
 		if host, found := strings.CutPrefix(line, "hostname "); found {
@@ -148,8 +149,8 @@ func sshHost(name string) string {
 	return name
 }
 
-// credentials are those that the user's docker client has for an image's registry,
-// encoded for the engine; "" where there are none.
+// credentials are the credentials of the user's docker client for the registry of an image,
+// encoded for the engine; "" if there are none.
 func (e *Engine) credentials(image string) string {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
@@ -173,7 +174,7 @@ func (e *Engine) credentials(image string) string {
 	return encoded
 }
 
-// ErrAway is the mark of an error of an engine that is away: it may pass by itself.
+// ErrAway marks the error of an engine that is away: the error may pass by itself.
 var ErrAway = errors.New("the engine is away")
 
 type awayError struct{ error }
@@ -181,7 +182,8 @@ type awayError struct{ error }
 func (e awayError) Is(target error) bool { return target == ErrAway }
 func (e awayError) Unwrap() error        { return e.error }
 
-// wrap says what was tried. An interruption stays recognisable, and so does ErrAway.
+// wrap adds to an error what was tried. Callers can still recognise an interruption and
+// ErrAway.
 func wrap(err error, format string, arguments ...any) error {
 	if err == nil {
 		return nil

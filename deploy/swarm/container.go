@@ -25,8 +25,8 @@ func (e *Engine) Containers(ctx context.Context, service string) ([]string, erro
 	return ids, wrap(err, "list the containers of service %s", service)
 }
 
-// KillContainer ends a container at once, and leaves its removal to the engine. One that
-// has ended on its own is no error.
+// KillContainer kills a container, and leaves its removal to the engine. If the container has
+// ended by itself, that is no error.
 func (e *Engine) KillContainer(ctx context.Context, id string) error {
 	_, err := changeOn(ctx, e, e.api.ContainerKill, id, client.ContainerKillOptions{})
 	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
@@ -35,8 +35,8 @@ func (e *Engine) KillContainer(ctx context.Context, id string) error {
 	return wrap(err, "kill container %s", id)
 }
 
-// RemoveContainer ends a container at once and removes it with its anonymous volumes. The
-// engine may be removing it as well: whoever comes second finds nothing, which is no error.
+// RemoveContainer kills a container and removes it with its anonymous volumes. The engine may
+// be removing it at the same time: if it is gone, that is no error.
 func (e *Engine) RemoveContainer(ctx context.Context, id string) error {
 	_, err := changeOn(ctx, e, e.api.ContainerRemove, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
@@ -45,8 +45,8 @@ func (e *Engine) RemoveContainer(ctx context.Context, id string) error {
 	return wrap(err, "remove container %s", id)
 }
 
-// State is how a container is or how it ended. It is nil where this engine does not have
-// the container, as where its task ran on another node.
+// State is how a container is or how it ended. It is nil if this engine does not have the
+// container, for example because its task ran on another node.
 func (e *Engine) State(ctx context.Context, id string) *container.State {
 	found, err := e.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"goblog/deploy/stack"
 )
 
-// labelServices is on the secrets and configs that a deploy has made from files. It names
-// the services that used them then, for people.
+// labelServices is on the secrets and configs that a deploy has made from files. It names the
+// services that used them at that time. Only people read it.
 const labelServices = "deploy.services"
 
 // A Content is a secret or a config of the swarm, without its data.
@@ -44,8 +44,8 @@ func content(kind stack.Kind, id string, of swarm.Annotations) Content {
 	return Content{Kind: kind, ID: id, Name: of.Name, Made: made}
 }
 
-// CreateContent stores the data of a secret or a config in the swarm. One of that name that
-// is there already is the same: its name has the hash of the data.
+// CreateContent stores the data of a secret or a config in the swarm. If the name exists
+// already, it has the same data, because the name has the hash of the data.
 func (e *Engine) CreateContent(ctx context.Context, one stack.Content) error {
 	labels := map[string]string{labelServices: strings.Join(one.Services, " ")}
 	for name, value := range one.Labels {
@@ -69,7 +69,7 @@ func (e *Engine) CreateContent(ctx context.Context, one stack.Content) error {
 	return wrap(err, "create %s %s", one.Kind, one.Name)
 }
 
-// RemoveContent removes a secret or a config. One that is gone already is no error.
+// RemoveContent removes a secret or a config. If it is gone already, that is no error.
 func (e *Engine) RemoveContent(ctx context.Context, one Content) error {
 	var err error
 	switch one.Kind {

@@ -7,8 +7,8 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// Changes calls changed whenever nodes, services, networks or configs of the swarm change, and
-// returns when the engine tells no more. Tasks have no events.
+// Changes calls changed whenever nodes, services, networks or configs of the swarm change. It
+// returns when the engine sends no more events. Tasks have no events.
 func (e *Engine) Changes(ctx context.Context, changed func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

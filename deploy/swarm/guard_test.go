@@ -18,7 +18,8 @@ import (
 	"goblog/deploy/stack"
 )
 
-// pretending gives an engine that answers as a test says: none does what these need.
+// pretending is an engine that answers as the test says: these tests need answers that a real
+// engine does not give on demand.
 func pretending(t *testing.T, answer http.HandlerFunc) *Engine {
 	var one sync.Mutex // Requests come one after another, but perhaps on several connections.
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -14,7 +14,7 @@ import (
 
 // An Image is one that the engine has.
 type Image struct {
-	// ID names the image's bytes: the one name by which both image stores start it.
+	// ID names the image's bytes. It is the only name by which both image stores can start it.
 	ID       string
 	Tags     []string
 	Digests  []string // repository@digest, as registries know it
@@ -35,7 +35,7 @@ func (i *Image) DigestOf(repository string) string {
 	return ""
 }
 
-// Image returns the image of a name, tag or id, or nil where the engine has none.
+// Image returns the image of a name, tag or id, or nil if the engine does not have it.
 func (e *Engine) Image(ctx context.Context, name string) (*Image, error) {
 	found, err := e.api.ImageInspect(ctx, name)
 	if errdefs.IsNotFound(err) {
@@ -53,8 +53,8 @@ func (e *Engine) Image(ctx context.Context, name string) (*Image, error) {
 	return image, nil
 }
 
-// Resolve asks an image's registry for the digest of its name, and for the platforms that
-// it is for. It returns an error where the registry does not have it, or cannot be asked.
+// Resolve asks the registry of an image for the digest and the platforms of its name. It
+// returns an error if the registry does not have the image or cannot be asked.
 func (e *Engine) Resolve(ctx context.Context, name string) (string, []swarm.Platform, error) {
 	found, err := e.api.DistributionInspect(ctx, name, client.DistributionInspectOptions{EncodedRegistryAuth: e.credentials(name)})
 	if err != nil {
@@ -63,15 +63,15 @@ func (e *Engine) Resolve(ctx context.Context, name string) (string, []swarm.Plat
 	var platforms []swarm.Platform
 	for _, one := range found.Platforms {
 		if one.OS == "unknown" {
-			continue // What BuildKit attests, which is no image.
+			continue // An attestation of BuildKit, which is no image.
 		}
 		platforms = append(platforms, platform(one.OS, one.Architecture))
 	}
 	return string(found.Descriptor.Digest), platforms, nil
 }
 
-// platform is one as a Spec names it. Nodes tell an arm processor as armv7l and the like,
-// so nothing can be asked of it.
+// platform is a platform in the words of a Spec. Nodes name an arm processor armv7l or
+// similar, so the Spec leaves the processor open there.
 func platform(os, cpu string) swarm.Platform {
 	if cpu == "arm" {
 		cpu = ""
@@ -85,8 +85,8 @@ func (e *Engine) TagImage(ctx context.Context, image, tag string) error {
 	return wrap(err, "tag image %s as %s", image, tag)
 }
 
-// RemoveTag takes a name away from an image, and with the last name the image. One that
-// a container uses stays, as does what is gone already.
+// RemoveTag removes a name of an image, and with the last name the image. If a container uses
+// the image, or the name is gone already, it does nothing.
 func (e *Engine) RemoveTag(ctx context.Context, tag string) error {
 	_, err := changeOnce(ctx, on(e.api.ImageRemove, tag), client.ImageRemoveOptions{PruneChildren: true})
 	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
@@ -108,13 +108,13 @@ func (e *Engine) ImagesOf(ctx context.Context, repository string) (map[string][]
 	return images, nil
 }
 
-// askTimeout bounds a question to a registry to which the answer is not needed.
+// askTimeout bounds a question to a registry, if a deploy can continue without the answer.
 const askTimeout = 5 * time.Second
 
-// Missing explains why tasks could not be started with an image: nil where they could be.
-// Where they may run on other nodes as well, an image that its registry says not to have is
-// missing. A registry that cannot be asked says nothing: then it is enough, as for one node,
-// that this engine has the image.
+// Missing explains why tasks could not be started with an image; nil if they could be. If
+// tasks may also run on other nodes, the image is missing when its registry says so. If the
+// registry cannot be asked, or if tasks run only on this node, it is enough that this engine
+// has the image.
 func (e *Engine) Missing(ctx context.Context, image string, elsewhere bool) error {
 	byDigest := strings.Contains(image, "@")
 	if elsewhere && byDigest {

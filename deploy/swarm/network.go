@@ -36,8 +36,8 @@ func NetworkNames(networks map[string]network.Summary) map[string]string {
 // LabelMade is on the networks that a deploy has made.
 const LabelMade = "deploy.made"
 
-// CreateNetwork creates a network of the swarm. One of that name that the swarm has already
-// is no error: the call may be the second, and the first may have had its effect.
+// CreateNetwork creates a network of the swarm. If the swarm has a network of that name
+// already, that is no error: an earlier try of the same call may have created it.
 func (e *Engine) CreateNetwork(ctx context.Context, name string, spec stack.NetworkSpec) error {
 	options := client.NetworkCreateOptions{
 		Scope: "swarm", Driver: cmp.Or(spec.Driver, "overlay"), Options: spec.DriverOpts,
@@ -67,8 +67,8 @@ func (e *Engine) CreateNetwork(ctx context.Context, name string, spec stack.Netw
 	return wrap(err, "create network %s", name)
 }
 
-// RemoveNetwork removes a network. One that is gone already is no error; one that a task
-// still uses is an error that InUse recognises.
+// RemoveNetwork removes a network. If it is gone already, that is no error. If a task still
+// uses it, that is an error.
 func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 	_, err := changeOn(ctx, e, e.api.NetworkRemove, name, client.NetworkRemoveOptions{})
 	if errdefs.IsNotFound(err) {

@@ -12,7 +12,7 @@ import (
 
 // Info is what the engine says of itself and of its part in a swarm.
 func (e *Engine) Info(ctx context.Context) (system.Info, error) {
-	// The client forgets what an engine says that is too old for it.
+	// Info of the client loses the error of an engine that is too old; Ping keeps it.
 	_, err := e.api.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
 	var found client.SystemInfoResult
 	if err == nil {
@@ -50,8 +50,8 @@ func Hosts(nodes []swarm.Node) map[string]string {
 	return hosts
 }
 
-// NodeAddress is where a node can be reached. After its manager failed over, a node's
-// status may say 0.0.0.0; what other managers know of it is right then.
+// NodeAddress is the address of a node. After a change of the leader, the status of a node
+// may say 0.0.0.0. Then the address that other managers know is right.
 func NodeAddress(node swarm.Node) string {
 	address := node.Status.Addr
 	if (address == "" || address == "0.0.0.0") && node.ManagerStatus != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// Service returns the service of a name or id, or nil where there is none.
+// Service returns the service of a name or id, or nil if there is none.
 func (e *Engine) Service(ctx context.Context, name string) (*swarm.Service, error) {
 	found, err := callOn(ctx, e, e.api.ServiceInspect, name, client.ServiceInspectOptions{})
 	if errdefs.IsNotFound(err) {
@@ -21,7 +21,7 @@ func (e *Engine) Service(ctx context.Context, name string) (*swarm.Service, erro
 	if err != nil {
 		return nil, wrap(err, "look at service %s", name)
 	}
-	// The engine takes the beginning of another service's id for a name, too.
+	// The engine also accepts the beginning of the id of another service.
 	if found.Service.Spec.Name != name && found.Service.ID != name {
 		return nil, nil
 	}
@@ -35,15 +35,15 @@ func (e *Engine) Services(ctx context.Context) ([]swarm.Service, error) {
 	return found.Items, wrap(err, "list the services")
 }
 
-// Create creates a service and returns its id. Other nodes get this user's credentials
-// for the image's registry. own is a label that only this caller's Spec bears: by it, a
-// service is recognised that was created although the call failed.
+// Create creates a service and returns its id. Other nodes get this user's credentials for
+// the registry of the image. own is a label that only the Spec of this caller has. It shows
+// whether a call that failed has created the service all the same.
 func (e *Engine) Create(ctx context.Context, spec swarm.ServiceSpec, own string) (string, error) {
 	options := client.ServiceCreateOptions{Spec: spec, EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image)}
 	for {
 		made, err := changeOnce(ctx, e.api.ServiceCreate, options)
-		// The engine may have been working still on a call that was given up, or a manager that
-		// lost its leader may have sent it twice by itself.
+		// The engine may still have been working on a call that was given up. Or a manager that
+		// lost its leader may have sent the call twice.
 		taken := errdefs.IsConflict(err)
 		if !taken && !e.again(ctx, err) {
 			return made.ID, wrap(err, "create service %s", spec.Name)
@@ -58,8 +58,8 @@ func (e *Engine) Create(ctx context.Context, spec swarm.ServiceSpec, own string)
 	}
 }
 
-// outOfSequence are the words of an update with a version that is not the last any more: the
-// engine has no class of its own for that error.
+// outOfSequence is in the error of an update whose version is no longer the latest. The
+// engine has no error class for it.
 const outOfSequence = "update out of sequence"
 
 func idOf(service *swarm.Service) string {
@@ -69,10 +69,10 @@ func idOf(service *swarm.Service) string {
 	return service.ID
 }
 
-// Update changes a service that was read before: with over, whatever others have made of
-// it since; else only where nobody has changed its Spec. The engine itself changes a
-// service, too, while it updates it, so its version alone tells nothing. Without fresh
-// credentials the engine keeps those that it has. own is as for Create.
+// Update changes a service that was read before. With over, it overwrites changes that others
+// have made since; otherwise it fails if the Spec has changed. The engine itself changes the
+// version of a service during an update, so the version alone does not show a change. Without
+// new credentials, the engine keeps the old ones. own is as for Create.
 func (e *Engine) Update(ctx context.Context, service *swarm.Service, spec swarm.ServiceSpec, own string, over bool) error {
 	for range 10 {
 		_, err := changeOnce(ctx, on(e.api.ServiceUpdate, service.ID), client.ServiceUpdateOptions{
@@ -97,10 +97,10 @@ func (e *Engine) Update(ctx context.Context, service *swarm.Service, spec swarm.
 		}
 		service = again
 	}
-	return fmt.Errorf("update service %s: somebody else goes on changing it", spec.Name)
+	return fmt.Errorf("update service %s: somebody else keeps changing it", spec.Name)
 }
 
-// Remove removes the service of an id. One that is gone already is no error.
+// Remove removes the service of an id. If it is gone already, that is no error.
 func (e *Engine) Remove(ctx context.Context, id string) error {
 	_, err := changeOn(ctx, e, e.api.ServiceRemove, id, client.ServiceRemoveOptions{})
 	if errdefs.IsNotFound(err) {
@@ -109,8 +109,8 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 	return wrap(err, "remove service %s", id)
 }
 
-// Replicas is how many tasks a Spec asks for; one, where it says nothing. It is false for a
-// service that has no number of its own, as a global one.
+// Replicas is the number of tasks that a Spec asks for; 1 if it gives no number. It is false
+// for a service that has no such number, such as a global one.
 func Replicas(spec swarm.ServiceSpec) (uint64, bool) {
 	mode := spec.Mode.Replicated
 	if mode == nil || mode.Replicas == nil {
@@ -131,12 +131,12 @@ func Stays(task swarm.Task) bool {
 	return task.DesiredState == swarm.TaskStateRunning || task.DesiredState == swarm.TaskStateReady
 }
 
-// Runs tells whether a task runs, and is to go on.
+// Runs tells whether a task runs, and the swarm wants it to keep running.
 func Runs(task swarm.Task) bool {
 	return task.DesiredState == swarm.TaskStateRunning && task.Status.State == swarm.TaskStateRunning
 }
 
-// Ended tells whether a task has come to its end.
+// Ended tells whether a task has ended.
 func Ended(task swarm.Task) bool {
 	switch task.Status.State {
 	case swarm.TaskStateComplete, swarm.TaskStateShutdown, swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateRemove, swarm.TaskStateOrphaned:
@@ -153,7 +153,8 @@ func (e *Engine) Tasks(ctx context.Context, service string) ([]Task, error) {
 	if err != nil {
 		return nil, wrap(err, "list the tasks of service %s", service)
 	}
-	// The engine itself knows best: labels and the number of replicas do not matter to it.
+	// The engine decides which tasks are up to date: labels and the number of replicas do not
+	// matter.
 	current, err := call(ctx, e, e.api.TaskList, client.TaskListOptions{Filters: filters.Add("_up-to-date", "true")})
 	if err != nil {
 		return nil, wrap(err, "list the tasks of service %s", service)
@@ -167,7 +168,7 @@ func (e *Engine) Tasks(ctx context.Context, service string) ([]Task, error) {
 	return tasks, nil
 }
 
-// AllTasks returns the tasks of all services, those that are gone included.
+// AllTasks returns the tasks of all services, also of removed services.
 func (e *Engine) AllTasks(ctx context.Context) ([]swarm.Task, error) {
 	all, err := call(ctx, e, e.api.TaskList, client.TaskListOptions{})
 	return all.Items, wrap(err, "list the tasks of the swarm")

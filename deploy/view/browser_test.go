@@ -44,7 +44,7 @@ func served(t *testing.T, source Source) string {
 	return "http://" + listener.Addr().String() + "/"
 }
 
-// A browser is a tab of a real one, and what it complained of.
+// A browser is a tab of a real browser, with its complaints.
 type browser struct {
 	context.Context
 	t *testing.T
@@ -76,7 +76,8 @@ func opened(t *testing.T, url string, width, height int64) *browser {
 	return b
 }
 
-// hear keeps what the browser complains of: what the page did wrong, and what was kept from it.
+// hear collects the complaints of the browser: errors of the page, and requests that were
+// blocked.
 func (b *browser) hear(event any) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
@@ -95,7 +96,7 @@ func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// js is what an expression gives in the page.
+// js is the value of an expression in the page.
 func js[Value any](b *browser, expression string) Value {
 	b.t.Helper()
 	value, err := chromedp.Run(b, chromedp.Evaluate[Value](expression))
@@ -116,13 +117,13 @@ func (b *browser) eventually(expression string) bool {
 	return false
 }
 
-// text is what a person reads in an element.
+// text is the visible text of an element.
 func (b *browser) text(selector string) string {
 	b.t.Helper()
 	return js[string](b, fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))
 }
 
-// complained is what the browser complained of.
+// complained are the complaints of the browser.
 func (b *browser) complained() []string {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
@@ -136,7 +137,8 @@ func (b *browser) scheme(name string) {
 	}
 }
 
-// picture takes a picture of the whole page, and leaves it in VIEW_PICTURES where that is set.
+// picture takes a picture of the whole page, and writes it to the directory VIEW_PICTURES, if
+// that is set.
 func (b *browser) picture(name string) []byte {
 	b.t.Helper()
 	png, err := chromedp.Run(b, chromedp.FullScreenshot(100))
@@ -158,7 +160,7 @@ func deploying(now *Swarm, service, phase string) {
 	now.Records[service] = record
 }
 
-// troubled is a shop in which a deploy runs, a node is down, and tasks fail.
+// troubled is the shop while a deploy runs, a node is down, and tasks fail.
 func troubled() *Swarm {
 	now := shop()
 	now.Nodes[4].Status.State, now.Nodes[4].Status.Message = swarm.NodeStateDown, "heartbeat failure for node in \"unknown\" state"
@@ -238,7 +240,7 @@ func TestPageLives(t *testing.T) {
 				now.Records["accountservice"] = record
 			})
 			So(b.eventually(`document.querySelector("#deploys .end-done") !== null`), ShouldBeTrue)
-			So(b.text("#deploys"), ShouldContainSubstring, "done: it was proven")
+			So(b.text("#deploys"), ShouldContainSubstring, "done: the version was proven")
 			So(b.text("#history > li"), ShouldContainSubstring, "v2.5.0")
 		})
 		Convey("one that fails in its trial has changed nothing; one that fails later goes back", func() {
@@ -263,7 +265,7 @@ func TestPageLives(t *testing.T) {
 				free(now)
 			})
 			So(b.eventually(`document.querySelector("#deploys .end-failed") !== null`), ShouldBeTrue)
-			So(b.text("#deploys"), ShouldContainSubstring, "failed: what ran before is back")
+			So(b.text("#deploys"), ShouldContainSubstring, "failed: the version before is back")
 		})
 		Convey("a node that goes down takes its colour and its tasks along", func() {
 			source.change(true, func(now *Swarm) { now.Nodes[4].Status.State = swarm.NodeStateDown })
@@ -273,7 +275,7 @@ func TestPageLives(t *testing.T) {
 		Convey("a lost engine is said, and what was known stays; the page comes back by itself", func() {
 			source.lose("connection refused")
 			So(b.eventually(`!document.querySelector("#lost").hidden`), ShouldBeTrue)
-			So(b.text("#lost"), ShouldEqual, "The engine is lost, and is waited for. connection refused")
+			So(b.text("#lost"), ShouldEqual, "The engine is lost. Waiting for it. connection refused")
 			So(b.text("#live"), ShouldEqual, "lost")
 			So(js[int](b, `document.querySelectorAll(".tile").length`), ShouldEqual, 15)
 			source.lose("")

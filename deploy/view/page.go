@@ -14,7 +14,7 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// A Page is all that the browser is told.
+// A Page is everything that the browser gets.
 type Page struct {
 	Engine   string   `json:"engine"`
 	Nodes    []Node   `json:"nodes"`
@@ -35,7 +35,7 @@ type Node struct {
 	CPUs         int64  `json:"cpus"`   // billionths
 }
 
-// A Task is a task that lives, or the last one of a place where none does.
+// A Task is a living task. If a place has none, it is the last task of that place.
 type Task struct {
 	ID       string    `json:"id"`
 	Service  string    `json:"service"`
@@ -49,13 +49,14 @@ type Task struct {
 	Error    string    `json:"error,omitempty"`    // the last in its place
 }
 
-// Page is what the browser is told of the swarm.
+// Page is the state of the swarm for the browser.
 func (s *Swarm) Page() Page {
 	page := Page{Engine: s.Host, Nodes: []Node{}, Tasks: []Task{}}
-	// Whether a version can be put back would be asked of registries; status.sh does.
+	// Whether a version can be restored is not checked here: that would ask registries.
+	// status.sh does it.
 	page.Services = append([]Status{}, s.Statuses(func(*journal.Snapshot) error { return nil })...)
 	for i := range page.Services {
-		page.Services[i].Deploying = "" // It tells an age, which changes all the time.
+		page.Services[i].Deploying = "" // It has an age, which changes all the time.
 	}
 	down := map[string]bool{}
 	for _, node := range s.Nodes {
@@ -76,7 +77,7 @@ func (s *Swarm) Page() Page {
 	return page
 }
 
-// tasks are those of a service that are worth a look.
+// tasks are the tasks of a service that the page shows.
 func (s *Swarm) tasks(service swarm.Service, down map[string]bool) []Task {
 	var shown []Task
 	places := map[string][]swarm.Task{} // the youngest first
@@ -108,8 +109,8 @@ func (s *Swarm) tasks(service swarm.Service, down map[string]bool) []Task {
 	return shown
 }
 
-// stateOf is a task's state in a word, and whether it is as it should be. Swarm calls a task
-// with a health check running only once it is healthy.
+// stateOf is the state of a task in one word, and whether it is good. In Swarm, a task with a
+// health check is running only when it is healthy.
 func stateOf(task swarm.Task, lost bool) (state, kind string) {
 	container := task.Spec.ContainerSpec
 	switch is := task.Status.State; {
@@ -129,8 +130,8 @@ func stateOf(task swarm.Task, lost bool) (state, kind string) {
 	return "running", "good"
 }
 
-// version is that of the Spec that a task was made from, as far as one is known: the very same
-// where there is one, else one of the same image.
+// version is the version of the Spec that a task was made from. It looks for exactly the same
+// Spec. If there is none, it takes a Spec with the same image.
 func version(task swarm.Task, service swarm.Service, history journal.History) string {
 	own := task.Spec.ContainerSpec
 	if own == nil {

@@ -1,9 +1,9 @@
-// The page shows what /events tells. All text is set as text, so that no name or error of
-// the swarm can become a part of the page.
+// The page shows the state that /events sends. All text is set as text, so that no name or
+// error of the swarm can become HTML.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const colours = 12; // that page.css has
+const colours = 12; // number of colours in page.css
 const wires = 6;
 
 // el makes an element with a class and children, which are elements or text.
@@ -18,8 +18,8 @@ function set(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-// keyed makes the children of parent those of items, in their order. It leaves alone what is
-// as before: a large swarm changes in a few places only.
+// keyed gives parent one child for each item, in the order of the items. It does not change
+// children that are as before: a large swarm changes only in a few places.
 function keyed(parent, items, key, make, fill) {
   const known = (parent.known ??= new Map());
   const gone = new Set(known.keys());
@@ -43,7 +43,7 @@ function keyed(parent, items, key, make, fill) {
   }
 }
 
-// age is how long ago something was; clocks that differ make nothing younger than now.
+// age is how long ago something was. If clocks differ, the age is never negative.
 function age(then) {
   const s = Math.max(0, Math.round((Date.now() - Date.parse(then)) / 1000));
   if (s < 60) return s + " s";
@@ -67,7 +67,7 @@ const count = (n, of) => n + " " + of + (n === 1 ? "" : "s");
 const short = (text) => text.replace(/(sha256:[0-9a-f]{12})[0-9a-f]+/g, "$1");
 const nameOf = (task) => task.service + (task.slot ? "." + task.slot : "");
 
-// paint gives each service a colour by its name, so that it keeps it.
+// paint gives each service a colour by its name, so that the service keeps its colour.
 function paint(services) {
   const taken = new Set(), found = {};
   for (const { name } of services) {
@@ -79,9 +79,9 @@ function paint(services) {
   return found;
 }
 
-let page = null; // what was told last
+let page = null; // the last state
 let colour = {};
-let picked = ""; // the service whose tasks are picked out
+let picked = ""; // the service whose tasks are highlighted
 
 function render(next) {
   const before = page;
@@ -216,7 +216,7 @@ function renderDeploys(before) {
   keyed($("deploys"), [...ends.values()], (one) => one.name, () => el("li"), fillDeploy);
 }
 
-const said = { done: "done: it was proven", failed: "failed: what ran before is back", untouched: "ended, and has changed nothing", running: "was cut off: the next deploy restores what ran before" };
+const said = { done: "done: the version was proven", failed: "failed: the version before is back", untouched: "ended, and changed nothing", running: "was cut off: the next deploy restores the version that ran before" };
 
 function fillDeploy(child, { name, deploy, entry, end }) {
   const phase = deploy.phase || "taking the lock";
@@ -303,7 +303,7 @@ function lost(why) {
   document.body.classList.add("stale");
 }
 
-// A tab that nobody sees needs no connection, of which a browser has few.
+// A hidden tab needs no connection: a browser has only few of them.
 let source = null;
 
 function connect() {
@@ -319,9 +319,9 @@ function connect() {
     $("lost").hidden = true;
     document.body.classList.remove("stale");
   });
-  source.addEventListener("lost", (event) => lost("The engine is lost, and is waited for. " + JSON.parse(event.data)));
+  source.addEventListener("lost", (event) => lost("The engine is lost. Waiting for it. " + JSON.parse(event.data)));
   source.onerror = () => {
-    lost("This page has lost deploy view, which serves it. Where it was ended, start it again: ./scripts/view.sh");
+    lost("This page has lost its program, deploy view. If that has ended, start it again: ./scripts/view.sh");
     if (source?.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
   };
 }

@@ -18,7 +18,7 @@ import (
 
 var healthcheck = &container.HealthConfig{Test: []string{"CMD", "/service", "healthcheck"}}
 
-// find is the one of a list that fits.
+// find is the item of a list that matches.
 func find[One any](t *testing.T, all []One, fits func(One) bool) One {
 	t.Helper()
 	for _, one := range all {
@@ -76,7 +76,7 @@ func TestPageOfASwarm(t *testing.T) {
 			record.Held = &journal.HeldError{Holder: "eva on laptop, process 7", Since: "2026-11-26 10:00:00 +0100", Phase: "proving the new version", Beat: time.Now()}
 			now.Records["orders"] = record
 			one := now.Page().service(t, "orders")
-			So(one.Deploy, ShouldResemble, &Deploy{"eva on laptop, process 7", "2026-11-26 10:00:00 +0100", "proving the new version", "the next deploy or rollback is refused, or waits for it: --wait"})
+			So(one.Deploy, ShouldResemble, &Deploy{"eva on laptop, process 7", "2026-11-26 10:00:00 +0100", "proving the new version", "the next deploy or rollback ends with an error, or waits with --wait"})
 			So(one.Deploying, ShouldBeBlank)
 			So(one.History[0].Mark, ShouldBeBlank)
 			record.Held.Beat = time.Now().Add(-time.Minute)
@@ -220,7 +220,7 @@ func TestNoValuesOnThePage(t *testing.T) {
 	})
 }
 
-// configs are those of a swarm.
+// configs are the configs of a swarm.
 type configs []swarm.Config
 
 func (c configs) Configs(context.Context, string) ([]swarm.Config, error) { return c, nil }
@@ -233,7 +233,7 @@ func TestStatusesShareTheReading(t *testing.T) {
 		So(statuses[0].Name, ShouldEqual, "accountservice")
 		So(statuses[0].URLs, ShouldResemble, prove.Published(now.Services[0].Spec, now.TasksOf("id-accountservice"), now.Addresses))
 		So(statuses[0].History[0].Mark, ShouldEqual, "runs now")
-		So(statuses[0].History[1].Mark, ShouldEqual, "cannot be gone back to: the image is gone")
+		So(statuses[0].History[1].Mark, ShouldEqual, "a rollback cannot go back to it: the image is gone")
 		page := now.Page()
 		for i, one := range statuses {
 			So(page.Services[i].Running, ShouldEqual, one.Running)

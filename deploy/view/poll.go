@@ -10,33 +10,33 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 )
 
-// A Source is a swarm that can be followed; a Reader is one.
+// A Source is a swarm that can be followed. A Reader is a Source.
 type Source interface {
 	Read(ctx context.Context) (*Swarm, error)
 	AllTasks(ctx context.Context) ([]swarm.Task, error)
-	// Changes calls changed for what has events, until the engine tells no more.
+	// Changes calls changed for each event, until the engine sends no more events.
 	Changes(ctx context.Context, changed func()) error
 }
 
 const (
 	pollInterval = 400 * time.Millisecond // of tasks, which have no events
-	readInterval = 5 * time.Second        // of all else, should an event be missed
-	readTimeout  = 5 * time.Second        // an engine that is silent for longer is lost
-	coalesce     = 50 * time.Millisecond  // events come in bunches
+	readInterval = 5 * time.Second        // of everything else, if an event was missed
+	readTimeout  = 5 * time.Second        // an engine that gives no answer for longer is lost
+	coalesce     = 50 * time.Millisecond  // events come in groups
 )
 
-// A poller follows the swarm for all who look, and only while somebody does.
+// A poller follows the swarm for all open pages, and only while a page is open.
 type poller struct {
 	source Source
 
 	mutex    sync.Mutex
 	watchers map[chan string]bool
-	last     string // what was told last
+	last     string // the last message
 	stop     context.CancelFunc
 }
 
-// watch gives the messages for the browser, the present one first. Who is slow misses those in
-// between. done is to be called in the end.
+// watch returns the messages for one browser, beginning with the current state. A slow
+// browser misses messages in between. The caller must call done at the end.
 func (p *poller) watch() (messages <-chan string, done func()) {
 	one := make(chan string, 1)
 	p.mutex.Lock()
@@ -58,7 +58,8 @@ func (p *poller) watch() (messages <-chan string, done func()) {
 	}
 }
 
-// tell sends what differs from what was told last. ctx is that of the run that tells.
+// tell sends a message, if it differs from the last one. ctx is the context of the run that
+// sends it.
 func (p *poller) tell(ctx context.Context, event string, value any) {
 	text, err := json.Marshal(value)
 	message := fmt.Sprintf("event: %s\ndata: %s\n\n", event, text)
@@ -77,12 +78,12 @@ func (p *poller) tell(ctx context.Context, event string, value any) {
 	}
 }
 
-// run follows the swarm until nobody looks any more.
+// run follows the swarm until no page is open any more.
 func (p *poller) run(ctx context.Context) {
 	changed := make(chan struct{}, 1)
 	go p.follow(ctx, changed)
 	var now *Swarm
-	var read time.Time // when all of it was read
+	var read time.Time // when everything was read
 	for ctx.Err() == nil {
 		began := time.Now()
 		within, cancel := context.WithTimeout(ctx, readTimeout)
@@ -105,12 +106,12 @@ func (p *poller) run(ctx context.Context) {
 		case <-changed:
 			read = time.Time{}
 			time.Sleep(coalesce)
-		case <-time.After(max(pollInterval, 4*time.Since(began))): // A large swarm is no reason to keep its engine busy.
+		case <-time.After(max(pollInterval, 4*time.Since(began))): // Also in a large swarm, this must not keep the engine busy.
 		}
 	}
 }
 
-// follow tells of events. What happens while the engine does not tell any is found by reading.
+// follow signals events. Changes without an event are found by reading.
 func (p *poller) follow(ctx context.Context, changed chan<- struct{}) {
 	signal := func() {
 		select {

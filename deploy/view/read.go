@@ -1,6 +1,6 @@
 // Package view reads the swarm for people: for the status command, and for a page in the
-// browser that follows it. It changes nothing, and it shows no value of a secret, a config
-// or an environment variable.
+// browser that follows the swarm. It changes nothing, and shows no value of a secret, a
+// config or an environment variable.
 package view
 
 import (
@@ -16,14 +16,14 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// A Swarm is what the engine and the journal tell at one moment.
+// A Swarm is the state of the engine and the journal at one moment.
 type Swarm struct {
 	Host      string // where the engine listens
 	Info      system.Info
 	Addresses prove.Addresses
 	Nodes     []swarm.Node
 	Services  []swarm.Service // by name
-	Tasks     []swarm.Task    // those that have ended included
+	Tasks     []swarm.Task    // also tasks that have ended
 	Networks  map[string]network.Summary
 	Records   map[string]journal.Record // by service
 }
@@ -34,7 +34,7 @@ type Reader struct {
 	Manager string // see prove.Find
 }
 
-// Read reads all of it.
+// Read reads the whole state.
 func (r Reader) Read(ctx context.Context) (*Swarm, error) {
 	now := &Swarm{Host: r.Host}
 	var err error

@@ -16,7 +16,7 @@ import (
 const (
 	headerTimeout = 5 * time.Second
 	writeTimeout  = 10 * time.Second
-	keepAlive     = 15 * time.Second // between signs of life to a browser
+	keepAlive     = 15 * time.Second // between messages to a browser while nothing changes
 	maxHeader     = 16 << 10
 )
 
@@ -26,14 +26,14 @@ var files embed.FS
 //go:embed token.html
 var tokenPage []byte
 
-// policy lets the page load nothing but these files, from here.
+// policy lets the page load only these files, and only from this server.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // A Server serves the page.
 type Server struct {
 	Source Source
-	Host   string // it listens on, as a name or an address
-	Token  string // that a browser must bring; "": none, for a listener that only this machine reaches
+	Host   string // name or address that it listens on
+	Token  string // that a browser must send; "": none, if only this machine reaches the listener
 
 	poller poller
 }
@@ -61,7 +61,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "this page changes nothing: only GET and HEAD", http.StatusMethodNotAllowed)
 	case !s.isHere(r.Host):
-		// A name that somebody else points to this machine would let their page read this one.
+		// If somebody else points a name to this machine, a page under that name could read this
+		// page.
 		http.Error(w, "this page does not answer under that name: open the URL that deploy view printed", http.StatusMisdirectedRequest)
 	case r.Header.Get("Origin") != "" && r.Header.Get("Origin") != "http://"+r.Host:
 		http.Error(w, "this page answers no other page", http.StatusForbidden)
@@ -77,8 +78,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// isHere tells whether a request's Host is this machine, by an address or by a name that
-// nobody else can point to it.
+// isHere tells whether the Host of a request is this machine: an address, or a name that
+// nobody else can point to this machine.
 func (s *Server) isHere(host string) bool {
 	parsed, err := url.Parse("http://" + host)
 	if err != nil {
@@ -94,8 +95,8 @@ func (s *Server) isHere(host string) bool {
 
 const cookie = "deploy-view"
 
-// admits tells whether a request brings the token. One in the URL becomes a cookie, so that it
-// does not stay in the browser's history.
+// admits tells whether a request has the token. A token in the URL becomes a cookie, so that
+// it does not stay in the browser's history.
 func (s *Server) admits(w http.ResponseWriter, r *http.Request) bool {
 	is := func(token string) bool { return subtle.ConstantTimeCompare([]byte(token), []byte(s.Token)) == 1 }
 	if s.Token == "" {
@@ -119,8 +120,8 @@ func (s *Server) admits(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// events sends the page's state whenever it changes. A browser that goes away is noticed by a
-// write that fails.
+// events sends the state of the page whenever it changes. When a browser goes away, a write
+// fails.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	if r.Method == http.MethodHead {

@@ -39,7 +39,8 @@ func ask(t *testing.T, method, url string, change func(*http.Request)) (int, htt
 	return response.StatusCode, response.Header, string(body)
 }
 
-// follow gives the events of a page, as "EVENT DATA", until the test ends or stop is called.
+// follow returns the events of a page, as "EVENT DATA", until the test ends or stop is
+// called.
 func follow(t *testing.T, url string) (told <-chan string, stop func()) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -70,7 +71,7 @@ func follow(t *testing.T, url string) (told <-chan string, stop func()) {
 	return events, stop
 }
 
-// next is the next event; "" where none comes in time.
+// next is the next event; "" if none comes in time.
 func next(told <-chan string, within time.Duration) string {
 	select {
 	case one := <-told:
@@ -219,7 +220,7 @@ func TestEvents(t *testing.T) {
 		Convey("nothing is told while nothing changes", func() {
 			before := source.asked()
 			So(next(told, 1500*time.Millisecond), ShouldBeBlank)
-			So(source.asked(), ShouldBeGreaterThan, before) // It was looked at.
+			So(source.asked(), ShouldBeGreaterThan, before) // The swarm was read again.
 		})
 		Convey("an engine that is lost is told, with its words, and so is its return", func() {
 			source.lose("dial unix /var/run/docker.sock: connection refused")
@@ -229,7 +230,7 @@ func TestEvents(t *testing.T) {
 		})
 		Convey("nine more get the present state at once, and cost the engine nothing", func() {
 			alone := source.asked()
-			time.Sleep(3 * second) // What is measured takes a while.
+			time.Sleep(3 * second) // The measurement needs this time.
 			alone = source.asked() - alone
 			var others []<-chan string
 			for range 9 {

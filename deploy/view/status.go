@@ -17,10 +17,10 @@ import (
 	engine "goblog/deploy/swarm"
 )
 
-// A Status is all that is told of one service.
+// A Status is everything that is shown about one service.
 type Status struct {
 	Name      string     `json:"name"`
-	Gone      bool       `json:"gone,omitempty"` // there is no such service, but a history or a lock
+	Gone      bool       `json:"gone,omitempty"` // the service does not exist, but it has a history or a lock
 	Version   string     `json:"version,omitempty"`
 	Wanted    *uint64    `json:"wanted,omitempty"` // replicas; none for a global service
 	Running   int        `json:"running"`
@@ -30,18 +30,18 @@ type Status struct {
 	LastError string     `json:"last_error,omitempty"`
 	Image     string     `json:"image,omitempty"`
 	Networks  []string   `json:"networks,omitempty"`
-	Update    string     `json:"update,omitempty"`    // how the swarm's own update stands, until it is completed
-	Deploying string     `json:"deploying,omitempty"` // who does so now, in words
+	Update    string     `json:"update,omitempty"`    // state of the swarm's own update, until it is completed
+	Deploying string     `json:"deploying,omitempty"` // who deploys it now, in words
 	Deploy    *Deploy    `json:"deploy,omitempty"`    // the same
 	History   []Entry    `json:"history,omitempty"`   // the youngest first
 }
 
-// A Deploy is one that runs now.
+// A Deploy is a deploy that runs now.
 type Deploy struct {
 	Holder  string `json:"holder"`
 	Since   string `json:"since"`
 	Phase   string `json:"phase,omitempty"`
-	Outlook string `json:"outlook,omitempty"` // what the next deploy will do about it
+	Outlook string `json:"outlook,omitempty"` // what the next deploy will do about this one
 }
 
 // An Entry is a line of a service's history.
@@ -51,12 +51,12 @@ type Entry struct {
 	Version string    `json:"version"`
 	At      time.Time `json:"at"`
 	By      string    `json:"by"`
-	Mark    string    `json:"mark,omitempty"`  // runs now, can be gone back to, or why it cannot
+	Mark    string    `json:"mark,omitempty"`  // it runs now, a rollback can go back to it, or why not
 	Lines   []string  `json:"lines,omitempty"` // what it changed
 }
 
-// Statuses are those of all services, and of those that are gone and have a history or a lock.
-// missing says why a version could not be put back.
+// Statuses are the statuses of all services, and of services that are gone but have a history
+// or a lock. missing says why a version could not be restored.
 func (s *Swarm) Statuses(missing func(*journal.Snapshot) error) []Status {
 	var all []Status
 	records, names, hosts := maps.Clone(s.Records), engine.NetworkNames(s.Networks), engine.Hosts(s.Nodes)
@@ -70,7 +70,7 @@ func (s *Swarm) Statuses(missing func(*journal.Snapshot) error) []Status {
 		one.record(record, record.History.Current(&service, names), s.Info.SystemTime, missing)
 		all = append(all, one)
 	}
-	for _, name := range slices.Sorted(maps.Keys(records)) { // Somebody deploys or has deployed them, and they are not there.
+	for _, name := range slices.Sorted(maps.Keys(records)) { // Somebody deploys or has deployed these services, but they do not exist.
 		one := Status{Name: name, Gone: true}
 		one.record(records[name], nil, s.Info.SystemTime, missing)
 		all = append(all, one)
@@ -78,7 +78,7 @@ func (s *Swarm) Statuses(missing func(*journal.Snapshot) error) []Status {
 	return all
 }
 
-// StatusOf is what the swarm's tasks say of a service. They come the youngest first.
+// StatusOf is the status of a service, from its tasks. The youngest task is first.
 func StatusOf(service swarm.Service, tasks []engine.Task, hosts map[string]string, at prove.Addresses) Status {
 	one := Status{Name: service.Spec.Name, Version: journal.VersionOf(service.Spec), URLs: prove.Published(service.Spec, tasks, at)}
 	if replicas, replicated := engine.Replicas(service.Spec); replicated {
@@ -107,8 +107,8 @@ func StatusOf(service swarm.Service, tasks []engine.Task, hosts map[string]strin
 	return one
 }
 
-// record adds what the swarm keeps of a service: who deploys it now, and its history. now is
-// the swarm's own time. current is nil where the service does not run.
+// record adds the record of a service: who deploys it now, and its history. now is the time
+// of the swarm. current is nil if the service does not run.
 func (one *Status) record(record journal.Record, current *journal.Snapshot, now string, missing func(*journal.Snapshot) error) {
 	if held := record.Held; held != nil {
 		one.Deploying, one.Deploy = held.Error(), &Deploy{Holder: held.Holder, Since: held.Since, Phase: held.Phase}
@@ -133,23 +133,23 @@ func (one *Status) record(record journal.Record, current *journal.Snapshot, now 
 		}
 		switch {
 		case entry.Outcome == journal.Running && record.Held == nil:
-			line.Mark = "was cut off: the next deploy or rollback restores what ran before"
+			line.Mark = "was cut off: the next deploy or rollback restores the version that ran before"
 		case entry.N == running:
 			line.Mark = "runs now"
 		case can[entry.N]:
-			line.Mark = "can be gone back to"
+			line.Mark = "a rollback can go back to it"
 			if err := missing(record.History.Version(entry.N)); err != nil {
-				line.Mark = "cannot be gone back to: " + err.Error()
+				line.Mark = "a rollback cannot go back to it: " + err.Error()
 			}
 		}
 		one.History = append(one.History, line)
 	}
 }
 
-// valueless are the plan's words for a variable of which it does not tell the value.
+// valueless matches the words of a plan for a variable whose value it does not show.
 var valueless = regexp.MustCompile(`^(added|changed|removed)(, which overwrites a change made by hand)?$`)
 
-// withoutValue keeps a variable's value off the page, whoever has written the entry.
+// withoutValue hides the value of a variable, also if another program has written the entry.
 func withoutValue(line string) string {
 	if key, said, found := strings.Cut(line, ": "); found && strings.HasPrefix(line, "environment.") && !valueless.MatchString(said) {
 		return key + ": changed"

@@ -52,7 +52,7 @@ func (s *synthetic) Changes(ctx context.Context, changed func()) error {
 	return ctx.Err()
 }
 
-// change changes the swarm. With events, the engine tells of it.
+// change changes the swarm. With events, the engine sends an event.
 func (s *synthetic) change(events bool, change func(*Swarm)) {
 	s.Lock()
 	change(s.now)
@@ -63,7 +63,7 @@ func (s *synthetic) change(events bool, change func(*Swarm)) {
 	}
 }
 
-// lose makes the engine go away, or come back where the words are none.
+// lose makes the engine go away with an error. With an empty text, the engine comes back.
 func (s *synthetic) lose(words string) {
 	s.Lock()
 	defer s.Unlock()
@@ -79,7 +79,7 @@ func (s *synthetic) asked() int {
 	return s.calls
 }
 
-// began is when all of a synthetic swarm began.
+// began is the start time of everything in a synthetic swarm.
 var began = time.Now().Add(-3 * time.Hour)
 
 // nodes adds nodes, a leader and two managers first.
@@ -159,7 +159,7 @@ func empty() *Swarm {
 	return now
 }
 
-// shop is a swarm as one may be on any day: five nodes, some of which are not as they should be.
+// shop is an ordinary swarm: five nodes, and some of them have problems.
 func shop() *Swarm {
 	now := empty().nodes(5)
 	now.service("accountservice", "v2.4.1", 3, []string{"my_network"}, 6767)
@@ -190,7 +190,7 @@ func shop() *Swarm {
 	return now
 }
 
-// many is the largest swarm that the page has to show without stutter.
+// many is the largest swarm that the page must show smoothly.
 func many() *Swarm {
 	now := empty().nodes(20)
 	for i := range 25 {

@@ -1,5 +1,6 @@
-// Package prober asks a URL again and again, on new connections and on kept-alive
-// ones, checks every response, and retries nothing: what a client would have lost shows.
+// Package prober sends requests to a URL again and again, on new connections and on
+// kept-alive ones. It checks every response and retries nothing, so each request that a
+// client would have lost is visible.
 package prober
 
 import (
@@ -14,7 +15,7 @@ import (
 )
 
 const (
-	// workers is how many connections of either kind ask at a time.
+	// workers is the number of connections of each kind.
 	workers = 2
 	// pause is how long each waits between two requests.
 	pause = 4 * time.Millisecond
@@ -29,7 +30,7 @@ type Failure struct {
 	Cause     string
 }
 
-// A Report tells how a probe went.
+// A Report is the result of a probe.
 type Report struct {
 	Requests int
 	Failures []Failure
@@ -37,7 +38,7 @@ type Report struct {
 	Silence time.Duration
 }
 
-// String tells the figures, and when and why the first failures were.
+// String has the figures, and the time and cause of the first failures.
 func (r Report) String() string {
 	s := fmt.Sprintf("%d of %d requests failed, longest silence %v", len(r.Failures), r.Requests, r.Silence.Round(time.Millisecond))
 	for _, f := range r.Failures[:min(5, len(r.Failures))] {
@@ -46,7 +47,7 @@ func (r Report) String() string {
 	return s
 }
 
-// A Prober is a probe under way.
+// A Prober is a running probe.
 type Prober struct {
 	address, path, want string
 
@@ -79,7 +80,7 @@ func (p *Prober) Requests() int {
 	return p.report.Requests
 }
 
-// Stop waits for the requests under way and returns the report.
+// Stop waits for the running requests and returns the report.
 func (p *Prober) Stop() Report {
 	close(p.stop)
 	p.workers.Wait()
@@ -87,8 +88,8 @@ func (p *Prober) Stop() Report {
 	return p.report
 }
 
-// ask makes one request after another. http.Transport would repeat a GET whose
-// kept-alive connection died, so connections are handled here.
+// ask makes one request after another. It handles connections itself, because http.Transport
+// would repeat a GET when its kept-alive connection ends.
 func (p *Prober) ask(keepAlive bool) {
 	var c *connection
 	for {
@@ -142,7 +143,7 @@ func dial(address string) (*connection, error) {
 	return &connection{c, bufio.NewReader(c)}, nil
 }
 
-// get makes one request and reports whether the connection is to be closed after it.
+// get makes one request and reports whether the connection must be closed after it.
 func (c *connection) get(host, path, want string, keepAlive bool) (closing bool, err error) {
 	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return true, err

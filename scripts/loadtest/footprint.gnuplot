@@ -1,5 +1,5 @@
-# footprint.gnuplot: draws stats.csv and seconds.csv of the directory dir as dir/footprint.svg:
-# memory and CPU of all containers together, and requests a second, one below the other.
+# footprint.gnuplot: draws stats.csv and seconds.csv of the directory dir as dir/footprint.svg: memory and CPU
+# of all containers together, and requests in each second, one below the other.
 stats = dir.'/stats.csv'
 seconds = dir.'/seconds.csv'
 start = system("sed -n '2s/,.*//p' ".seconds) + 0
@@ -19,7 +19,7 @@ set tics nomirror out
 set key off
 set object 1 rectangle from 0, graph 0 to end, graph 1 behind fillcolor '#f0f0f0' fillstyle solid noborder
 
-# A label, as a title cannot be put at the left edge of a graph.
+# These are labels, because a title cannot be at the left edge of a graph.
 set label 1 'memory of the service, MiB' at graph 0, graph 1.1
 plot stats using ($1 - start):4 smooth frequency with lines linewidth 2 linecolor '#1f77b4'
 set label 1 'CPU of the service, % of a core'

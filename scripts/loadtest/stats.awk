@@ -1,6 +1,6 @@
-# stats.awk: what was sampled of docker stats, as CSV. Reads lines of Unix time, container,
-# CPU, memory and its limit. The client shows each figure about twice: of each second and
-# container the last one counts.
+# stats.awk: turns the samples of docker stats into CSV. It reads lines with the Unix time,
+# container, CPU, memory and memory limit. The client shows each figure about twice: for each
+# second and container, the last one counts.
 
 function mib(size) {
   return size * (size ~ /GiB/ ? 1024 : size ~ /MiB/ ? 1 : size ~ /KiB/ ? 1 / 1024 : 1 / 1048576)

@@ -1,7 +1,7 @@
-# summary.awk: what a load test measured, as Markdown. Reads seconds.csv, stats.csv and
-# what Gatling printed; idle is the number of samples of each container before the load.
+# summary.awk: prints the results of a load test as Markdown. It reads seconds.csv, stats.csv
+# and the output of Gatling. idle is the number of samples of each container before the load.
 
-# median of values[1..n]; ? where there are none
+# median of values[1..n]; ? if there are none
 function median(values, n,    i, j, value) {
   for (i = 2; i <= n; i++) { # Insertion sort: not every awk has asort.
     value = values[i]
@@ -13,7 +13,7 @@ function median(values, n,    i, j, value) {
 
 function higher(a, b) { return a == "" || b + 0 > a + 0 ? b : a }
 
-# digits: value with n digits after the point; ? where there is none
+# digits: value with n digits after the point; ? if there is no value
 function digits(value, n) { return value == "" || value == "?" ? "?" : sprintf("%." n "f", value) }
 
 function thousands(n) {
@@ -21,12 +21,12 @@ function thousands(n) {
   return thousands(int(n / 1000)) sprintf(",%03d", n % 1000)
 }
 
-# figure of the summary that Gatling prints last, in all requests
+# figure: a figure for all requests, from the summary that Gatling prints last
 function figure(name) { return name in figures ? figures[name] : "?" }
 
 BEGIN {
   FS = ","
-  # All users are there once the ramp is over; a short run has only the ramp.
+  # All users are there after the ramp. A short run has only the ramp.
   ramp = duration > 10 ? 10 : 0
 }
 
@@ -44,7 +44,7 @@ file == 2 && FNR > 1 {
   if (++samples[name] <= idle) {
     cpu_idle[name, samples[name]] = $3 + 0
     memory_idle[name, samples[name]] = $4 + 0
-  } else if ($1 > start) { # A sample tells of the second before it.
+  } else if ($1 > start) { # A sample is about the second before it.
     memory_peak[name] = higher(memory_peak[name], $4)
     cpu_peak[name] = higher(cpu_peak[name], $3)
     if ($1 > start + ramp && $1 <= start + duration) cpu_load[name, ++loaded[name]] = $3 + 0
@@ -70,7 +70,7 @@ END {
     for (i = 1; i <= n; i++) { cpu[i] = cpu_idle[name, i]; memory[i] = memory_idle[name, i] }
     print "| " name " | " digits(median(cpu, n), 2) " % | " digits(median(memory, n), 1) " MiB of " limit[name] " |"
   }
-  print "| original, measured anew on 2 cores | | 3.2 MiB |"
+  print "| original, measured again on 2 cores | | 3.2 MiB |"
   print "| original, in its blog post of 2017 | 0.00 % | 5.6 MiB |"
 
   print "\n**CPU and memory usage during load test** (" thousands(users) " users, " duration " s; CPU: median" (ramp ? " with all users there" : "") ", highest)\n"
@@ -83,7 +83,7 @@ END {
     print "| " name " | " digits(median(cpu, n), 1) " %, " digits(cpu_peak[name], 1) " % | " \
       digits(memory_peak[name], 1) " MiB of " limit[name] " |"
   }
-  print "| original, measured anew on 2 cores, 1,000 users | 15 to 19 % | 35.6 MiB |"
+  print "| original, measured again on 2 cores, 1,000 users | 15 to 19 % | 35.6 MiB |"
   print "| original, in its blog post of 2017, 1,000 users | 25.5 % | 35.2 MiB |"
 
   print "\n| response times in ms | mean | p50 | p95 | p99 | max | requests | failures | requests/s" (ramp ? ", all users there" : "") " |"
@@ -91,6 +91,6 @@ END {
   print "| this run | " figure("mean response time (ms)") " | " figure("response time 50th percentile (ms)") " | " \
     figure("response time 95th percentile (ms)") " | " figure("response time 99th percentile (ms)") " | " figure("max response time (ms)") " | " \
     thousands(figure("request count")) " | " thousands(failures) " | " (seconds ? thousands(int(requests / seconds + 0.5)) : "?") " |"
-  print "| original, measured anew on 2 cores, 1,000 users | 1 | | | 3 | | | | |"
+  print "| original, measured again on 2 cores, 1,000 users | 1 | | | 3 | | | | |"
   print "| original, in its blog post of 2017, 1,000 users | 4 | | | | | | | 1,000 |"
 }

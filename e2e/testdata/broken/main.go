@@ -1,4 +1,4 @@
-// Command broken does not compile: a deploy of it must not get as far as the swarm.
+// Command broken does not compile: its deploy must end before it changes the swarm.
 package main
 
 func main() {

@@ -1,5 +1,6 @@
-// Command greeter is another service than this project's, as small as one can be that
-// the deploy program deploys: it answers /hello, and "greeter healthcheck" asks itself.
+// Command greeter is a service that is not part of this project. It is the smallest service
+// that the deploy program can deploy: it answers /hello, and "greeter healthcheck" sends a
+// request to itself.
 package main
 
 import (

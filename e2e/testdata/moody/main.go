@@ -1,5 +1,6 @@
-// Command moody is a service with moods: the first word of its version says how it
-// behaves. Most moods come only in service, not in the trial, which its environment tells.
+// Command moody is a service with moods: the first word of its version says how it behaves.
+// Most moods begin only in the real service, not in the trial. Its environment shows which
+// one it is.
 package main
 
 import (
@@ -46,7 +47,7 @@ func main() {
 	case mood == "needs-secret":
 		fmt.Println("moody needs a secret")
 		os.Exit(5)
-	// These fail in service only.
+	// These fail only in the real service.
 	case !inService:
 	case mood == "crashes":
 		fmt.Println("moody crashes")

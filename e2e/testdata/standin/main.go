@@ -1,7 +1,7 @@
-// Command standin stands in for the images of the landscape, which the tests cannot
-// pull. Where a docker socket is mounted, it is a visualizer: a page that shows what the
-// socket says of its engine. Elsewhere it is the quotes-service. It listens on the port
-// that is its version's name. "standin get URL" prints what its container gets there.
+// Command standin stands in for the images of the landscape, which the tests cannot pull. If
+// a docker socket is mounted, it is a visualizer: its page shows the id of the engine behind
+// the socket. Otherwise it is the quotes-service. Its version is the port that it listens on.
+// "standin get URL" prints the answer of the URL.
 package main
 
 import (

@@ -1,7 +1,6 @@
-// Command witness is a service that tells what it finds in its container: "witness show
-// PATH..." prints mode, owner and content of files there, "witness probe" is its health
-// check. Its environment says how it behaves, and in service only, not in the trial, it has
-// the mood MOOD.
+// Command witness is a service that shows its container: "witness show PATH..." prints mode,
+// owner and content of files there, and "witness probe" is its health check. Its environment
+// says how it behaves. Only in the real service, not in the trial, it has the mood MOOD.
 package main
 
 import (
@@ -47,7 +46,7 @@ func main() {
 	go func() {
 		<-signals
 		if os.Getenv("DIARY") != "" {
-			time.Sleep(time.Second) // Who kills it at once does not find the next line.
+			time.Sleep(time.Second) // If it is killed at once, the next line is never written.
 		}
 		write("ended in order")
 		end(0, "witness %s ends in order", name)
@@ -105,7 +104,7 @@ func await(url string) {
 	end(5, "witness cannot do without another service: %v", err)
 }
 
-// write adds a line to the diary, where there is one.
+// write adds a line to the diary, if there is one.
 func write(line string) {
 	path := os.Getenv("DIARY")
 	if path == "" {

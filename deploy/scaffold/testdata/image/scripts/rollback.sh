@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# rollback.sh [N]: goes back to the version of cache that the last deploy replaced, or to
-# entry N of the history. Twice is back where it was.
+# rollback.sh [N]: goes back to the version of cache that the last deploy replaced, or to entry N of the
+# history. A second rollback returns to the newer version.
 set -euo pipefail
 STACK_FILE=${STACK_FILE:-$(dirname "${BASH_SOURCE[0]}")/../stack.yml} exec deploy rollback "$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# remove.sh: removes hello-py with its history, and its networks, unless another service uses
-# them. Images and volumes stay.
+# remove.sh: removes hello-py and its history. It also removes its networks, unless another
+# service uses them. Images and volumes stay.
 set -euo pipefail
 STACK_FILE=${STACK_FILE:-$(dirname "${BASH_SOURCE[0]}")/../stack.yml} exec deploy remove "$@"
