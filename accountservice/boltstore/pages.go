@@ -60,7 +60,8 @@ func (p page) value(i int) []byte {
 // search returns the index of a key on a page. If it is not found, the index is that of the
 // first larger key. The search begins at element i. It goes on in growing steps, but never
 // past the middle of the elements that are left. Each element costs a cache miss or two, so
-// a good i is worth its calculation: with a million accounts, a read takes half the time.
+// a good i is worth its calculation: BenchmarkAccount takes 0.44 µs for one of a million
+// accounts. It takes 0.77 µs with a search that begins in the middle.
 func (p page) search(key []byte, i int) (_ int, found bool) {
 	low, high := 0, p.count()
 	for step := 1; low < high; step *= 2 {
