@@ -22,7 +22,7 @@ type commands struct {
 }
 
 // others are commands that do not belong to the project.
-var others = []string{"cat", "cd", "cp", "curl", "docker", "echo", "git", "go", "mkdir", "openssl", "ssh", "systemctl"}
+var others = []string{"cat", "cd", "cp", "curl", "docker", "echo", "git", "go", "mkdir", "openssl", "sha256sum", "ssh", "systemctl", "tar"}
 
 // newCommands finds the commands. It reads the help of the programs.
 func newCommands(t *testing.T) *commands {
