@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -147,12 +148,40 @@ func environment(root string, given map[string]string) map[string]string {
 	return env
 }
 
+// settingsOf lists those of fileSettings that the stack file and the files beside it use. The
+// defaults are those of the files.
+func settingsOf(stackFile string) []setting {
+	defaults := map[string]string{}
+	paths, _ := filepath.Glob(filepath.Join(filepath.Dir(stackFile), "[^.]*.yml")) // The pattern is right.
+	for _, path := range paths {
+		text, _ := os.ReadFile(path) // A file that cannot be read has no settings to list.
+		for _, found := range regexp.MustCompile(`\$\{(\w+)(?::?-([^}]*))?\}`).FindAllSubmatch(text, -1) {
+			defaults[string(found[1])] = string(found[2])
+		}
+	}
+	var used []setting
+	for _, one := range fileSettings {
+		fallback, ok := defaults[one.name]
+		if !ok {
+			continue
+		}
+		if one.fallback != "" { // Otherwise the file has a value that stands for none.
+			one.fallback = fallback
+		}
+		used = append(used, one)
+	}
+	return used
+}
+
 // printSettings lists the settings as they are now.
 func printSettings(out io.Writer, env map[string]string) {
 	for _, table := range []struct {
 		title    string
 		settings []setting
-	}{{"Settings of the stack files of this checkout, as they are now; each is an environment variable", fileSettings}, {"Settings of this program", ownSettings}} {
+	}{{"Settings of the stack files here, as they are now; each is an environment variable", settingsOf(env["STACK_FILE"])}, {"Settings of this program", ownSettings}} {
+		if len(table.settings) == 0 {
+			continue
+		}
 		fmt.Fprintf(out, "\n%s:\n", table.title)
 		columns := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		for _, one := range table.settings {

@@ -39,6 +39,7 @@ func TestHelp(t *testing.T) {
 	} {
 		Convey(strings.Join(arguments, " ")+" says what there is, lists each setting as it is, and needs no engine", t, func() {
 			stage(t)
+			t.Setenv("STACK_FILE", "../stack.yml")
 			t.Setenv("REPLICAS", "7")
 			r := deploy(context.Background(), arguments...)
 			So(r.exit, ShouldEqual, exitDone)
@@ -82,15 +83,35 @@ func TestHelp(t *testing.T) {
 	})
 	Convey("An empty variable counts as unset", t, func() {
 		stage(t)
+		t.Setenv("STACK_FILE", "../stack.yml")
 		said := deploy(context.Background(), "--help").stdout
 		for _, one := range append(append([]setting{}, fileSettings...), ownSettings...) {
-			if one.name != "VERSION" && one.name != "STACK_FILE" {
+			if one.name != "VERSION" && one.name != "STACK_FILE" { // git knows the first; the second is set.
 				So(said, ShouldContainSubstring, "\n  "+one.name+"="+one.fallback+" ")
 			}
 		}
 	})
+	Convey("The help lists only the settings that the stack files use, with the defaults of these files", t, func() {
+		dir := stage(t)
+		put(t, filepath.Join(dir, "stack.yml"), "services: {web: {image: web, ports: ['${PORT:-8080}:80']}} # ${NAME:-default}\n")
+		put(t, filepath.Join(dir, "other.yml"), "services: {other: {image: other, deploy: {replicas: \"${REPLICAS-2}\"}}}\n")
+		said := deploy(context.Background(), "up", "--help").stdout
+		So(said, ShouldContainSubstring, "\n  REPLICAS=2  ")
+		So(said, ShouldContainSubstring, "\n  PORT=8080  ")
+		for _, name := range []string{"QUOTES_IMAGE", "VERIFY_PATH", "NAME", "VERSION"} {
+			So(said, ShouldNotContainSubstring, "\n  "+name+"=")
+		}
+	})
+	Convey("Without a stack file, the help lists only the settings of the program", t, func() {
+		So(os.Remove(filepath.Join(stage(t), "stack.yml")), ShouldBeNil)
+		said := deploy(context.Background(), "--help").stdout
+		So(said, ShouldNotContainSubstring, "Settings of the stack files")
+		So(said, ShouldContainSubstring, "\nSettings of this program:\n  STACK_FILE=")
+	})
 	Convey("Where git knows nothing, the version is dev", t, func() {
-		t.Chdir(stage(t))
+		dir := stage(t)
+		put(t, filepath.Join(dir, "stack.yml"), "services: {web: {image: \"web:${VERSION:-latest}\"}}\n")
+		t.Chdir(dir)
 		So(deploy(context.Background(), "--help").stdout, ShouldContainSubstring, "\n  VERSION=dev ")
 	})
 }
