@@ -346,7 +346,14 @@ func (d *deployment) try(ctx context.Context) error {
 	}
 	d.tried = true
 	ctx = d.guarded(ctx)
-	d.out.Step("Trying %s as one task beside the running version", d.version())
+	beside := ""
+	if d.current != nil {
+		beside = " beside the running version"
+	}
+	d.out.Step("Trying %s as one task%s", d.version(), beside)
+	if !d.planned.Probed {
+		d.out.Detail("%s has no health check, so the trial only shows that the task runs", d.service.Name)
+	}
 	d.say("trying the new version")
 	began := time.Now()
 	spec, err := d.sendable(ctx, *d.planned.Trial)

@@ -52,7 +52,10 @@ func sayNext(service scaffold.Service, out *progress.Printer) {
 	out.Step("Next:")
 	out.Detail("look at stack.yml: GET %s on port %d must answer with status 200, or a deploy fails", service.Path, service.Port)
 	if service.PortGuessed {
-		out.Detail("port %d is a guess: nothing here names the port, so change it there if the service uses another port", service.Port)
+		out.Detail("port %d is a guess, because no EXPOSE in a Dockerfile names the port: change it in stack.yml if the service uses another port", service.Port)
+	}
+	if build.Version(".") == build.NoVersion {
+		out.Detail("this directory has no git commit yet, so each version is called %s: commit before you deploy, or set VERSION", build.NoVersion)
 	}
 	if service.Package != "" {
 		out.Detail("let git ignore /build/, where the compiled binaries are")

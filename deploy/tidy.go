@@ -210,15 +210,19 @@ func (d *deployment) tidyImages(ctx context.Context, mine []string) error {
 			_, name, _ := strings.Cut(tag[strings.LastIndex(tag, "/")+1:], ":")
 			return !strings.HasPrefix(name, "sha-") && name != "latest" && name != d.wanted.Version && !needed.versions[name]
 		})
-		if len(tags) == 0 {
-			continue
-		}
+		var removed []string
 		for _, tag := range tags {
-			if err := d.engine.RemoveTag(ctx, tag); err != nil {
+			gone, err := d.engine.RemoveTag(ctx, tag)
+			if err != nil {
 				return err
 			}
+			if gone {
+				removed = append(removed, tag)
+			}
 		}
-		d.out.Detail("removed the old image %s", strings.Join(tags, " "))
+		if len(removed) > 0 {
+			d.out.Detail("removed the old image %s", strings.Join(removed, " "))
+		}
 	}
 	return nil
 }

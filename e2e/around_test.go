@@ -214,7 +214,7 @@ func TestUnreachablePort(t *testing.T) {
 
 		Convey("a deploy that cannot reach it is undone, and told apart from a wrong answer, with the address and what to set", func() {
 			r := script("copyall.sh", "VERSION=new", "PORT=7979", "DEPLOY_TIMEOUT=15")
-			So(r.stderr, ShouldContainSubstring, "The tasks of accountservice are healthy inside, but ")
+			So(r.stderr, ShouldContainSubstring, "The tasks of accountservice run, but ")
 			So(r.stderr, ShouldContainSubstring, ":7979/accounts/10000 does not answer from here: ")
 			So(r.stderr, ShouldContainSubstring, "A firewall")
 			So(lastLine(r), ShouldEqual, "error: the deploy of accountservice new failed; version good is back: accountservice good serves at "+url)

@@ -152,7 +152,7 @@ func TestLandscape(t *testing.T) {
 		Convey("a page that does not answer is explained, and what ran before comes back", func() {
 			r := script("dvizz.sh", "DVIZZ_IMAGE=someprefix/standin:8080", "DEPLOY_TIMEOUT=20")
 			So(r.exit, ShouldEqual, 1)
-			So(r.stderr, ShouldContainSubstring, "The tasks of dvizz are healthy inside, but "+dvizz+" does not answer from here: ")
+			So(r.stderr, ShouldContainSubstring, "The tasks of dvizz run, but "+dvizz+" does not answer from here: ")
 			So(lastLine(r), ShouldContainSubstring, "version someprefix/standin:6969 is back: dvizz someprefix/standin:6969 serves at "+dvizz)
 			So(get(dvizz), ShouldContainSubstring, thisNode)
 		})

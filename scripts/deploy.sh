@@ -12,5 +12,6 @@ fi
 # once for both. GOARCH is a setting of the service. The deploy program runs on this machine.
 profile=$root/accountservice/default.pgo
 if [[ ! -e $profile ]]; then profile=off; fi
+if [[ ! -e $root/build/deploy ]]; then printf '==> Building the deploy program\n' >&2; fi
 env -u GOOS -u GOARCH CGO_ENABLED=0 go build -C "$root/deploy" -trimpath -pgo="$profile" -o ../build/deploy .
 STACK_FILE=${STACK_FILE:-$root/stack.yml} exec "$root/build/deploy" "$@"

@@ -47,11 +47,14 @@ type Failure struct {
 
 func (f *Failure) Error() string { return f.What }
 
-// Version is the version of the checkout from git describe, or dev.
+// NoVersion is the version of a directory that has no commit of git.
+const NoVersion = "dev"
+
+// Version is the version of the checkout from git describe, or NoVersion.
 func Version(root string) string {
 	said, err := exec.Command("git", "-C", root, "describe", "--tags", "--always", "--dirty").Output()
 	if err != nil {
-		return "dev"
+		return NoVersion
 	}
 	return strings.TrimSpace(string(said))
 }
@@ -239,7 +242,8 @@ func (b *Builder) plain(ctx context.Context, service stack.Service, base string)
 	if err := b.Engine.TagImage(ctx, image.ID, tag); err != nil {
 		return "", err
 	}
-	return tag, b.Engine.RemoveTag(ctx, fresh)
+	_, err = b.Engine.RemoveTag(ctx, fresh)
+	return tag, err
 }
 
 func (b *Builder) dockerBuild(ctx context.Context, service stack.Service, contextDir, tag, base string, arguments map[string]string) error {

@@ -56,7 +56,7 @@ func ending(state *container.State, resources *swarm.ResourceRequirements) []str
 	return lines
 }
 
-// ExplainAnswer says what may be wrong if all tasks are healthy, but a URL does not answer as
+// ExplainAnswer says what may be wrong if all tasks run, but a URL does not answer as
 // it should.
 func ExplainAnswer(service, url string, answer Answer, verify *stack.Verify, ingress bool) []string {
 	if !answer.Silent {
@@ -64,10 +64,10 @@ func ExplainAnswer(service, url string, answer Answer, verify *stack.Verify, ing
 		if verify.Body != "" {
 			wanted += " and the body " + verify.Body
 		}
-		return []string{fmt.Sprintf("The tasks of %s are healthy, but %s does not answer as it should. It last said: %s", service, url, answer.Said),
+		return []string{fmt.Sprintf("The tasks of %s run, but %s does not answer as it should. It last said: %s", service, url, answer.Said),
 			"Wanted was " + wanted + ". If another program answers there, set ManagerIP to an address of the swarm that this machine reaches"}
 	}
-	lines := []string{fmt.Sprintf("The tasks of %s are healthy inside, but %s does not answer from here: %s", service, url, answer.Said)}
+	lines := []string{fmt.Sprintf("The tasks of %s run, but %s does not answer from here: %s", service, url, answer.Said)}
 	if ingress {
 		lines = append(lines, "Probably the kernel has no IPVS, which the routing mesh needs: deploy with PUBLISH_MODE=host. Or a firewall blocks the port")
 	} else {

@@ -55,9 +55,9 @@ func TestAnAnswerIsExplained(t *testing.T) {
 		Convey("Where all tasks are healthy, "+what, t, func() {
 			lines := ExplainAnswer("web", "http://192.0.2.1/", one.answer, verify, one.ingress)
 			if one.answer.Silent {
-				So(lines[0], ShouldEqual, "The tasks of web are healthy inside, but http://192.0.2.1/ does not answer from here: "+one.answer.Said)
+				So(lines[0], ShouldEqual, "The tasks of web run, but http://192.0.2.1/ does not answer from here: "+one.answer.Said)
 			} else {
-				So(lines[0], ShouldEqual, "The tasks of web are healthy, but http://192.0.2.1/ does not answer as it should. It last said: "+one.answer.Said)
+				So(lines[0], ShouldEqual, "The tasks of web run, but http://192.0.2.1/ does not answer as it should. It last said: "+one.answer.Said)
 			}
 			So(strings.Join(lines[1:], "\n"), ShouldContainSubstring, one.want)
 			So(strings.Contains(strings.Join(lines, "\n"), "IPVS"), ShouldEqual, one.answer.Silent && one.ingress)

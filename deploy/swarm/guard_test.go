@@ -63,7 +63,7 @@ func TestGuard(t *testing.T) {
 		},
 		"a volume's removal":     func(ctx context.Context, e *Engine) error { return ignored(e.RemoveVolume(ctx, "one")) },
 		"an image's tag":         func(ctx context.Context, e *Engine) error { return e.TagImage(ctx, "one", "two") },
-		"a tag's removal":        func(ctx context.Context, e *Engine) error { return e.RemoveTag(ctx, "one") },
+		"a tag's removal":        func(ctx context.Context, e *Engine) error { return ignored(e.RemoveTag(ctx, "one")) },
 		"the end of a container": func(ctx context.Context, e *Engine) error { return e.KillContainer(ctx, "one") },
 		"a container's removal":  func(ctx context.Context, e *Engine) error { return e.RemoveContainer(ctx, "one") },
 	} {

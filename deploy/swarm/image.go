@@ -85,14 +85,14 @@ func (e *Engine) TagImage(ctx context.Context, image, tag string) error {
 	return wrap(err, "tag image %s as %s", image, tag)
 }
 
-// RemoveTag removes a name of an image, and with the last name the image. If a container uses
-// the image, or the name is gone already, it does nothing.
-func (e *Engine) RemoveTag(ctx context.Context, tag string) error {
-	_, err := changeOnce(ctx, on(e.api.ImageRemove, tag), client.ImageRemoveOptions{PruneChildren: true})
+// RemoveTag removes a name of an image, and with the last name the image. It reports whether
+// it did so: it does nothing if a container uses the image, or if the name is gone already.
+func (e *Engine) RemoveTag(ctx context.Context, tag string) (removed bool, err error) {
+	_, err = changeOnce(ctx, on(e.api.ImageRemove, tag), client.ImageRemoveOptions{PruneChildren: true})
 	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
-		return nil
+		return false, nil
 	}
-	return wrap(err, "remove image %s", tag)
+	return err == nil, wrap(err, "remove image %s", tag)
 }
 
 // ImagesOf returns the ids of a repository's images, and the names of each.
