@@ -229,6 +229,9 @@ func TestNowhereElse(t *testing.T) {
 		So(err, ShouldBeNil)
 		So(os.RemoveAll("target/.java"), ShouldBeNil) // Gatling may have stored an answer there.
 		r := simulate(t, "-Dusers=1", "-Dduration=1", "-DbaseUrl="+s.URL, "-Dnowhere="+port)
+		if r.exit != 0 {
+			t.Log(r.output)
+		}
 		So(r.exit, ShouldEqual, 0)
 		So(asked, ShouldHaveLength, 1)
 	})
