@@ -291,3 +291,42 @@ func TestTidyingBesideADeploy(t *testing.T) {
 		So(with(t, "v1", "up").exit, ShouldEqual, 0)
 	})
 }
+
+// marked makes the state that a removal leaves if it ends between its mark and its call.
+func (p *pretend) marked(service string) {
+	p.Lock()
+	defer p.Unlock()
+	p.service(service).Spec.Labels["deploy.leaves"] = "dead"
+}
+
+func TestMarkOfADeadRemoval(t *testing.T) {
+	Convey("Given a service that a dead removal has marked", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		p.marked("web")
+		Convey("a failed deploy restores the version that ran before without the mark, so the next rolling deploy is an update", func() {
+			p.bad = badImage("v2")
+			So(with(t, "v2", "up web --rolling").exit, ShouldEqual, exitFailed)
+			So(p.image("web"), ShouldContainSubstring, "v1")
+			So(with(t, "v3", "up web --rolling").stdout, ShouldContainSubstring, "Plan: update web")
+		})
+		Convey("so does a rollback to that version", func() {
+			So(with(t, "v2", "up web").exit, ShouldEqual, 0)
+			So(with(t, "v2", "rollback web").exit, ShouldEqual, 0)
+			So(with(t, "v3", "up web --rolling").stdout, ShouldContainSubstring, "Plan: update web")
+		})
+		Convey("and its removal may arrive at any moment of the next deploy", func() {
+			p.hook("GET", "/tasks", func() { // The deploy reads the swarm, ...
+				p.hook("GET", "/services/web", func() { // ... then the service, ...
+					p.hook("GET", "/networks", func() { // ... and then makes its plan.
+						p.Lock()
+						defer p.Unlock()
+						clear(p.services)
+					})
+				})
+			})
+			So(with(t, "v2", "up web --rolling").exit, ShouldEqual, 0)
+			So(p.image("web"), ShouldContainSubstring, "v2")
+		})
+	})
+}
