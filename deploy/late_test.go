@@ -273,22 +273,45 @@ func TestLateCreationOfWhatRan(t *testing.T) {
 }
 
 func TestTidyingBesideADeploy(t *testing.T) {
-	Convey("A file's config that a removal needs no more stays, while a deploy of another stack file is about to use the same", t, func() {
+	Convey("Given two stack files with the same configs from files", t, func() {
 		p := pretendSwarm(t)
 		dir := filepath.Dir(os.Getenv("STACK_FILE"))
 		put(t, filepath.Join(dir, "settings"), "blue")
+		put(t, filepath.Join(dir, "words"), "hello")
 		service := func(name, more string) string {
 			return "  " + name + ":\n    image: example/" + name + ":${TAG}\n    networks: []\n    x-deploy: {trial: 0s, timeout: 30s}\n" + more
 		}
-		head, settings, tail := "version: \"3.9\"\nservices:\n", "    configs: [settings]\n", "configs:\n  settings: {file: ./settings}\n"
+		head, both, tail := "version: \"3.9\"\nservices:\n", "    configs: [settings, words]\n", "configs:\n  settings: {file: ./settings}\n  words: {file: ./words}\n"
 		one := filepath.Join(dir, "one.yml")
-		put(t, one, head+service("web", settings)+tail)
-		put(t, os.Getenv("STACK_FILE"), head+service("db", "")+service("shop", settings+"    depends_on: [db]\n")+tail)
+		put(t, one, head+service("web", both)+tail)
+		put(t, os.Getenv("STACK_FILE"), head+service("db", "")+service("shop", both+"    depends_on: [db]\n")+tail)
 		So(with(t, "v1", "up -f "+one).exit, ShouldEqual, 0)
-		p.hook("POST", "/services/create", func() { // db; shop comes later.
-			must(t, with(t, "v1", "remove -f "+one).exit, ShouldEqual, 0)
+		Convey("configs that a removal does not need any more stay, while a deploy of the other file is about to use them", func() {
+			p.hook("POST", "/services/create", func() { // db; shop comes later.
+				must(t, with(t, "v1", "remove -f "+one).exit, ShouldEqual, 0)
+			})
+			So(with(t, "v1", "up").exit, ShouldEqual, 0)
 		})
-		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		Convey("also where this deploy has begun while the removal was asleep, between two of them", func() {
+			begun, asleep, next := make(chan bool), make(chan bool), make(chan result, 1)
+			p.hook("DELETE", "/services/", func() { // web
+				p.hook("DELETE", "/configs/", func() { // Entry 1.
+					p.hook("DELETE", "/configs/", func() { // The first of the two.
+						p.hook("GET", "/configs", func() {
+							p.hook("POST", "/services/create", func() { // db; shop comes later.
+								close(begun)
+								<-asleep
+							})
+							go func() { next <- with(t, "v1", "up") }()
+							<-begun
+						})
+					})
+				})
+			})
+			So(with(t, "v1", "remove -f "+one).exit, ShouldEqual, 0)
+			close(asleep)
+			So((<-next).exit, ShouldEqual, 0)
+		})
 	})
 }
 
