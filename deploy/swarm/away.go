@@ -9,6 +9,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
+
+	"goblog/deploy/fault"
 )
 
 // An engine may go away in the middle of a deploy and come back: it restarts, or the swarm
@@ -132,7 +134,7 @@ const lost = 30 * time.Second
 // has not answered for too long.
 func (e *Engine) WhileAnswering(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
-	go func() {
+	go fault.Caught(func() {
 		for heard := time.Now(); ; {
 			select {
 			case <-ctx.Done():
@@ -148,7 +150,7 @@ func (e *Engine) WhileAnswering(parent context.Context) (context.Context, contex
 				cancel(wrap(err, "the docker engine at %s does not answer any more", e.Host))
 			}
 		}
-	}()
+	})()
 	return ctx, func() { cancel(nil) }
 }
 
