@@ -353,3 +353,37 @@ func TestMarkOfADeadRemoval(t *testing.T) {
 		})
 	})
 }
+
+func TestRobTheVolumesOfARemoval(t *testing.T) {
+	Convey("A removal with its volumes that is taken for dead leaves them to the next deploy", t, func() {
+		p := pretendSwarm(t)
+		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
+services:
+  web:
+    image: example/web:${TAG}
+    networks: []
+    volumes: ["data:/data"]
+    x-deploy: {trial: 0s, timeout: 30s}
+volumes:
+  data: {}
+`)
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		removals := 0
+		for _, it := range []struct {
+			lost     bool
+			removals int
+		}{{true, 0}, {false, 1}} {
+			p.hook("GET", "/secrets", func() { // The service and its history are removed.
+				p.hook("DELETE", "/volumes/data", func() { removals++ })
+				if it.lost {
+					p.robbed("web")
+					p.holds("web")
+				}
+			})
+			a := with(t, "v1", "remove --volumes")
+			So(a.exit == exitDone, ShouldEqual, !it.lost)
+			So(removals, ShouldEqual, it.removals)
+			p.robbed("web")
+		}
+	})
+}
