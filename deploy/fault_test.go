@@ -5,9 +5,11 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,5 +82,19 @@ func TestFaultsInGoroutines(t *testing.T) {
 		})
 		So(err, ShouldBeNil)
 		So(count, ShouldBeGreaterThan, 3)
+	})
+}
+
+func TestSIGQUIT(t *testing.T) {
+	Convey("Ctrl-\\ interrupts a deploy like Ctrl-C: Go would end it with exit code 2, which says that nothing was changed", t, func() {
+		ctx, stop := interruptible()
+		defer stop()
+		defer signal.Reset()
+		So(syscall.Kill(os.Getpid(), syscall.SIGQUIT), ShouldBeNil)
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Second):
+			So("no signal", ShouldBeBlank)
+		}
 	})
 }
