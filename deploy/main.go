@@ -88,7 +88,8 @@ func main() {
 func interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
-	wanted := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT} // Go itself would end with exit code 2 after SIGQUIT.
+	// After SIGQUIT, Go itself would end with exit code 2.
+	wanted := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT}
 	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it.
 		wanted = append(wanted, syscall.SIGHUP)
 	}

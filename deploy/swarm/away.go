@@ -87,9 +87,9 @@ func change[Options, Result any](ctx context.Context, e *Engine, do func(context
 }
 
 func repeat[Result any](ctx context.Context, e *Engine, try func() (Result, error)) (Result, error) {
-	for {
+	for began := time.Now(); ; {
 		result, err := try()
-		if !e.again(ctx, err) {
+		if !e.again(ctx, err, began) {
 			return result, err
 		}
 	}
@@ -158,12 +158,13 @@ func (e *Engine) WhileAnswering(parent context.Context) (context.Context, contex
 func (e *Engine) Silent() bool { return e.away.Load() != nil }
 
 // longest is how long all calls without a deadline wait for an engine together. The last
-// calls of a deploy must not each wait for so long.
+// calls of a deploy must not each wait for so long. A single call also waits no longer than
+// that, even if the engine answers other calls in between.
 const longest = time.Minute
 
-// again pauses, and tells whether a call is to be repeated. It says only once that the engine
+// again pauses, and tells whether a call is to be repeated that began at a certain time. It says
 // is away, even if many calls wait.
-func (e *Engine) again(ctx context.Context, err error) bool {
+func (e *Engine) again(ctx context.Context, err error, began time.Time) bool {
 	if isAway(err) {
 		e.api.Close() // Idle connections may be as dead as this one.
 	}
@@ -177,7 +178,8 @@ func (e *Engine) again(ctx context.Context, err error) bool {
 	if e.away.CompareAndSwap(nil, &now) && e.Waiting != nil {
 		e.Waiting(err)
 	}
-	if since := e.away.Load(); since != nil && time.Since(*since) > longest {
+	since := e.away.Load()
+	if time.Since(began) > longest || since != nil && time.Since(*since) > longest {
 		if _, bounded := ctx.Deadline(); !bounded {
 			return false
 		}
