@@ -387,3 +387,33 @@ volumes:
 		}
 	})
 }
+
+func TestRobTheNetworkOfARollback(t *testing.T) {
+	Convey("A rollback that is taken for dead does not create the network of the version that it goes back to", t, func() {
+		p := pretendSwarm(t)
+		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
+services:
+  web:
+    image: example/web:${TAG}
+    networks: [shared]
+    x-deploy: {trial: 0s, timeout: 30s}
+networks:
+  shared: {}
+`)
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		So(with(t, "v2", "up").exit, ShouldEqual, 0)
+		for _, lost := range []bool{true, false} {
+			clear(p.networks)
+			p.hook("GET", "/secrets", func() { // It checks that nothing of the version is gone.
+				if lost {
+					p.robbed("web")
+					p.holds("web")
+				}
+			})
+			a := with(t, "v2", "rollback web")
+			So(a.exit == exitDone, ShouldEqual, !lost)
+			So(p.networks, ShouldHaveLength, map[bool]int{true: 0, false: 1}[lost])
+			p.robbed("web")
+		}
+	})
+}
