@@ -17,6 +17,8 @@
 //   - A removal was marked in the service before it. A recovery creates a marked service again.
 //   - A creation fails if the service exists. If it comes first, its service was never proven: the
 //     next deploy replaces it, or takes it over if its history was removed.
+//   - A removal of a network, secret, config or volume fails while a service uses it. If it
+//     comes while that service is replaced, the deploy goes back; a volume loses its data.
 //   - A note of success fails, because a recovery claims the entry before it changes anything.
 package journal
 
