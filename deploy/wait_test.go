@@ -43,7 +43,13 @@ func TestThreeAtOnce(t *testing.T) {
 			var all sync.WaitGroup
 			results := make([]result, len(commands))
 			for i, command := range commands {
+				began := make(chan bool) // It has read its file. Two commands of one process cannot do so at once.
+				p.hook("GET", "/info", func() { close(began) })
 				all.Go(func() { results[i] = deploy(ctx, strings.Fields(command)...) })
+				select {
+				case <-began:
+				case <-ctx.Done():
+				}
 			}
 			all.Wait()
 			for i, r := range results {
