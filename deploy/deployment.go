@@ -469,12 +469,14 @@ func (d *deployment) change(ctx context.Context) error {
 }
 
 // unchanged checks that nobody has changed the service since it was read. Otherwise that
-// change would be lost.
+// change would be lost. If a dead deploy was about to remove it, it may be gone by now.
 func (d *deployment) unchanged(ctx context.Context) error {
 	now, err := d.engine.Service(ctx, d.service.Name)
 	switch {
 	case err != nil:
 		return err
+	case now == nil && d.leaves():
+		return nil
 	case (now == nil) != (d.running == nil):
 		return failed(fmt.Sprintf("somebody created or removed %s meanwhile", d.service.Name), "look at it, and deploy again")
 	case now != nil && (now.ID != d.running.ID || !reflect.DeepEqual(now.Spec, d.running.Spec)):

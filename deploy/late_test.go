@@ -273,21 +273,147 @@ func TestLateCreationOfWhatRan(t *testing.T) {
 }
 
 func TestTidyingBesideADeploy(t *testing.T) {
-	Convey("A file's config that a removal needs no more stays, while a deploy of another stack file is about to use the same", t, func() {
+	Convey("Given two stack files with the same configs from files", t, func() {
 		p := pretendSwarm(t)
 		dir := filepath.Dir(os.Getenv("STACK_FILE"))
 		put(t, filepath.Join(dir, "settings"), "blue")
+		put(t, filepath.Join(dir, "words"), "hello")
 		service := func(name, more string) string {
 			return "  " + name + ":\n    image: example/" + name + ":${TAG}\n    networks: []\n    x-deploy: {trial: 0s, timeout: 30s}\n" + more
 		}
-		head, settings, tail := "version: \"3.9\"\nservices:\n", "    configs: [settings]\n", "configs:\n  settings: {file: ./settings}\n"
+		head, both, tail := "version: \"3.9\"\nservices:\n", "    configs: [settings, words]\n", "configs:\n  settings: {file: ./settings}\n  words: {file: ./words}\n"
 		one := filepath.Join(dir, "one.yml")
-		put(t, one, head+service("web", settings)+tail)
-		put(t, os.Getenv("STACK_FILE"), head+service("db", "")+service("shop", settings+"    depends_on: [db]\n")+tail)
+		put(t, one, head+service("web", both)+tail)
+		put(t, os.Getenv("STACK_FILE"), head+service("db", "")+service("shop", both+"    depends_on: [db]\n")+tail)
 		So(with(t, "v1", "up -f "+one).exit, ShouldEqual, 0)
-		p.hook("POST", "/services/create", func() { // db; shop comes later.
-			must(t, with(t, "v1", "remove -f "+one).exit, ShouldEqual, 0)
+		Convey("configs that a removal does not need any more stay, while a deploy of the other file is about to use them", func() {
+			p.hook("POST", "/services/create", func() { // db; shop comes later.
+				must(t, with(t, "v1", "remove -f "+one).exit, ShouldEqual, 0)
+			})
+			So(with(t, "v1", "up").exit, ShouldEqual, 0)
 		})
+		Convey("also where this deploy has begun while the removal was asleep, between two of them", func() {
+			begun, asleep, next := make(chan bool), make(chan bool), make(chan result, 1)
+			p.hook("DELETE", "/services/", func() { // web
+				p.hook("DELETE", "/configs/", func() { // Entry 1.
+					p.hook("DELETE", "/configs/", func() { // The first of the two.
+						p.hook("GET", "/configs", func() {
+							p.hook("POST", "/services/create", func() { // db; shop comes later.
+								close(begun)
+								<-asleep
+							})
+							go func() { next <- with(t, "v1", "up") }()
+							<-begun
+						})
+					})
+				})
+			})
+			So(with(t, "v1", "remove -f "+one).exit, ShouldEqual, 0)
+			close(asleep)
+			So((<-next).exit, ShouldEqual, 0)
+		})
+	})
+}
+
+// marked makes the state that a removal leaves if it ends between its mark and its call.
+func (p *pretend) marked(service string) {
+	p.Lock()
+	defer p.Unlock()
+	p.service(service).Spec.Labels["deploy.leaves"] = "dead"
+}
+
+func TestMarkOfADeadRemoval(t *testing.T) {
+	Convey("Given a service that a dead removal has marked", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		p.marked("web")
+		Convey("a failed deploy restores the version that ran before without the mark, so the next rolling deploy is an update", func() {
+			p.bad = badImage("v2")
+			So(with(t, "v2", "up web --rolling").exit, ShouldEqual, exitFailed)
+			So(p.image("web"), ShouldContainSubstring, "v1")
+			So(with(t, "v3", "up web --rolling").stdout, ShouldContainSubstring, "Plan: update web")
+		})
+		Convey("so does a rollback to that version", func() {
+			So(with(t, "v2", "up web").exit, ShouldEqual, 0)
+			So(with(t, "v2", "rollback web").exit, ShouldEqual, 0)
+			So(with(t, "v3", "up web --rolling").stdout, ShouldContainSubstring, "Plan: update web")
+		})
+		Convey("and its removal may arrive at any moment of the next deploy", func() {
+			p.hook("GET", "/tasks", func() { // The deploy reads the swarm, ...
+				p.hook("GET", "/services/web", func() { // ... then the service, ...
+					p.hook("GET", "/networks", func() { // ... and then makes its plan.
+						p.Lock()
+						defer p.Unlock()
+						clear(p.services)
+					})
+				})
+			})
+			So(with(t, "v2", "up web --rolling").exit, ShouldEqual, 0)
+			So(p.image("web"), ShouldContainSubstring, "v2")
+		})
+	})
+}
+
+func TestRobTheVolumesOfARemoval(t *testing.T) {
+	Convey("A removal with its volumes that is taken for dead leaves them to the next deploy", t, func() {
+		p := pretendSwarm(t)
+		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
+services:
+  web:
+    image: example/web:${TAG}
+    networks: []
+    volumes: ["data:/data"]
+    x-deploy: {trial: 0s, timeout: 30s}
+volumes:
+  data: {}
+`)
 		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		removals := 0
+		for _, it := range []struct {
+			lost     bool
+			removals int
+		}{{true, 0}, {false, 1}} {
+			p.hook("GET", "/secrets", func() { // The service and its history are removed.
+				p.hook("DELETE", "/volumes/data", func() { removals++ })
+				if it.lost {
+					p.robbed("web")
+					p.holds("web")
+				}
+			})
+			a := with(t, "v1", "remove --volumes")
+			So(a.exit == exitDone, ShouldEqual, !it.lost)
+			So(removals, ShouldEqual, it.removals)
+			p.robbed("web")
+		}
+	})
+}
+
+func TestRobTheNetworkOfARollback(t *testing.T) {
+	Convey("A rollback that is taken for dead does not create the network of the version that it goes back to", t, func() {
+		p := pretendSwarm(t)
+		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
+services:
+  web:
+    image: example/web:${TAG}
+    networks: [shared]
+    x-deploy: {trial: 0s, timeout: 30s}
+networks:
+  shared: {}
+`)
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		So(with(t, "v2", "up").exit, ShouldEqual, 0)
+		for _, lost := range []bool{true, false} {
+			clear(p.networks)
+			p.hook("GET", "/secrets", func() { // It checks that nothing of the version is gone.
+				if lost {
+					p.robbed("web")
+					p.holds("web")
+				}
+			})
+			a := with(t, "v2", "rollback web")
+			So(a.exit == exitDone, ShouldEqual, !lost)
+			So(p.networks, ShouldHaveLength, map[bool]int{true: 0, false: 1}[lost])
+			p.robbed("web")
+		}
 	})
 }

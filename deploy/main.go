@@ -19,6 +19,7 @@ import (
 	"text/tabwriter"
 
 	"goblog/deploy/build"
+	"goblog/deploy/fault"
 	"goblog/deploy/journal"
 	"goblog/deploy/plan"
 	"goblog/deploy/progress"
@@ -87,18 +88,19 @@ func main() {
 func interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
-	wanted := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	// After SIGQUIT, Go itself would end with exit code 2.
+	wanted := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT}
 	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it.
 		wanted = append(wanted, syscall.SIGHUP)
 	}
 	signal.Notify(signals, wanted...)
-	go func() {
+	go fault.Caught(func() {
 		<-signals
 		cancel()
 		<-signals
 		fmt.Fprintln(os.Stderr, "error: interrupted twice: the program ends at once\n       the next deploy or rollback undoes the change; see what runs: scripts/status.sh")
 		os.Exit(exitInterrupted)
-	}()
+	})()
 	return ctx, cancel
 }
 
@@ -107,10 +109,10 @@ func run(ctx context.Context, arguments []string, out *progress.Printer) (exit i
 	// Even an error in the arguments is printed as JSON, if the arguments ask for JSON.
 	out.JSON = slices.ContainsFunc(arguments, func(one string) bool { return one == "--json" || one == "-json" })
 	defer func() {
-		if fault := recover(); fault != nil {
+		if wrong := recover(); wrong != nil {
 			out.Rest()
-			out.Fail(fmt.Sprintf("this program has a fault: %v", fault), "a change may be only half done: the next deploy or rollback restores the version that ran before", "see what runs: scripts/status.sh")
-			exit = exitFailed
+			out.Fail(fault.Text(wrong), fault.Advice...)
+			exit = fault.Exit
 		}
 		out.End(exit)
 	}()

@@ -247,6 +247,12 @@ func (p *pretend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		say([]swarm.Node{node})
 	case parts[0] == "networks" && r.Method == "DELETE":
 		delete(p.networks, parts[1])
+	case path == "/networks/create":
+		var made network.Network
+		json.NewDecoder(r.Body).Decode(&made)
+		made.ID = next("net")
+		p.networks[made.ID] = network.Summary{Network: made}
+		say(map[string]string{"Id": made.ID})
 	case parts[0] == "networks":
 		say(slices.Collect(maps.Values(p.networks)))
 	case parts[0] == "secrets", parts[0] == "containers" && r.Method == "GET":

@@ -130,7 +130,7 @@ const leastTimeout = time.Minute
 // rollBackTo updates the service to a version that ran before, and proves it with the verify
 // of that version.
 func (d *deployment) rollBackTo(ctx context.Context, version *journal.Snapshot) error {
-	spec, err := d.restorable(ctx, version)
+	spec, err := d.restorable(d.guarded(ctx), version)
 	if err != nil {
 		return d.untouched(ctx, []*deployment{d}, err)
 	}

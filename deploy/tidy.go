@@ -162,7 +162,15 @@ func (s *session) tidyContents(ctx context.Context, mine []string) error {
 		if needed.contents[one.Kind][one.Name] {
 			continue
 		}
-		if busy := needed.others(mine); len(busy) > 0 {
+		// Again: this process may have been asleep, and somebody else may have begun a deploy.
+		if needed, err = s.needed(ctx); err != nil {
+			return err
+		}
+		busy := needed.others(mine)
+		switch {
+		case needed.contents[one.Kind][one.Name]:
+			continue
+		case len(busy) > 0:
 			s.out.Detail("%s %s stays, as services are being deployed that may need it: %s", one.Kind, one.Name, strings.Join(busy, ", "))
 			continue
 		}
@@ -203,13 +211,24 @@ func (d *deployment) tidyImages(ctx context.Context, mine []string) error {
 			return err
 		}
 		names := slices.Concat([]string{id}, found.Digests, tags)
-		if slices.ContainsFunc(names, func(name string) bool { return needed.images[name] }) {
+		used := func(name string) bool { return needed.images[name] }
+		if slices.ContainsFunc(names, used) {
 			continue
 		}
 		tags = slices.DeleteFunc(tags, func(tag string) bool {
 			_, name, _ := strings.Cut(tag[strings.LastIndex(tag, "/")+1:], ":")
 			return !strings.HasPrefix(name, "sha-") && name != "latest" && name != d.wanted.Version && !needed.versions[name]
 		})
+		if len(tags) == 0 {
+			continue
+		}
+		// Again, as for secrets and configs.
+		if needed, err = d.needed(ctx); err != nil || len(needed.others(mine)) > 0 {
+			return err
+		}
+		if slices.ContainsFunc(names, used) {
+			continue
+		}
 		var removed []string
 		for _, tag := range tags {
 			gone, err := d.engine.RemoveTag(ctx, tag)

@@ -17,6 +17,8 @@
 //   - A removal was marked in the service before it. A recovery creates a marked service again.
 //   - A creation fails if the service exists. If it comes first, its service was never proven: the
 //     next deploy replaces it, or takes it over if its history was removed.
+//   - A removal of a network, secret, config or volume fails while a service uses it. If it
+//     comes while that service is replaced, the deploy goes back; a volume loses its data.
 //   - A note of success fails, because a recovery claims the entry before it changes anything.
 package journal
 
@@ -187,13 +189,17 @@ func (h History) Next() int {
 	return h[len(h)-1].N + 1
 }
 
-// Current is the running version as a snapshot: the Spec comes from the engine, all else from
-// the entry that its label names. If no entry is known, Sent, Returned and Verify are nil.
+// Current is the running version as a snapshot: the Spec comes from the engine, without the
+// marks of a dead deploy, and all else from the entry that its label names. If no entry is known, Sent, Returned and Verify are nil.
 func (h History) Current(service *swarm.Service, networks map[string]string) *Snapshot {
 	if service == nil {
 		return nil
 	}
 	now := &Snapshot{Version: service.Spec.Labels[LabelVersion], Spec: service.Spec, Networks: map[string]string{}}
+	now.Spec.Labels = maps.Clone(now.Spec.Labels)
+	for _, brief := range []string{LabelAgain, LabelLeaves} { // A service that is restored does not leave.
+		delete(now.Spec.Labels, brief)
+	}
 	for _, network := range service.Spec.TaskTemplate.Networks {
 		now.Networks[network.Target] = cmp.Or(networks[network.Target], network.Target)
 	}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
+
+	"goblog/deploy/fault"
 )
 
 // Labels of a lock's config.
@@ -215,7 +217,7 @@ func (t *Taker) beats(ctx context.Context, service string) (map[string]string, e
 	all, errs := make([]*HeldError, len(names)), make([]error, len(names))
 	var asked sync.WaitGroup
 	for i, name := range names { // At the same time: over a slow link, one after the other takes too long.
-		asked.Go(func() { all[i], errs[i] = Held(ctx, t.Engine, name) })
+		asked.Go(fault.Caught(func() { all[i], errs[i] = Held(ctx, t.Engine, name) }))
 	}
 	asked.Wait()
 	beats := map[string]string{}
@@ -255,7 +257,7 @@ func (l *Lock) beat(clock Clock) {
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop = stop
 	l.lost, l.lose = context.WithCancel(context.Background())
-	l.beats.Go(func() {
+	l.beats.Go(fault.Caught(func() {
 		next, within := beatInterval, beatTimeout
 		for n := 1; l.pause(ctx, clock, next) == nil; n++ {
 			err := l.move(ctx, n, within)
@@ -271,7 +273,7 @@ func (l *Lock) beat(clock Clock) {
 				next, within = lookInterval, beatTimeout+shortTimeout-within
 			}
 		}
-	})
+	}))
 }
 
 // pause waits for the next beat. A new phase does not wait.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"goblog/deploy/fault"
 	"goblog/deploy/stack"
 )
 
@@ -69,7 +70,7 @@ type Silence struct {
 func Listen(ctx context.Context, url string, verify *stack.Verify) *Silence {
 	ctx, stop := context.WithCancel(ctx)
 	s := &Silence{URL: url, stop: stop}
-	s.done.Go(func() {
+	s.done.Go(fault.Caught(func() {
 		last, silent := time.Now(), false
 		for ctx.Err() == nil {
 			right := Ask(ctx, url, verify).Right
@@ -88,7 +89,7 @@ func Listen(ctx context.Context, url string, verify *stack.Verify) *Silence {
 			case <-time.After(100 * time.Millisecond):
 			}
 		}
-	})
+	}))
 	return s
 }
 

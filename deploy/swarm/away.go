@@ -9,6 +9,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
+
+	"goblog/deploy/fault"
 )
 
 // An engine may go away in the middle of a deploy and come back: it restarts, or the swarm
@@ -85,9 +87,9 @@ func change[Options, Result any](ctx context.Context, e *Engine, do func(context
 }
 
 func repeat[Result any](ctx context.Context, e *Engine, try func() (Result, error)) (Result, error) {
-	for {
+	for began := time.Now(); ; {
 		result, err := try()
-		if !e.again(ctx, err) {
+		if !e.again(ctx, err, began) {
 			return result, err
 		}
 	}
@@ -132,7 +134,7 @@ const lost = 30 * time.Second
 // has not answered for too long.
 func (e *Engine) WhileAnswering(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
-	go func() {
+	go fault.Caught(func() {
 		for heard := time.Now(); ; {
 			select {
 			case <-ctx.Done():
@@ -148,7 +150,7 @@ func (e *Engine) WhileAnswering(parent context.Context) (context.Context, contex
 				cancel(wrap(err, "the docker engine at %s does not answer any more", e.Host))
 			}
 		}
-	}()
+	})()
 	return ctx, func() { cancel(nil) }
 }
 
@@ -156,12 +158,13 @@ func (e *Engine) WhileAnswering(parent context.Context) (context.Context, contex
 func (e *Engine) Silent() bool { return e.away.Load() != nil }
 
 // longest is how long all calls without a deadline wait for an engine together. The last
-// calls of a deploy must not each wait for so long.
+// calls of a deploy must not each wait for so long. A single call also waits no longer than
+// that, even if the engine answers other calls in between.
 const longest = time.Minute
 
-// again pauses, and tells whether a call is to be repeated. It says only once that the engine
-// is away, even if many calls wait.
-func (e *Engine) again(ctx context.Context, err error) bool {
+// again pauses, and tells whether a call that began at this time is to be repeated. It says
+// only once that the engine is away, even if many calls wait.
+func (e *Engine) again(ctx context.Context, err error, began time.Time) bool {
 	if isAway(err) {
 		e.api.Close() // Idle connections may be as dead as this one.
 	}
@@ -175,7 +178,8 @@ func (e *Engine) again(ctx context.Context, err error) bool {
 	if e.away.CompareAndSwap(nil, &now) && e.Waiting != nil {
 		e.Waiting(err)
 	}
-	if since := e.away.Load(); since != nil && time.Since(*since) > longest {
+	since := e.away.Load()
+	if time.Since(began) > longest || since != nil && time.Since(*since) > longest {
 		if _, bounded := ctx.Deadline(); !bounded {
 			return false
 		}

@@ -87,6 +87,25 @@ func TestAway(t *testing.T) {
 		})
 		So(e.away.Load(), ShouldBeNil)
 	})
+	Convey("A call without a deadline is not repeated for ever where other calls are answered in between, such as a beat", t, func() {
+		e := &Engine{api: &client.Client{}}
+		var took time.Duration
+		synctest.Test(t, func(*testing.T) {
+			began := time.Now()
+			ctx := Patient(context.Background())
+			_, err := call(ctx, e, func(context.Context, int) (int, error) {
+				if time.Since(began) < time.Hour {
+					trying(ctx, e, 0, 1)
+					return 0, io.EOF
+				}
+				return 0, nil
+			}, 0)
+			if took = time.Since(began); err == nil {
+				t.Error("no error after ", took)
+			}
+		})
+		So(took, ShouldBeBetweenOrEqual, longest, longest+10*time.Second)
+	})
 	Convey("What will not pass by itself is not waited for", t, func() {
 		_, err := call(Patient(context.Background()), &Engine{api: &client.Client{}}, func(context.Context, int) (int, error) { return 0, errors.New("no such thing") }, 0)
 		So(err, ShouldBeError, "no such thing")

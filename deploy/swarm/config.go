@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/swarm"
@@ -57,6 +58,7 @@ func IsTaken(err error) bool { return errdefs.IsConflict(err) }
 // other labels of it at the same time.
 func (e *Engine) LabelConfig(ctx context.Context, id string, labels map[string]string, only func(labels map[string]string) bool) error {
 	var err error
+	began := time.Now()
 	for range 10 {
 		var found client.ConfigInspectResult
 		if found, err = callOn(ctx, e, e.api.ConfigInspect, id, client.ConfigInspectOptions{}); err != nil {
@@ -71,7 +73,7 @@ func (e *Engine) LabelConfig(ctx context.Context, id string, labels map[string]s
 		}
 		maps.Copy(spec.Labels, labels)
 		_, err = changeOnce(ctx, on(e.api.ConfigUpdate, id), client.ConfigUpdateOptions{Version: found.Config.Version, Spec: spec})
-		if !e.again(ctx, err) && (err == nil || !strings.Contains(err.Error(), outOfSequence)) {
+		if !e.again(ctx, err, began) && (err == nil || !strings.Contains(err.Error(), outOfSequence)) {
 			break
 		}
 	}

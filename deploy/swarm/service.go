@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/swarm"
@@ -40,12 +41,12 @@ func (e *Engine) Services(ctx context.Context) ([]swarm.Service, error) {
 // whether a call that failed has created the service all the same.
 func (e *Engine) Create(ctx context.Context, spec swarm.ServiceSpec, own string) (string, error) {
 	options := client.ServiceCreateOptions{Spec: spec, EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image)}
-	for {
+	for began := time.Now(); ; {
 		made, err := changeOnce(ctx, e.api.ServiceCreate, options)
 		// The engine may still have been working on a call that was given up. Or a manager that
 		// lost its leader may have sent the call twice.
 		taken := errdefs.IsConflict(err)
-		if !taken && !e.again(ctx, err) {
+		if !taken && !e.again(ctx, err, began) {
 			return made.ID, wrap(err, "create service %s", spec.Name)
 		}
 		there, failure := e.Service(ctx, spec.Name)
@@ -74,13 +75,14 @@ func idOf(service *swarm.Service) string {
 // version of a service during an update, so the version alone does not show a change. Without
 // new credentials, the engine keeps the old ones. own is as for Create.
 func (e *Engine) Update(ctx context.Context, service *swarm.Service, spec swarm.ServiceSpec, own string, over bool) error {
+	began := time.Now()
 	for range 10 {
 		_, err := changeOnce(ctx, on(e.api.ServiceUpdate, service.ID), client.ServiceUpdateOptions{
 			Version: service.Version, Spec: spec,
 			EncodedRegistryAuth: e.credentials(spec.TaskTemplate.ContainerSpec.Image),
 			RegistryAuthFrom:    swarm.RegistryAuthFromSpec,
 		})
-		if repeated := e.again(ctx, err); !repeated && (err == nil || !strings.Contains(err.Error(), outOfSequence)) {
+		if repeated := e.again(ctx, err, began); !repeated && (err == nil || !strings.Contains(err.Error(), outOfSequence)) {
 			return wrap(err, "update service %s", spec.Name)
 		}
 		again, err := e.Service(ctx, service.ID)

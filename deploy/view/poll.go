@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
+
+	"goblog/deploy/fault"
 )
 
 // A Source is a swarm that can be followed. A Reader is a Source.
@@ -44,7 +46,7 @@ func (p *poller) watch() (messages <-chan string, done func()) {
 	if len(p.watchers) == 0 {
 		ctx, stop := context.WithCancel(context.Background())
 		p.watchers, p.last, p.stop = map[chan string]bool{}, "", stop
-		go p.run(ctx)
+		go fault.Caught(func() { p.run(ctx) })()
 	} else if p.last != "" {
 		one <- p.last
 	}
@@ -81,7 +83,7 @@ func (p *poller) tell(ctx context.Context, event string, value any) {
 // run follows the swarm until no page is open any more.
 func (p *poller) run(ctx context.Context) {
 	changed := make(chan struct{}, 1)
-	go p.follow(ctx, changed)
+	go fault.Caught(func() { p.follow(ctx, changed) })()
 	var now *Swarm
 	var read time.Time // when everything was read
 	for ctx.Err() == nil {
