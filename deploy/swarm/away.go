@@ -162,8 +162,8 @@ func (e *Engine) Silent() bool { return e.away.Load() != nil }
 // that, even if the engine answers other calls in between.
 const longest = time.Minute
 
-// again pauses, and tells whether a call that began at this time is to be repeated. It says
-// only once that the engine is away, even if many calls wait.
+// again pauses, and tells whether a call that began at this time is to be repeated. Even if
+// many calls wait, it says only once that the engine is away.
 func (e *Engine) again(ctx context.Context, err error, began time.Time) bool {
 	if isAway(err) {
 		e.api.Close() // Idle connections may be as dead as this one.
