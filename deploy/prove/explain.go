@@ -16,6 +16,7 @@ import (
 // its container ended, its last health checks, and its last log lines.
 func Explain(ctx context.Context, e *engine.Engine, task engine.Task, service string, hosts map[string]string) []string {
 	lines := []string{fmt.Sprintf("%s: %s%s", TaskName(task, service, hosts), task.Status.State, prefixed(": ", task.Status.Err))}
+	lines = append(lines, advice(task.Status.Err)...)
 	if task.Status.ContainerStatus != nil && task.Status.ContainerStatus.ContainerID != "" {
 		lines = append(lines, ending(e.State(ctx, task.Status.ContainerStatus.ContainerID), task.Spec.Resources)...)
 	}
@@ -26,6 +27,15 @@ func Explain(ctx context.Context, e *engine.Engine, task engine.Task, service st
 		}
 	}
 	return lines
+}
+
+// advice says what may help against an error of the engine.
+func advice(err string) []string {
+	if !strings.Contains(err, portTaken) {
+		return nil
+	}
+	// Seen with engine 20.10 after kill -9, while a task with a host-mode port ended.
+	return []string{"if no container on that node has the port (docker ps), its engine did not free the port after a crash: restart the engine"}
 }
 
 // ending says how a container ended. A task that was never healthy and exits with 0 is

@@ -64,3 +64,11 @@ func TestAnAnswerIsExplained(t *testing.T) {
 		})
 	}
 }
+
+func TestAdvice(t *testing.T) {
+	Convey("A port that the engine believes to be taken has advice; other errors have none", t, func() {
+		said := "starting container failed: Bind for 0.0.0.0:6767 failed: port is already allocated"
+		So(advice(said), ShouldResemble, []string{"if no container on that node has the port (docker ps), its engine did not free the port after a crash: restart the engine"})
+		So(advice("starting container failed: listen tcp 0.0.0.0:6767: bind: address already in use"), ShouldBeEmpty)
+	})
+}

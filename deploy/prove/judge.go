@@ -140,11 +140,14 @@ const (
 // new leader. Until then, they keep their ports and addresses.
 const leavePatience = 30 * time.Second
 
+// portTaken is the engine's error if it believes that a container has the port.
+const portTaken = "port is already allocated"
+
 // inTheWay tells whether a task failed because another container has its port, or its address
 // on a network. If another process has the port, the error has other words, "address already
 // in use", and waiting does not help.
 func inTheWay(err string) bool {
-	return strings.Contains(err, "port is already allocated") || strings.HasSuffix(err, ": Address already in use")
+	return strings.Contains(err, portTaken) || strings.HasSuffix(err, ": Address already in use")
 }
 
 // afterFailure is how long a task must run if another task has failed before.
