@@ -200,15 +200,7 @@ func TestRemoveTakesAllLocksFirst(t *testing.T) {
 func TestRemoveBesideADeploy(t *testing.T) {
 	Convey("Given a service that shares a network with one that is just being replaced", t, func() {
 		p := pretendSwarm(t)
-		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
-services:
-  web:
-    image: example/web:${TAG}
-    networks: [shared]
-    x-deploy: {trial: 0s, timeout: 30s}
-networks:
-  shared: {}
-`)
+		webOn(t, "[shared]", onShared)
 		p.networks["net1"] = network.Summary{Network: network.Network{ID: "net1", Name: "shared", Scope: "swarm", Driver: "overlay", Labels: map[string]string{engine.LabelMade: "yes"}}}
 		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
 		p.holds("other")
@@ -357,12 +349,7 @@ func TestMarkOfADeadRemoval(t *testing.T) {
 func TestRobTheVolumesOfARemoval(t *testing.T) {
 	Convey("A removal with its volumes that is taken for dead leaves them to the next deploy", t, func() {
 		p := pretendSwarm(t)
-		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
-services:
-  web:
-    image: example/web:${TAG}
-    networks: []
-    volumes: ["data:/data"]
+		webOn(t, "[]", `    volumes: ["data:/data"]
     x-deploy: {trial: 0s, timeout: 30s}
 volumes:
   data: {}
@@ -391,15 +378,7 @@ volumes:
 func TestRobTheNetworkOfARollback(t *testing.T) {
 	Convey("A rollback that is taken for dead does not create the network of the version that it goes back to", t, func() {
 		p := pretendSwarm(t)
-		put(t, os.Getenv("STACK_FILE"), `version: "3.9"
-services:
-  web:
-    image: example/web:${TAG}
-    networks: [shared]
-    x-deploy: {trial: 0s, timeout: 30s}
-networks:
-  shared: {}
-`)
+		webOn(t, "[shared]", onShared)
 		So(with(t, "v1", "up").exit, ShouldEqual, 0)
 		So(with(t, "v2", "up").exit, ShouldEqual, 0)
 		for _, lost := range []bool{true, false} {

@@ -65,14 +65,24 @@ services:
 
 // webAlone makes a stack file with one service.
 func webAlone(t *testing.T, trial, timeout string) {
+	webOn(t, "[]", "    x-deploy: {trial: "+trial+", timeout: "+timeout+"}\n")
+}
+
+// webOn writes a stack file of the service web alone, on these networks. rest is all that
+// follows.
+func webOn(t *testing.T, networks, rest string) {
 	put(t, os.Getenv("STACK_FILE"), `version: "3.9"
 services:
   web:
     image: example/web:${TAG}
-    networks: []
-    x-deploy: {trial: `+trial+`, timeout: `+timeout+`}
-`)
+    networks: `+networks+"\n"+rest)
 }
+
+// onShared follows in a stack file of a service on the network shared.
+const onShared = `    x-deploy: {trial: 0s, timeout: 30s}
+networks:
+  shared: {}
+`
 
 // hook runs a function once, before the first call that matches.
 func (p *pretend) hook(method, part string, do func()) {

@@ -208,7 +208,7 @@ func (s *session) removeVolumes(ctx context.Context, services []*deployment) err
 			if busy, err := s.deployedNow(ctx, services); err != nil {
 				return err
 			} else if len(busy) > 0 {
-				s.out.Step("Volume %s stays, as a deploy that runs now may need it: %s; remove it again when that deploy has ended", one.Source, strings.Join(busy, ", "))
+				s.sayStays("Volume "+one.Source, busy)
 				continue
 			}
 			removed, err := s.engine.RemoveVolume(ctx, one.Source)
@@ -236,14 +236,12 @@ func (s *session) removeVolumes(ctx context.Context, services []*deployment) err
 // for a moment, and still need a network or a volume that seems unused.
 func (s *session) deployedNow(ctx context.Context, mine []*deployment) ([]string, error) {
 	records, err := journal.All(ctx, s.engine)
-	own := namesOf(mine)
-	var busy []string
-	for _, name := range slices.Sorted(maps.Keys(records)) {
-		if records[name].Held != nil && !slices.Contains(own, name) {
-			busy = append(busy, name)
-		}
-	}
-	return busy, err
+	return others(records, namesOf(mine)), err
+}
+
+// sayStays says that a network or a volume is not removed, because busy services may need it.
+func (s *session) sayStays(what string, busy []string) {
+	s.out.Step("%s stays, as a deploy that runs now may need it: %s; remove it again when that deploy has ended", what, strings.Join(busy, ", "))
 }
 
 // removeNetwork removes a network of this name that no service uses any more.
@@ -291,7 +289,7 @@ func (s *session) removeNetwork(ctx context.Context, name string, mine []*deploy
 			s.out.Step("Network %s stays, as other services use it: %s", name, strings.Join(users, ", "))
 			return nil
 		case len(busy) > 0:
-			s.out.Step("Network %s stays, as a deploy that runs now may need it: %s; remove it again when that deploy has ended", name, strings.Join(busy, ", "))
+			s.sayStays("Network "+name, busy)
 			return nil
 		case first:
 			s.out.Step("Removing network %s", name)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -46,18 +47,17 @@ type needs struct {
 	images   map[string]bool                // by id, by digest, or by tag
 	versions map[string]bool                // of all histories: they are tags of built images
 	contents map[stack.Kind]map[string]bool // by name
-	deployed map[string]bool                // services that somebody deploys now
+	records  map[string]journal.Record      // by the name of the service
 }
 
 // others are the services that somebody else deploys now.
-func (n needs) others(mine []string) []string {
+func others(records map[string]journal.Record, mine []string) []string {
 	var names []string
-	for name, deployed := range n.deployed {
-		if deployed && !slices.Contains(mine, name) {
+	for _, name := range slices.Sorted(maps.Keys(records)) {
+		if records[name].Held != nil && !slices.Contains(mine, name) {
 			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
 	return names
 }
 
@@ -80,7 +80,7 @@ func (n needs) add(spec *swarm.ServiceSpec) {
 
 // needed finds out what must stay.
 func (s *session) needed(ctx context.Context) (needs, error) {
-	n := needs{map[string]bool{}, map[string]bool{}, map[stack.Kind]map[string]bool{stack.Secret: {}, stack.Config: {}}, map[string]bool{}}
+	n := needs{map[string]bool{}, map[string]bool{}, map[stack.Kind]map[string]bool{stack.Secret: {}, stack.Config: {}}, nil}
 	names, err := s.networkNames(ctx)
 	if err != nil {
 		return n, err
@@ -99,6 +99,7 @@ func (s *session) needed(ctx context.Context) (needs, error) {
 		n.add(&service.Spec)
 		n.add(service.PreviousSpec)
 	}
+	n.records = records
 	for name, record := range records {
 		current, keep := record.History.Current(running[name], names), journal.Length
 		if current != nil {
@@ -116,7 +117,6 @@ func (s *session) needed(ctx context.Context) (needs, error) {
 				}
 			}
 		}
-		n.deployed[name] = record.Held != nil
 	}
 	return n, nil
 }
@@ -166,7 +166,7 @@ func (s *session) tidyContents(ctx context.Context, mine []string) error {
 		if needed, err = s.needed(ctx); err != nil {
 			return err
 		}
-		busy := needed.others(mine)
+		busy := others(needed.records, mine)
 		switch {
 		case needed.contents[one.Kind][one.Name]:
 			continue
@@ -190,7 +190,7 @@ func (d *deployment) tidyImages(ctx context.Context, mine []string) error {
 	if err != nil {
 		return err
 	}
-	if len(needed.others(mine)) > 0 {
+	if len(others(needed.records, mine)) > 0 {
 		return nil // That may be another stack of the same file: its image is built, but does not run yet.
 	}
 	repository, _, _ := strings.Cut(d.tag, ":sha-")
@@ -223,7 +223,7 @@ func (d *deployment) tidyImages(ctx context.Context, mine []string) error {
 			continue
 		}
 		// Again, as for secrets and configs.
-		if needed, err = d.needed(ctx); err != nil || len(needed.others(mine)) > 0 {
+		if needed, err = d.needed(ctx); err != nil || len(others(needed.records, mine)) > 0 {
 			return err
 		}
 		if slices.ContainsFunc(names, used) {

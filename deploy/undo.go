@@ -390,8 +390,8 @@ func (d *session) removeAtOnce(ctx context.Context, id string, kill bool) error 
 }
 
 // gone tells whether all tasks of a removed service are gone. Tasks on nodes that are down do
-// not count. A manager that has just become the leader does not know the state of the nodes
-// for a while, so a node in an unknown state counts.
+// not count. A node in an unknown state counts: for a while, a new leader knows the state of no
+// node.
 func (d *session) gone(ctx context.Context, id string) (bool, error) {
 	nodes, err := d.engine.Nodes(ctx)
 	if err != nil {

@@ -311,8 +311,8 @@ func (s survey) seeded(buckets map[string]bucket) (int, error) {
 	return n, err
 }
 
-// accounts reads all of a bucket. It fails if a value is not an account, if find does not
-// find a key, or if one of the first n fake accounts is missing.
+// accounts reads all of a bucket. It fails if a value is not an account, or if find does not
+// find a key. It also fails if one of the first n fake accounts is missing.
 func (s survey) accounts(b bucket, n int) error {
 	missing := n
 	err := s.each(b, 0, func(key, value []byte) error {

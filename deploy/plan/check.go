@@ -18,9 +18,9 @@ type Obstacle struct {
 
 func (o *Obstacle) Error() string { return o.Problem }
 
-// check finds problems that a trial does not find, or finds late: no node may run the
-// service, a port is taken, there are more replicas than may run, other nodes cannot get the
-// image, or no node has room for the reservations.
+// check finds problems that a trial does not find, or finds late. No node may run the service,
+// or a port is taken. There may be more replicas than can run. Other nodes may not get the
+// image. No node may have room for the reservations.
 func check(p *Plan, wanted Wanted, here Situation) error {
 	for _, one := range p.Spec.TaskTemplate.Networks {
 		if driver := here.Networks[one.Target]; driver != "" && driver != "overlay" && !stack.Predefined(one.Target) {

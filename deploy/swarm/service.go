@@ -152,15 +152,12 @@ func Ended(task swarm.Task) bool {
 func (e *Engine) Tasks(ctx context.Context, service string) ([]Task, error) {
 	filters := make(client.Filters).Add("service", service)
 	all, err := call(ctx, e, e.api.TaskList, client.TaskListOptions{Filters: filters})
-	if errdefs.IsNotFound(err) {
-		return nil, nil
+	var current client.TaskListResult
+	if err == nil {
+		// The engine decides which tasks are up to date: labels and the number of replicas do not
+		// matter.
+		current, err = call(ctx, e, e.api.TaskList, client.TaskListOptions{Filters: filters.Add("_up-to-date", "true")})
 	}
-	if err != nil {
-		return nil, wrap(err, "list the tasks of service %s", service)
-	}
-	// The engine decides which tasks are up to date: labels and the number of replicas do not
-	// matter.
-	current, err := call(ctx, e, e.api.TaskList, client.TaskListOptions{Filters: filters.Add("_up-to-date", "true")})
 	if errdefs.IsNotFound(err) {
 		return nil, nil
 	}
