@@ -136,6 +136,8 @@ const asleep = -2
 func (c *chaos) play(kind, only, mood, who string, what fault, after time.Duration) {
 	probe, err := prober.Start(c.url(6767), firstAccount)
 	So(err, ShouldBeNil)
+	stop := sync.OnceValue(probe.Stop)
+	defer stop()
 	before := version(c.t)
 	c.other = make(chan result, 1)
 	c.struck[what.name]++
@@ -144,6 +146,12 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 		flags = only
 	}
 	out, ended := c.start(kind+flags, append(c.settings(mood+"."+strconv.Itoa(c.round)), "WHO="+who)...)
+	over := false
+	defer func() {
+		if !over {
+			c.signal(syscall.SIGKILL) // A round that failed leaves no deploy to the next test.
+		}
+	}()
 	exit, late := asleep, false
 	select {
 	case <-time.After(after):
@@ -151,20 +159,20 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 		late = true // It was over before.
 	}
 	what.strike(c)
+	lift := sync.OnceFunc(func() {
+		if what.lift != nil {
+			what.lift(c)
+		}
+	})
+	defer lift()
 	if !late && what.name != "SIGSTOP" {
 		select {
 		case exit = <-ended:
 		case <-time.After(4 * time.Minute):
-			c.signal(syscall.SIGKILL)
-			if what.lift != nil {
-				what.lift(c)
-			}
 			So("the deploy does not end: "+out.String(), ShouldBeEmpty)
 		}
 	}
-	if what.lift != nil {
-		what.lift(c)
-	}
+	lift()
 	if what.name == "a second deploy" {
 		second := <-c.other
 		So(second.exit, ShouldBeIn, 0, 1)
@@ -190,7 +198,7 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 		So(exit, ShouldBeIn, -1, asleep)
 	}
 	// If nobody began to replace a version, it has answered every request.
-	report := probe.Stop()
+	report := stop()
 	begun := regexp.MustCompile(`(?m)^==> (Removing|Updating|Creating|Going back to|Restored?) ?accountservice`).MatchString(said)
 	if !begun && what.spares && !late {
 		So(report.String()+said, ShouldStartWith, "0 of ")
@@ -221,6 +229,7 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 		c.serves(good)
 	}
 	c.passed++
+	over = true
 }
 
 // serves asserts that all three services are of a version, and answer: accountservice on each
@@ -338,14 +347,18 @@ func (c *chaos) revive() {
 }
 
 // resize changes the size of the engines' file system. 0 is the size that is in use, so the
-// disk is full.
+// disk is full. The engines write all the time, and the kernel refuses a size that has become
+// too small: then it is asked again.
 func (c *chaos) resize(size string) {
-	if size == "0" {
-		var status syscall.Statfs_t
-		So(syscall.Statfs("/run", &status), ShouldBeNil)
-		size = strconv.FormatInt(int64(status.Blocks-status.Bfree)*int64(status.Bsize), 10)
-	}
-	So(run(nil, "mount", "-o", "remount,size="+size, "/run").exit, ShouldEqual, 0)
+	So(eventually(10*time.Second, func() bool {
+		wanted := size
+		if size == "0" {
+			var status syscall.Statfs_t
+			So(syscall.Statfs("/run", &status), ShouldBeNil)
+			wanted = strconv.FormatInt(int64(status.Blocks-status.Bfree)*int64(status.Bsize), 10)
+		}
+		return run(nil, "mount", "-o", "remount,size="+wanted, "/run").exit == 0
+	}), ShouldBeTrue)
 }
 
 // closeRegistry adds a rule that refuses connections to the registry, or deletes it.

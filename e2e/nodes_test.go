@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,15 +40,17 @@ func manyNodes(t *testing.T, n int) *registryServer {
 		t.Fatalf("nodes.sh up: exit %d: %s", r.exit, r)
 	}
 	address = map[string]string{"node1": "192.168.99.100"}
-	if run(nil, "docker", "node", "ls").exit != 0 {
-		docker(t, "swarm", "init", "--advertise-addr", address["node1"])
-	}
+	run(nil, "docker", "swarm", "leave", "--force") // The tests before may have killed the manager of their swarm.
+	docker(t, "swarm", "init", "--advertise-addr", address["node1"])
 	for i := 2; i <= n; i++ {
 		role, node := "worker", fmt.Sprint("node", i)
 		if n > managers && i <= managers {
 			role = "manager"
 		}
-		docker(t, "--host", socketOf(node), "swarm", "join", "--token", docker(t, "swarm", "join-token", "--quiet", role), "192.168.99.100:2377")
+		token := docker(t, "swarm", "join-token", "--quiet", role)
+		if r := run(nil, "docker", "--host", socketOf(node), "swarm", "join", "--token", token, "192.168.99.100:2377"); r.exit != 0 {
+			t.Fatalf("%s cannot join the swarm: %s\n%s\n%s", node, r, engineSaid("node1"), engineSaid(node))
+		}
 		address[node] = fmt.Sprint("192.168.99.10", i)
 	}
 	if !eventually(20*time.Second, func() bool { return readyNodes() == n }) {
@@ -60,6 +63,13 @@ func manyNodes(t *testing.T, n int) *registryServer {
 func threeNodes(t *testing.T) *registryServer {
 	t.Helper()
 	return manyNodes(t, 3)
+}
+
+// engineSaid is the end of an engine's log, without the lines about each single connection.
+func engineSaid(node string) string {
+	log, _ := os.ReadFile("/run/" + node + "/log") // It is only there to explain a failure.
+	said := slices.DeleteFunc(lines(string(log)), func(line string) bool { return strings.Contains(line, "module=grpc") })
+	return node + ":\n" + strings.Join(said[max(0, len(said)-30):], "\n")
 }
 
 // socketOf is the socket of the engine of another node.
