@@ -604,7 +604,7 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 	if err := d.mine(ctx); err != nil {
 		return err
 	}
-	d.sent = true
+	d.sent, d.changed[d.service.Name] = true, true
 	switch action {
 	case plan.Update:
 		known, err := d.tasksNow(ctx, d.running.ID)

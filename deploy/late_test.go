@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -394,5 +396,36 @@ func TestRobTheNetworkOfARollback(t *testing.T) {
 			So(p.networks, ShouldHaveLength, map[bool]int{true: 0, false: 1}[lost])
 			p.robbed("web")
 		}
+	})
+}
+
+func TestWordsAfterARestoration(t *testing.T) {
+	for _, command := range []string{"rollback web", "up web"} {
+		Convey("A command that is interrupted while it restores a service does not say that nothing was changed: "+command, t, func() {
+			p := pretendSwarm(t)
+			So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+			var next result
+			p.hook("POST", "/services/create", func() {
+				p.robbed("web")
+				ctx, cancel := context.WithCancel(context.Background())
+				p.hook("POST", "/services/create", cancel)
+				next = deploy(ctx, strings.Fields(command)...)
+			})
+			with(t, "v2", "up web")
+			So(next.exit, ShouldEqual, exitInterrupted)
+			So(next.stdout, ShouldContainSubstring, "Going back to web example/web:v1")
+			So(next.stderr, ShouldStartWith, "error: interrupted\n       web example/web:v1 serves")
+		})
+	}
+	Convey("Nor does a deploy of one service after the other that is interrupted in the second", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		ctx, cancel := context.WithCancel(context.Background())
+		p.hook("POST", "/services/", func() { p.hook("POST", "/configs/create", cancel) }) // shop is updated; then the lock of web is taken.
+		t.Setenv("TAG", "v2")
+		r := deploy(ctx, strings.Fields("up --keep-going --rolling")...)
+		So(r.exit, ShouldEqual, exitInterrupted)
+		So(p.image("shop"), ShouldContainSubstring, "v2")
+		So(r.stderr, ShouldStartWith, "error: interrupted\n       web was not touched: web example/web:v1 serves")
 	})
 }

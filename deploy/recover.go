@@ -49,6 +49,7 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 		d.out.Detail("somebody has created another service of that name since then: it is not changed")
 		return false, journal.End(ctx, d.engine, cut, journal.Failed, nil)
 	}
+	d.changed[d.service.Name] = true
 	told, err := old.putBack(ctx)
 	// The entry does not change, so the next deploy tries again.
 	switch {

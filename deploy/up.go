@@ -288,11 +288,16 @@ func (s *session) networksOf(all []*deployment) []stack.Network {
 	})
 }
 
-// untouched is the error of a step before the first change. Its last lines say which version
-// serves.
+// untouched is the error of a step before the first change of these services. Its last lines
+// say which version serves. A service may have been restored before, after a deploy of it was
+// cut off.
 func (s *session) untouched(ctx context.Context, all []*deployment, err error) error {
 	if ctx.Err() != nil {
-		err = &outcome{exit: exitInterrupted, problem: "interrupted; nothing that runs was changed"}
+		problem := "interrupted"
+		if len(s.changed) == 0 {
+			problem += "; nothing that runs was changed"
+		}
+		err = &outcome{exit: exitInterrupted, problem: problem}
 	}
 	told := outcomeOf(err)
 	told.lines = append(told.lines, s.made...)
@@ -301,9 +306,12 @@ func (s *session) untouched(ctx context.Context, all []*deployment, err error) e
 		if d.running == nil {
 			_ = d.read(firm) // This read failed before, or did not happen yet. The first error is printed.
 		}
-		if d.running != nil {
+		switch {
+		case s.changed[d.service.Name]:
+			told.lines = append(told.lines, s.serves(ctx, d.service.Name, d.verifyNow()))
+		case d.running != nil:
 			told.lines = append(told.lines, d.service.Name+" was not touched: "+s.serves(ctx, d.service.Name, d.verifyNow()))
-		} else {
+		default:
 			told.lines = append(told.lines, d.service.Name+" was not touched")
 		}
 	}
