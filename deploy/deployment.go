@@ -574,10 +574,24 @@ func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 	err = d.store(ctx, after)
 	if engine.IsTaken(err) { // By a deploy that lost its lock, whose call came late.
 		if d.history, err = journal.Read(ctx, d.engine, d.service.Name); err == nil {
+			err = d.endLate(ctx)
+		}
+		if err == nil {
 			err = d.store(ctx, after)
 		}
 	}
 	return err
+}
+
+// endLate ends the entry that a deploy without its lock has stored. That deploy has changed
+// nothing, and may be dead. If its entry stayed open, it would seem to be cut off for ever.
+func (d *deployment) endLate(ctx context.Context) error {
+	late := d.history.CutOff()
+	if late == nil {
+		return nil
+	}
+	late.Outcome = journal.Failed
+	return journal.End(ctx, d.engine, late, journal.Failed, nil)
 }
 
 // store stores the entry of this deploy under the next number.

@@ -118,17 +118,20 @@ func TestLateCreation(t *testing.T) {
 }
 
 func TestLateEntry(t *testing.T) {
-	Convey("An entry that a dead deploy has stored in the last moment does not fail the next one", t, func() {
-		p := pretendSwarm(t)
-		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
-		p.hook("POST", "/configs/create", func() { // The lock.
-			p.hook("POST", "/configs/create", func() {
-				p.config("web.deploy.2", map[string]string{"deploy.entry": "2", "deploy.outcome": "failed"})
+	for what, outcome := range map[string]string{"and has ended": "failed", "and was then killed": "running"} {
+		Convey("An entry that a dead deploy has stored in the last moment does not fail the next one, and does not stay open: "+what, t, func() {
+			p := pretendSwarm(t)
+			So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+			p.hook("POST", "/configs/create", func() { // The lock.
+				p.hook("POST", "/configs/create", func() {
+					p.config("web.deploy.2", map[string]string{"deploy.entry": "2", "deploy.outcome": outcome})
+				})
 			})
+			So(with(t, "v2", "up web --rolling").exit, ShouldEqual, 0)
+			So(p.outcomes("web"), ShouldEqual, "1 done, 2 failed, 3 done")
+			So(with(t, "v2", "status").stdout, ShouldNotContainSubstring, "was cut off")
 		})
-		So(with(t, "v2", "up web --rolling").exit, ShouldEqual, 0)
-		So(p.outcomes("web"), ShouldEqual, "1 done, 2 failed, 3 done")
-	})
+	}
 }
 
 func TestDeadTrial(t *testing.T) {
