@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/swarm"
 	. "github.com/smartystreets/goconvey/convey"
 
 	engine "goblog/deploy/swarm"
@@ -130,6 +131,36 @@ func TestLateEntry(t *testing.T) {
 			So(with(t, "v2", "up web --rolling").exit, ShouldEqual, 0)
 			So(p.outcomes("web"), ShouldEqual, "1 done, 2 failed, 3 done")
 			So(with(t, "v2", "status").stdout, ShouldNotContainSubstring, "was cut off")
+		})
+	}
+}
+
+func TestLateEntryAfterARemoval(t *testing.T) {
+	for command, exit := range map[string]int{"up web": exitDone, "rollback web": exitFailed, "remove web": exitDone} {
+		Convey("The entry of a killed deploy that arrives after the removal of the service restores nothing of it: "+command, t, func() {
+			p := pretendSwarm(t)
+			So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+			late := &swarm.Config{}
+			p.hook("POST", "/services/", func() { // The update to v2.
+				p.Lock()
+				for _, one := range p.configs {
+					if one.Spec.Name == "web.deploy.2" {
+						*late = *one
+					}
+				}
+				p.Unlock()
+				p.robbed("web")
+				must(t, with(t, "v2", "remove web").exit, ShouldEqual, 0)
+			})
+			with(t, "v2", "up web --rolling")
+			p.Lock()
+			p.configs[late.ID] = late
+			p.Unlock()
+			So(p.outcomes("web"), ShouldEqual, "2 running")
+			next := with(t, "v3", command)
+			So(next.exit, ShouldEqual, exit)
+			So(next.stdout, ShouldNotContainSubstring, "Going back")
+			So(p.outcomes("web"), ShouldNotContainSubstring, "running")
 		})
 	}
 }

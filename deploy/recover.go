@@ -49,6 +49,11 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 		d.out.Detail("somebody has created another service of that name since then: it is not changed")
 		return false, journal.End(ctx, d.engine, cut, journal.Failed, nil)
 	}
+	// A deploy stores its entry beside that of the version before. So this one came after a removal.
+	if now == nil && cut.Before != nil && len(history) == 1 {
+		d.out.Detail("somebody has removed the service and its history since then: nothing is restored")
+		return false, journal.End(ctx, d.engine, cut, journal.Failed, nil)
+	}
 	d.changed[d.service.Name] = true
 	told, err := old.putBack(ctx)
 	// The entry does not change, so the next deploy tries again.
