@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -230,6 +233,29 @@ func TestRemoveTakesAllLocksFirst(t *testing.T) {
 			So(p.image("web"), ShouldEqual, "none")
 			So(p.image("shop"), ShouldContainSubstring, "v1")
 		})
+	})
+}
+
+func TestRemoveWatchesAllLocks(t *testing.T) {
+	Convey("A removal of several services watches all their locks at the same time: if all holders are dead, it waits for 30 s once", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		p.holds("shop")
+		p.holds("web")
+		var asked sync.Map
+		both := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Store(r.FormValue("filters"), true)
+			p.ServeHTTP(w, r)
+		}))
+		defer both.Close()
+		t.Setenv("DOCKER_HOST", "tcp://"+both.Listener.Addr().String())
+		ctx, cancel := context.WithTimeout(context.Background(), 2500*time.Millisecond)
+		defer cancel()
+		deploy(ctx, "remove")
+		for _, service := range []string{"shop", "web"} {
+			_, watched := asked.Load(`{"name":{"` + service + `.deploy.lock":true}}`)
+			So(watched, ShouldBeTrue)
+		}
 	})
 }
 

@@ -37,9 +37,9 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 		all = append(all, s.deployment(service))
 	}
 	defer func() { s.release(ctx, all) }() // Only when nothing is left to remove.
-	bad := map[string]bool{}
+	bad, taker := map[string]bool{}, s.taker(all)
 	for _, d := range byName(all) {
-		if err := s.lock(ctx, []*deployment{d}); err != nil {
+		if err := d.takeLock(ctx, taker); err != nil {
 			if !o.keepGoing || ctx.Err() != nil {
 				return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
 			}

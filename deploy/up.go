@@ -225,18 +225,8 @@ func byName(all []*deployment) []*deployment {
 // lockEach takes the locks in the order of names, so that two deploys never wait for each
 // other.
 func (s *session) lockEach(ctx context.Context, all []*deployment, then func(*deployment) error) error {
-	sorted := byName(all)
-	taker := &journal.Taker{
-		Engine: s.engine, IsTaken: engine.IsTaken, Wait: s.wait, Clock: journal.RealClock{},
-		Watching: func(held *journal.HeldError) {
-			s.out.Step("%s", held.Error())
-			s.out.Detail("checking whether that deploy is still alive")
-		},
-	}
-	for _, d := range sorted {
-		taker.Services = append(taker.Services, d.service.Name)
-	}
-	for _, d := range sorted {
+	taker := s.taker(all)
+	for _, d := range byName(all) {
 		if err := d.takeLock(ctx, taker); err != nil {
 			return err
 		}
@@ -245,6 +235,17 @@ func (s *session) lockEach(ctx context.Context, all []*deployment, then func(*de
 		}
 	}
 	return nil
+}
+
+// taker takes the locks of these services.
+func (s *session) taker(all []*deployment) *journal.Taker {
+	return &journal.Taker{
+		Engine: s.engine, IsTaken: engine.IsTaken, Wait: s.wait, Clock: journal.RealClock{}, Services: namesOf(all),
+		Watching: func(held *journal.HeldError) {
+			s.out.Step("%s", held.Error())
+			s.out.Detail("checking whether that deploy is still alive")
+		},
+	}
 }
 
 // release frees the locks, also after an error.
