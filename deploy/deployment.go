@@ -546,6 +546,9 @@ func (d *deployment) done(ctx context.Context) error {
 // Spec.
 func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 	ctx = d.guarded(ctx)
+	if err := d.endLate(ctx); err != nil {
+		return err
+	}
 	for _, entry := range d.history {
 		if entry.New() {
 			if err := journal.Begin(context.WithoutCancel(ctx), d.engine, d.service.Name, entry); err != nil {
@@ -583,8 +586,9 @@ func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 	return err
 }
 
-// endLate ends the entry that a deploy without its lock has stored. That deploy has changed
-// nothing, and may be dead. If its entry stayed open, it would seem to be cut off for ever.
+// endLate ends an open entry that another deploy has stored since this one has the lock. That
+// deploy has changed nothing, and may be dead. If its entry stayed open, it would seem to be cut
+// off for ever.
 func (d *deployment) endLate(ctx context.Context) error {
 	late := d.history.CutOff()
 	if late == nil {

@@ -122,13 +122,17 @@ func TestLateCreation(t *testing.T) {
 }
 
 func TestLateEntry(t *testing.T) {
-	for what, outcome := range map[string]string{"and has ended": "failed", "and was then killed": "running"} {
-		Convey("An entry that a dead deploy has stored in the last moment does not fail the next one, and does not stay open: "+what, t, func() {
+	for _, it := range []struct{ what, outcome, method, part string }{
+		{"when it is about to store its own", "failed", "POST", "/configs/create"},
+		{"the same, by a deploy that was then killed", "running", "POST", "/configs/create"},
+		{"when it makes its plan, by a deploy that was then killed", "running", "GET", "/tasks"},
+	} {
+		Convey("An entry that a dead deploy has stored in the last moment does not fail the next one, and does not stay open: "+it.what, t, func() {
 			p := pretendSwarm(t)
 			So(with(t, "v1", "up web").exit, ShouldEqual, 0)
 			p.hook("POST", "/configs/create", func() { // The lock.
-				p.hook("POST", "/configs/create", func() {
-					p.config("web.deploy.2", map[string]string{"deploy.entry": "2", "deploy.outcome": outcome})
+				p.hook(it.method, it.part, func() {
+					p.config("web.deploy.2", map[string]string{"deploy.entry": "2", "deploy.outcome": it.outcome})
 				})
 			})
 			So(with(t, "v2", "up web --rolling").exit, ShouldEqual, 0)
