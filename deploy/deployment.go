@@ -229,6 +229,20 @@ func (d *deployment) mine(ctx context.Context) error {
 // lost tells whether another process has taken this deploy for dead.
 func (d *deployment) lost(ctx context.Context) bool { return errors.Is(d.mine(ctx), journal.ErrLost) }
 
+// orLost is ErrLost if one of these deploys was taken for dead, and otherwise the error. A
+// process that slept often fails for another reason first: its call took too long.
+func orLost(ctx context.Context, all []*deployment, err error) error {
+	if ctx.Err() != nil {
+		return err // It was interrupted.
+	}
+	brief, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if errors.Is(allMine(brief, all), journal.ErrLost) {
+		return journal.ErrLost
+	}
+	return err
+}
+
 // guarded gives a context in which nothing is changed after this deploy has lost its lock.
 func (d *deployment) guarded(ctx context.Context) context.Context { return engine.Guarded(ctx, d.mine) }
 

@@ -493,3 +493,27 @@ func TestWordsAfterARestoration(t *testing.T) {
 		So(r.stderr, ShouldStartWith, "error: interrupted\n       web was not touched: web example/web:v1 serves")
 	})
 }
+
+func TestErrorOfASleeper(t *testing.T) {
+	for _, it := range []struct{ command, method, part string }{
+		{"remove web", "DELETE", "/services/"}, {"remove web --keep-going", "DELETE", "/services/"}, {"up web", "GET", "/tasks"}, {"rollback web", "GET", "/secrets"},
+	} {
+		Convey("Where a call fails because its process slept, and the lock is lost, the engine is not said to be away: "+it.command, t, func() {
+			p := pretendSwarm(t)
+			So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+			So(with(t, "v2", "up web").exit, ShouldEqual, 0)
+			p.hook("POST", "/configs/create", func() { // The lock.
+				p.hook(it.method, it.part, func() {
+					p.taken("web")
+					p.Lock()
+					p.drop = true
+					p.Unlock()
+				})
+			})
+			r := with(t, "v3", it.command)
+			So(r.exit, ShouldEqual, exitFailed)
+			So(r.stderr, ShouldStartWith, "error: another deploy decided that this one was dead, and took its lock")
+			So(r.stderr, ShouldNotContainSubstring, "the engine restarts")
+		})
+	}
+}

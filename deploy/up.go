@@ -294,13 +294,12 @@ func (s *session) networksOf(all []*deployment) []stack.Network {
 // cut off.
 func (s *session) untouched(ctx context.Context, all []*deployment, err error) error {
 	if ctx.Err() != nil {
-		problem := "interrupted"
+		err = context.Canceled
 		if len(s.changed) == 0 {
-			problem += "; nothing that runs was changed"
+			err = &outcome{exit: exitInterrupted, problem: "interrupted; nothing that runs was changed"}
 		}
-		err = &outcome{exit: exitInterrupted, problem: problem}
 	}
-	told := outcomeOf(err)
+	told := outcomeOf(orLost(ctx, all, err))
 	told.lines = append(told.lines, s.made...)
 	firm := context.WithoutCancel(ctx)
 	for _, d := range all {
