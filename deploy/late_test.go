@@ -517,3 +517,17 @@ func TestErrorOfASleeper(t *testing.T) {
 		})
 	}
 }
+
+func TestWordsAboutBothServices(t *testing.T) {
+	Convey("A deploy of two services that is interrupted in the second says which versions of both serve", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		ctx, cancel := context.WithCancel(context.Background())
+		p.hook("POST", "/services/", func() { p.hook("POST", "/services/", cancel) }) // shop is updated, then web.
+		t.Setenv("TAG", "v2")
+		r := deploy(ctx, strings.Fields("up --rolling")...)
+		So(r.exit, ShouldEqual, exitInterrupted)
+		So(r.stderr, ShouldStartWith, "error: the deploy of web example/web:v2 was interrupted; version example/web:v1 is back: web example/web:v1 serves")
+		So(r.stderr, ShouldContainSubstring, "shop went back as well: version example/shop:v1 is back")
+	})
+}

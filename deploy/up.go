@@ -172,9 +172,6 @@ func (s *session) goBackAll(ctx context.Context, changed []*deployment, told *ou
 	for _, d := range slices.Backward(changed) {
 		if line := d.goBack(ctx); line != "" {
 			told.lines = append(told.lines, line)
-			if told.exit == exitInterrupted {
-				told.problem = "interrupted"
-			}
 		}
 	}
 	return told
