@@ -551,7 +551,7 @@ func (d *deployment) done(ctx context.Context) error {
 		return failed(fmt.Sprintf("%s %s was proven, but %v", d.service.Name, d.entry.After.Version, err), d.serves(ctx, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
 	case err != nil:
 		d.left = true
-		return failed(fmt.Sprintf("%s %s was proven, but that could not be stored in its history: %v; the next deploy or rollback restores the version that ran before", d.service.Name, d.entry.After.Version, err), startAgain)
+		return failed(fmt.Sprintf("%s %s was proven, but that could not be stored in its history: %v; unless it was stored all the same, the next deploy or rollback restores the version that ran before", d.service.Name, d.entry.After.Version, err), startAgain)
 	}
 	return nil
 }
