@@ -229,6 +229,20 @@ func (d *deployment) mine(ctx context.Context) error {
 // lost tells whether another process has taken this deploy for dead.
 func (d *deployment) lost(ctx context.Context) bool { return errors.Is(d.mine(ctx), journal.ErrLost) }
 
+// orLost is ErrLost if one of these deploys was taken for dead, and otherwise the error. A
+// process that slept often fails for another reason first: its call took too long.
+func orLost(ctx context.Context, all []*deployment, err error) error {
+	if ctx.Err() != nil {
+		return err // It was interrupted.
+	}
+	brief, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if errors.Is(allMine(brief, all), journal.ErrLost) {
+		return journal.ErrLost
+	}
+	return err
+}
+
 // guarded gives a context in which nothing is changed after this deploy has lost its lock.
 func (d *deployment) guarded(ctx context.Context) context.Context { return engine.Guarded(ctx, d.mine) }
 
@@ -537,7 +551,7 @@ func (d *deployment) done(ctx context.Context) error {
 		return failed(fmt.Sprintf("%s %s was proven, but %v", d.service.Name, d.entry.After.Version, err), d.serves(ctx, d.service.Name, d.verifyNow()), "see what it does: scripts/status.sh")
 	case err != nil:
 		d.left = true
-		return failed(fmt.Sprintf("%s %s was proven, but that could not be stored in its history: %v; the next deploy or rollback restores the version that ran before", d.service.Name, d.entry.After.Version, err), startAgain)
+		return failed(fmt.Sprintf("%s %s was proven, but that could not be stored in its history: %v; unless it was stored all the same, the next deploy or rollback restores the version that ran before", d.service.Name, d.entry.After.Version, err), startAgain)
 	}
 	return nil
 }
@@ -546,6 +560,9 @@ func (d *deployment) done(ctx context.Context) error {
 // Spec.
 func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 	ctx = d.guarded(ctx)
+	if err := d.endLate(ctx); err != nil {
+		return err
+	}
 	for _, entry := range d.history {
 		if entry.New() {
 			if err := journal.Begin(context.WithoutCancel(ctx), d.engine, d.service.Name, entry); err != nil {
@@ -574,10 +591,25 @@ func (d *deployment) begin(ctx context.Context, after *journal.Snapshot) error {
 	err = d.store(ctx, after)
 	if engine.IsTaken(err) { // By a deploy that lost its lock, whose call came late.
 		if d.history, err = journal.Read(ctx, d.engine, d.service.Name); err == nil {
+			err = d.endLate(ctx)
+		}
+		if err == nil {
 			err = d.store(ctx, after)
 		}
 	}
 	return err
+}
+
+// endLate ends an open entry that another deploy has stored since this one has the lock. That
+// deploy has changed nothing, and may be dead. If its entry stayed open, it would seem to be cut
+// off for ever.
+func (d *deployment) endLate(ctx context.Context) error {
+	late := d.history.CutOff()
+	if late == nil {
+		return nil
+	}
+	late.Outcome = journal.Failed
+	return journal.End(ctx, d.engine, late, journal.Failed, nil)
 }
 
 // store stores the entry of this deploy under the next number.
@@ -604,7 +636,7 @@ func (d *deployment) send(ctx context.Context, spec swarm.ServiceSpec, action pl
 	if err := d.mine(ctx); err != nil {
 		return err
 	}
-	d.sent = true
+	d.sent, d.changed[d.service.Name] = true, true
 	switch action {
 	case plan.Update:
 		known, err := d.tasksNow(ctx, d.running.ID)

@@ -17,6 +17,7 @@ import (
 
 	"goblog/deploy/fault"
 	"goblog/deploy/journal"
+	"goblog/deploy/progress"
 	engine "goblog/deploy/swarm"
 )
 
@@ -96,5 +97,33 @@ func TestSIGQUIT(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			So("no signal", ShouldBeBlank)
 		}
+	})
+}
+
+func TestInterruptedTwice(t *testing.T) {
+	if os.Getenv("WITH_INTERRUPTION") != "" { // The process that is interrupted.
+		ctx, stop := interruptible()
+		defer stop()
+		os.Exit(run(ctx, []string{"remove", "web"}, progress.New(os.Stdout, os.Stderr)))
+	}
+	Convey("A removal that is interrupted twice does not say that the next deploy undoes it", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		var said strings.Builder
+		child := exec.Command(os.Args[0], "-test.run=^TestInterruptedTwice$")
+		child.Env, child.Stderr = append(os.Environ(), "WITH_INTERRUPTION=yes"), &said
+		process, ended := make(chan *os.Process, 1), make(chan bool)
+		p.hook("DELETE", "/configs/", func() { // The service is gone.
+			process := <-process
+			_ = process.Signal(syscall.SIGINT)
+			_ = process.Signal(syscall.SIGTERM) // Two signals of the same kind might arrive as one.
+			<-ended
+		})
+		So(child.Start(), ShouldBeNil)
+		process <- child.Process
+		_ = child.Wait()
+		close(ended)
+		So(said.String(), ShouldContainSubstring, "error: interrupted twice: the program ends at once\n")
+		So(said.String(), ShouldNotContainSubstring, "the next deploy or rollback undoes the change")
 	})
 }

@@ -1,12 +1,18 @@
 package main
 
 import (
+	"context"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/swarm"
 	. "github.com/smartystreets/goconvey/convey"
 
 	engine "goblog/deploy/swarm"
@@ -116,17 +122,54 @@ func TestLateCreation(t *testing.T) {
 }
 
 func TestLateEntry(t *testing.T) {
-	Convey("An entry that a dead deploy has stored in the last moment does not fail the next one", t, func() {
-		p := pretendSwarm(t)
-		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
-		p.hook("POST", "/configs/create", func() { // The lock.
-			p.hook("POST", "/configs/create", func() {
-				p.config("web.deploy.2", map[string]string{"deploy.entry": "2", "deploy.outcome": "failed"})
+	for _, it := range []struct{ what, outcome, method, part string }{
+		{"when it is about to store its own", "failed", "POST", "/configs/create"},
+		{"the same, by a deploy that was then killed", "running", "POST", "/configs/create"},
+		{"when it makes its plan, by a deploy that was then killed", "running", "GET", "/tasks"},
+	} {
+		Convey("An entry that a dead deploy has stored in the last moment does not fail the next one, and does not stay open: "+it.what, t, func() {
+			p := pretendSwarm(t)
+			So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+			p.hook("POST", "/configs/create", func() { // The lock.
+				p.hook(it.method, it.part, func() {
+					p.config("web.deploy.2", map[string]string{"deploy.entry": "2", "deploy.outcome": it.outcome})
+				})
 			})
+			So(with(t, "v2", "up web --rolling").exit, ShouldEqual, 0)
+			So(p.outcomes("web"), ShouldEqual, "1 done, 2 failed, 3 done")
+			So(with(t, "v2", "status").stdout, ShouldNotContainSubstring, "was cut off")
 		})
-		So(with(t, "v2", "up web --rolling").exit, ShouldEqual, 0)
-		So(p.outcomes("web"), ShouldEqual, "1 done, 2 failed, 3 done")
-	})
+	}
+}
+
+func TestLateEntryAfterARemoval(t *testing.T) {
+	for command, exit := range map[string]int{"up web": exitDone, "rollback web": exitFailed, "remove web": exitDone} {
+		Convey("The entry of a killed deploy that arrives after the removal of the service restores nothing of it: "+command, t, func() {
+			p := pretendSwarm(t)
+			So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+			late := &swarm.Config{}
+			p.hook("POST", "/services/", func() { // The update to v2.
+				p.Lock()
+				for _, one := range p.configs {
+					if one.Spec.Name == "web.deploy.2" {
+						*late = *one
+					}
+				}
+				p.Unlock()
+				p.robbed("web")
+				must(t, with(t, "v2", "remove web").exit, ShouldEqual, 0)
+			})
+			with(t, "v2", "up web --rolling")
+			p.Lock()
+			p.configs[late.ID] = late
+			p.Unlock()
+			So(p.outcomes("web"), ShouldEqual, "2 running")
+			next := with(t, "v3", command)
+			So(next.exit, ShouldEqual, exit)
+			So(next.stdout, ShouldNotContainSubstring, "Going back")
+			So(p.outcomes("web"), ShouldNotContainSubstring, "running")
+		})
+	}
 }
 
 func TestDeadTrial(t *testing.T) {
@@ -194,6 +237,29 @@ func TestRemoveTakesAllLocksFirst(t *testing.T) {
 			So(p.image("web"), ShouldEqual, "none")
 			So(p.image("shop"), ShouldContainSubstring, "v1")
 		})
+	})
+}
+
+func TestRemoveWatchesAllLocks(t *testing.T) {
+	Convey("A removal of several services watches all their locks at the same time: if all holders are dead, it waits for 30 s once", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		p.holds("shop")
+		p.holds("web")
+		var asked sync.Map
+		both := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Store(r.FormValue("filters"), true)
+			p.ServeHTTP(w, r)
+		}))
+		defer both.Close()
+		t.Setenv("DOCKER_HOST", "tcp://"+both.Listener.Addr().String())
+		ctx, cancel := context.WithTimeout(context.Background(), 2500*time.Millisecond)
+		defer cancel()
+		deploy(ctx, "remove")
+		for _, service := range []string{"shop", "web"} {
+			_, watched := asked.Load(`{"name":{"` + service + `.deploy.lock":true}}`)
+			So(watched, ShouldBeTrue)
+		}
 	})
 }
 
@@ -394,5 +460,74 @@ func TestRobTheNetworkOfARollback(t *testing.T) {
 			So(p.networks, ShouldHaveLength, map[bool]int{true: 0, false: 1}[lost])
 			p.robbed("web")
 		}
+	})
+}
+
+func TestWordsAfterARestoration(t *testing.T) {
+	for _, command := range []string{"rollback web", "up web"} {
+		Convey("A command that is interrupted while it restores a service does not say that nothing was changed: "+command, t, func() {
+			p := pretendSwarm(t)
+			So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+			var next result
+			p.hook("POST", "/services/create", func() {
+				p.robbed("web")
+				ctx, cancel := context.WithCancel(context.Background())
+				p.hook("POST", "/services/create", cancel)
+				next = deploy(ctx, strings.Fields(command)...)
+			})
+			with(t, "v2", "up web")
+			So(next.exit, ShouldEqual, exitInterrupted)
+			So(next.stdout, ShouldContainSubstring, "Going back to web example/web:v1")
+			So(next.stderr, ShouldStartWith, "error: interrupted\n       web example/web:v1 serves")
+		})
+	}
+	Convey("Nor does a deploy of one service after the other that is interrupted in the second", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		ctx, cancel := context.WithCancel(context.Background())
+		p.hook("POST", "/services/", func() { p.hook("POST", "/configs/create", cancel) }) // shop is updated; then the lock of web is taken.
+		t.Setenv("TAG", "v2")
+		r := deploy(ctx, strings.Fields("up --keep-going --rolling")...)
+		So(r.exit, ShouldEqual, exitInterrupted)
+		So(p.image("shop"), ShouldContainSubstring, "v2")
+		So(r.stderr, ShouldStartWith, "error: interrupted\n       web was not touched: web example/web:v1 serves")
+	})
+}
+
+func TestErrorOfASleeper(t *testing.T) {
+	for _, it := range []struct{ command, method, part string }{
+		{"remove web", "DELETE", "/services/"}, {"remove web --keep-going", "DELETE", "/services/"}, {"up web", "GET", "/tasks"}, {"rollback web", "GET", "/secrets"},
+	} {
+		Convey("Where a call fails because its process slept, and the lock is lost, the engine is not said to be away: "+it.command, t, func() {
+			p := pretendSwarm(t)
+			So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+			So(with(t, "v2", "up web").exit, ShouldEqual, 0)
+			p.hook("POST", "/configs/create", func() { // The lock.
+				p.hook(it.method, it.part, func() {
+					p.taken("web")
+					p.Lock()
+					p.drop = true
+					p.Unlock()
+				})
+			})
+			r := with(t, "v3", it.command)
+			So(r.exit, ShouldEqual, exitFailed)
+			So(r.stderr, ShouldStartWith, "error: another deploy decided that this one was dead, and took its lock")
+			So(r.stderr, ShouldNotContainSubstring, "the engine restarts")
+		})
+	}
+}
+
+func TestWordsAboutBothServices(t *testing.T) {
+	Convey("A deploy of two services that is interrupted in the second says which versions of both serve", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		ctx, cancel := context.WithCancel(context.Background())
+		p.hook("POST", "/services/", func() { p.hook("POST", "/services/", cancel) }) // shop is updated, then web.
+		t.Setenv("TAG", "v2")
+		r := deploy(ctx, strings.Fields("up --rolling")...)
+		So(r.exit, ShouldEqual, exitInterrupted)
+		So(r.stderr, ShouldStartWith, "error: the deploy of web example/web:v2 was interrupted; version example/web:v1 is back: web example/web:v1 serves")
+		So(r.stderr, ShouldContainSubstring, "shop went back as well: version example/shop:v1 is back")
 	})
 }

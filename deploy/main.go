@@ -98,7 +98,7 @@ func interruptible() (context.Context, func()) {
 		<-signals
 		cancel()
 		<-signals
-		fmt.Fprintln(os.Stderr, "error: interrupted twice: the program ends at once\n       the next deploy or rollback undoes the change; see what runs: scripts/status.sh")
+		fmt.Fprintln(os.Stderr, "error: interrupted twice: the program ends at once\n       what a deploy or rollback has changed, the next one undoes; see what runs: scripts/status.sh")
 		os.Exit(exitInterrupted)
 	})()
 	return ctx, cancel

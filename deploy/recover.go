@@ -32,7 +32,7 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 	}
 	d.out.Step("The deploy of %s %s by %s, begun at %s, was cut off", d.service.Name, cut.After.Version, cut.By, cut.At.Local().Format("2006-01-02 15:04:05"))
 	for _, name := range cut.With {
-		if name != d.service.Name && !slices.Contains(d.all, name) {
+		if name != d.service.Name && !slices.Contains(d.all, name) && d.stillOpen(ctx, name) {
 			d.out.Detail("this deploy also had the service %s: if it was changed, the next deploy or rollback of %[1]s restores it", name)
 		}
 	}
@@ -49,6 +49,12 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 		d.out.Detail("somebody has created another service of that name since then: it is not changed")
 		return false, journal.End(ctx, d.engine, cut, journal.Failed, nil)
 	}
+	// A deploy stores its entry beside that of the version before. So this one came after a removal.
+	if now == nil && cut.Before != nil && len(history) == 1 {
+		d.out.Detail("somebody has removed the service and its history since then: nothing is restored")
+		return false, journal.End(ctx, d.engine, cut, journal.Failed, nil)
+	}
+	d.changed[d.service.Name] = true
 	told, err := old.putBack(ctx)
 	// The entry does not change, so the next deploy tries again.
 	switch {
@@ -61,6 +67,13 @@ func (d *deployment) recover(ctx context.Context) (bool, error) {
 	}
 	old.out.Detail("%s", told)
 	return true, old.end(ctx, journal.Failed)
+}
+
+// stillOpen tells whether the last deploy of another service has not ended. If its history cannot
+// be read, it may be open.
+func (s *session) stillOpen(ctx context.Context, service string) bool {
+	history, err := journal.Read(ctx, s.engine, service)
+	return err != nil || history.CutOff() != nil
 }
 
 // madeBy tells whether the deploy of a version made a service.

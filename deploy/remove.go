@@ -13,7 +13,6 @@ import (
 
 	"goblog/deploy/journal"
 	"goblog/deploy/progress"
-	"goblog/deploy/stack"
 	engine "goblog/deploy/swarm"
 )
 
@@ -37,11 +36,11 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 		all = append(all, s.deployment(service))
 	}
 	defer func() { s.release(ctx, all) }() // Only when nothing is left to remove.
-	bad := map[string]bool{}
+	bad, taker := map[string]bool{}, s.taker(all)
 	for _, d := range byName(all) {
-		if err := s.lock(ctx, []*deployment{d}); err != nil {
+		if err := d.takeLock(ctx, taker); err != nil {
 			if !o.keepGoing || ctx.Err() != nil {
-				return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
+				return s.outcomeOfRemoval(ctx, all, err)
 			}
 			s.tell(err)
 			bad[d.service.Name] = true
@@ -49,7 +48,7 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 	}
 	if !o.keepGoing {
 		if err := allMine(ctx, all); err != nil {
-			return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
+			return s.outcomeOfRemoval(ctx, all, err)
 		}
 	}
 	networks := map[string]bool{}
@@ -63,9 +62,9 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 		}
 		if err != nil {
 			if !o.keepGoing || ctx.Err() != nil {
-				return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
+				return s.outcomeOfRemoval(ctx, all, err)
 			}
-			s.tell(err)
+			s.tell(orLost(ctx, []*deployment{d}, err))
 			bad[d.service.Name] = true
 			continue
 		}
@@ -77,15 +76,15 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 	guarded := guardedBy(ctx, removed)
 	for _, name := range slices.Sorted(maps.Keys(networks)) {
 		if err := s.removeNetwork(guarded, name, removed); err != nil {
-			return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
+			return s.outcomeOfRemoval(ctx, all, err)
 		}
 	}
 	if err := s.tidyContents(guarded, namesOf(removed)); err != nil {
-		return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
+		return s.outcomeOfRemoval(ctx, all, err)
 	}
 	if o.volumes {
 		if err := s.removeVolumes(guarded, removed); err != nil {
-			return s.outcomeOfRemoval(ctx, services, s.orInterrupted(ctx, err))
+			return s.outcomeOfRemoval(ctx, all, err)
 		}
 	}
 	if len(bad) > 0 {
@@ -95,10 +94,10 @@ func remove(ctx context.Context, o *options, out *progress.Printer) error {
 }
 
 // outcomeOfRemoval says which of the services are still there.
-func (s *session) outcomeOfRemoval(ctx context.Context, services []stack.Service, err error) *outcome {
-	told := outcomeOf(err)
-	for _, service := range services {
-		told.lines = append(told.lines, s.serves(ctx, service.Name, nil))
+func (s *session) outcomeOfRemoval(ctx context.Context, all []*deployment, err error) *outcome {
+	told := outcomeOf(s.orInterrupted(ctx, orLost(ctx, all, err)))
+	for _, d := range slices.Backward(all) {
+		told.lines = append(told.lines, s.serves(ctx, d.service.Name, nil))
 	}
 	return told
 }

@@ -299,4 +299,19 @@ func TestRobHalfOfTwo(t *testing.T) {
 		So(with(t, "v2", "rollback shop").stdout, ShouldContainSubstring, "Restored shop")
 		So(p.image("shop"), ShouldContainSubstring, "v1")
 	})
+	Convey("but not after the first was restored: then another rollback of it would go back too far", t, func() {
+		p := pretendSwarm(t)
+		So(with(t, "v1", "up").exit, ShouldEqual, 0)
+		var b result
+		p.hook("POST", "/services/create", func() {
+			p.hook("POST", "/services/create", func() {
+				p.robbed("shop", "web")
+				must(t, with(t, "v2", "rollback shop").exit, ShouldEqual, 0)
+				b = with(t, "v2", "rollback web")
+			})
+		})
+		with(t, "v2", "up")
+		So(b.stdout, ShouldContainSubstring, "Restored web")
+		So(b.stdout, ShouldNotContainSubstring, "this deploy also had the service")
+	})
 }

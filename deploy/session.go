@@ -30,8 +30,10 @@ type session struct {
 	info   system.Info
 	began  time.Time
 	built  *build.Builder
-	made   []string     // what this command has created and does not remove, in words
-	file   *stack.Stack // the loaded stack files; nil if the command does not read them
+	made   []string // what this command has created and does not remove, in words
+	// changed are the services that this command has changed or restored, by name.
+	changed map[string]bool
+	file    *stack.Stack // the loaded stack files; nil if the command does not read them
 }
 
 // open connects to the engine, which may be in no swarm yet.
@@ -40,7 +42,7 @@ func open(ctx context.Context, o *options, out *progress.Printer) (*session, err
 	if err != nil {
 		return nil, failed(err.Error(), "nothing was changed")
 	}
-	s := &session{options: o, out: out, engine: connected, began: time.Now()}
+	s := &session{options: o, out: out, engine: connected, began: time.Now(), changed: map[string]bool{}}
 	connected.Waiting = func(err error) { out.Warn(fmt.Sprintf("the engine is away, waiting for it: %v", err)) }
 	if s.info, err = connected.Info(ctx); err != nil {
 		return nil, s.orInterrupted(ctx, failed(err.Error(), whatToDo(err), "nothing was changed"))

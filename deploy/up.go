@@ -172,9 +172,6 @@ func (s *session) goBackAll(ctx context.Context, changed []*deployment, told *ou
 	for _, d := range slices.Backward(changed) {
 		if line := d.goBack(ctx); line != "" {
 			told.lines = append(told.lines, line)
-			if told.exit == exitInterrupted {
-				told.problem = "interrupted"
-			}
 		}
 	}
 	return told
@@ -225,18 +222,8 @@ func byName(all []*deployment) []*deployment {
 // lockEach takes the locks in the order of names, so that two deploys never wait for each
 // other.
 func (s *session) lockEach(ctx context.Context, all []*deployment, then func(*deployment) error) error {
-	sorted := byName(all)
-	taker := &journal.Taker{
-		Engine: s.engine, IsTaken: engine.IsTaken, Wait: s.wait, Clock: journal.RealClock{},
-		Watching: func(held *journal.HeldError) {
-			s.out.Step("%s", held.Error())
-			s.out.Detail("checking whether that deploy is still alive")
-		},
-	}
-	for _, d := range sorted {
-		taker.Services = append(taker.Services, d.service.Name)
-	}
-	for _, d := range sorted {
+	taker := s.taker(all)
+	for _, d := range byName(all) {
 		if err := d.takeLock(ctx, taker); err != nil {
 			return err
 		}
@@ -245,6 +232,17 @@ func (s *session) lockEach(ctx context.Context, all []*deployment, then func(*de
 		}
 	}
 	return nil
+}
+
+// taker takes the locks of these services.
+func (s *session) taker(all []*deployment) *journal.Taker {
+	return &journal.Taker{
+		Engine: s.engine, IsTaken: engine.IsTaken, Wait: s.wait, Clock: journal.RealClock{}, Services: namesOf(all),
+		Watching: func(held *journal.HeldError) {
+			s.out.Step("%s", held.Error())
+			s.out.Detail("checking whether that deploy is still alive")
+		},
+	}
 }
 
 // release frees the locks, also after an error.
@@ -288,22 +286,29 @@ func (s *session) networksOf(all []*deployment) []stack.Network {
 	})
 }
 
-// untouched is the error of a step before the first change. Its last lines say which version
-// serves.
+// untouched is the error of a step before the first change of these services. Its last lines
+// say which version serves. A service may have been restored before, after a deploy of it was
+// cut off.
 func (s *session) untouched(ctx context.Context, all []*deployment, err error) error {
 	if ctx.Err() != nil {
-		err = &outcome{exit: exitInterrupted, problem: "interrupted; nothing that runs was changed"}
+		err = context.Canceled
+		if len(s.changed) == 0 {
+			err = &outcome{exit: exitInterrupted, problem: "interrupted; nothing that runs was changed"}
+		}
 	}
-	told := outcomeOf(err)
+	told := outcomeOf(orLost(ctx, all, err))
 	told.lines = append(told.lines, s.made...)
 	firm := context.WithoutCancel(ctx)
 	for _, d := range all {
 		if d.running == nil {
 			_ = d.read(firm) // This read failed before, or did not happen yet. The first error is printed.
 		}
-		if d.running != nil {
+		switch {
+		case s.changed[d.service.Name]:
+			told.lines = append(told.lines, s.serves(ctx, d.service.Name, d.verifyNow()))
+		case d.running != nil:
 			told.lines = append(told.lines, d.service.Name+" was not touched: "+s.serves(ctx, d.service.Name, d.verifyNow()))
-		} else {
+		default:
 			told.lines = append(told.lines, d.service.Name+" was not touched")
 		}
 	}

@@ -77,7 +77,7 @@ func TestEngineThatIsLostAfterTheProof(t *testing.T) {
 		r := script("copyall.sh", "VERSION=new", "DOCKER_HOST="+loseAt(t, `"deploy.outcome":"done"`))
 		So(r.stdout, ShouldContainSubstring, " accountservice answers: http://")
 		So(r.stderr, ShouldContainSubstring, "error: accountservice new was proven, but that could not be stored in its history: ")
-		So(r.stderr, ShouldContainSubstring, "; the next deploy or rollback restores the version that ran before\n")
+		So(r.stderr, ShouldContainSubstring, "; unless it was stored all the same, the next deploy or rollback restores the version that ran before\n")
 		So(lastLine(r), ShouldContainSubstring, " start the engine again, or point DOCKER_HOST ")
 		So(r.exit, ShouldEqual, 1)
 		So(version(t), ShouldEqual, "new")

@@ -146,6 +146,15 @@ func TestDeployThatIsKilled(t *testing.T) {
 		So(r.exit, ShouldEqual, 0)
 		mustServe(t, url, "next")
 	})
+	Convey("Ctrl-C while the next deploy restores what ran does not end with words that nothing was changed", t, func() {
+		So(script("copyall.sh", "VERSION=good").exit, ShouldEqual, 0)
+		So(signalled("==> Creating", "", syscall.SIGKILL, "VERSION=new").exit, ShouldEqual, -1)
+		r := interrupted("==> Going back", "", "VERSION=next")
+		So(r.exit, ShouldEqual, 130)
+		So(r.stderr, ShouldContainSubstring, "error: interrupted\n")
+		So(lastLine(r), ShouldEqual, "       accountservice good serves at "+url)
+		mustServe(t, url, "good")
+	})
 	Convey("A second Ctrl-C leaves at once, and the next command restores what ran", t, func() {
 		So(script("copyall.sh", "VERSION=good").exit, ShouldEqual, 0)
 		left := handled("==> Creating", "", func(pid int) { // Two signals of the same kind might arrive as one.

@@ -99,13 +99,19 @@ func (e *HeldError) Advice() string {
 }
 
 // Outlook says what the next deploy or rollback will do about a holder with a beat of this
-// age, by the swarm's clock. It is a guess: only a process that watches the beat decides.
-func (e *HeldError) Outlook(age time.Duration) string {
+// age, by the swarm's clock. It is a guess: only a process that watches the beat decides. open
+// tells whether the service's last entry has not ended. Otherwise there is nothing to restore:
+// the holder removes the service, for example.
+func (e *HeldError) Outlook(age time.Duration, open bool) string {
+	restores := ""
+	if open {
+		restores = ", and restores the version that ran before"
+	}
 	switch {
 	case isGone(e.process):
-		return "its process has ended: the next deploy or rollback takes its lock at once, and restores the version that ran before"
+		return "its process has ended: the next deploy or rollback takes its lock at once" + restores
 	case age > deadAfter:
-		return fmt.Sprintf("it seems to have died: the next deploy or rollback watches it for %d s, then takes its lock, and restores the version that ran before", int(deadAfter.Seconds()))
+		return fmt.Sprintf("it seems to have died: the next deploy or rollback watches it for %d s, then takes its lock%s", int(deadAfter.Seconds()), restores)
 	}
 	return "the next deploy or rollback ends with an error, or waits with --wait"
 }

@@ -143,13 +143,16 @@ func TestOutlook(t *testing.T) {
 		for _, it := range []struct {
 			process string
 			age     time.Duration
+			open    bool
 			wanted  string
 		}{
-			{"another-boot pid:[1] 1 1", 29 * time.Second, "ends with an error, or waits with --wait"},
-			{"another-boot pid:[1] 1 1", 31 * time.Second, "watches it for 30 s, then takes its lock"},
-			{process, time.Second, "takes its lock at once"},
+			{"another-boot pid:[1] 1 1", 29 * time.Second, true, "ends with an error, or waits with --wait"},
+			{"another-boot pid:[1] 1 1", 31 * time.Second, true, "watches it for 30 s, then takes its lock, and restores the version that ran before"},
+			{"another-boot pid:[1] 1 1", 31 * time.Second, false, "watches it for 30 s, then takes its lock"},
+			{process, time.Second, true, "takes its lock at once, and restores the version that ran before"},
+			{process, time.Second, false, "takes its lock at once"},
 		} {
-			So((&HeldError{process: it.process}).Outlook(it.age), ShouldContainSubstring, it.wanted)
+			So((&HeldError{process: it.process}).Outlook(it.age, it.open), ShouldEndWith, it.wanted)
 		}
 	})
 }

@@ -268,3 +268,25 @@ func TestRobWaits(t *testing.T) {
 		lock.stop()
 	})
 }
+
+func TestRobAfterTheMark(t *testing.T) {
+	Convey("A holder that wakes after its lock was marked gives way, though the lock is not removed yet", t, func() {
+		var check error
+		var lost bool
+		beat := ""
+		synctest.Test(t, func(*testing.T) {
+			m := &locked{memory: &memory{}}
+			lock, _ := take(context.Background(), m, "web", taken, false, nobody, RealClock{})
+			_ = m.LabelConfig(context.Background(), lock.id, map[string]string{labelTaker: "eve on earth"}, nil)
+			time.Sleep(3 * beatInterval)
+			lost = lock.lost.Err() != nil // The beat has found it out by itself.
+			found, _ := m.Configs(context.Background(), "")
+			beat = found[0].Spec.Labels[labelBeat]
+			check = lock.Check(context.Background())
+			_ = lock.Free(context.Background())
+		})
+		So(lost, ShouldBeTrue)
+		So(beat, ShouldEqual, "0")
+		So(check, ShouldEqual, ErrLost)
+	})
+}

@@ -82,6 +82,13 @@ func TestPageOfASwarm(t *testing.T) {
 			record.Held.Beat = time.Now().Add(-time.Minute)
 			So(now.Page().service(t, "orders").Deploy.Outlook, ShouldStartWith, "it seems to have died")
 		})
+		Convey("after a removal that died, there is nothing to restore", func() {
+			now.deploys("old", "v1", journal.Done, time.Hour)
+			record := now.Records["old"]
+			record.Held = &journal.HeldError{Holder: "eva on laptop, process 7", Beat: time.Now().Add(-time.Minute)}
+			now.Records["old"] = record
+			So(now.Page().service(t, "old").Deploy.Outlook, ShouldEndWith, "watches it for 30 s, then takes its lock")
+		})
 		Convey("the swarm's own update is named while it goes on, or where it stopped", func() {
 			now.Services[0].UpdateStatus = &swarm.UpdateStatus{State: swarm.UpdateStatePaused}
 			So(now.Page().Services[0].Update, ShouldEqual, "paused")

@@ -114,7 +114,7 @@ func (one *Status) record(record journal.Record, current *journal.Snapshot, now 
 		one.Deploying, one.Deploy = held.Error(), &Deploy{Holder: held.Holder, Since: held.Since, Phase: held.Phase}
 		if now, err := time.Parse(time.RFC3339Nano, now); err == nil { // Both times are the engine's.
 			age := now.Sub(held.Beat)
-			one.Deploy.Outlook = held.Outlook(age)
+			one.Deploy.Outlook = held.Outlook(age, record.History.CutOff() != nil)
 			one.Deploying += fmt.Sprintf("; its last sign of life is %d s old; %s", int(age.Seconds()), one.Deploy.Outlook)
 		}
 	}
