@@ -124,6 +124,29 @@ func hasIPVS() bool {
 	return err == nil || exec.Command("modprobe", "--quiet", "ip_vs").Run() == nil
 }
 
+// fetchGatling lets Maven fetch the libraries of the load test, if there is a Maven. Several runs
+// of these tests may start at the same time, and in one directory only one Maven can work.
+func fetchGatling() error {
+	_, noMaven := exec.LookPath("mvn")
+	_, noCompiler := exec.LookPath("javac")
+	if noMaven != nil || noCompiler != nil {
+		return nil
+	}
+	pom, err := os.Open("../gatling/pom.xml")
+	if err != nil {
+		return err
+	}
+	defer pom.Close() // This also frees the lock.
+	if err := syscall.Flock(int(pom.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", pom.Name(), err)
+	}
+	fetch := exec.Command("mvn", "--batch-mode", "--quiet", "--file", pom.Name(), "gatling:test", "-Dgatling.skip")
+	if out, err := fetch.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %w\n%s", fetch, err, out)
+	}
+	return nil
+}
+
 // runBesideEngine runs this test binary once more, inside, and returns its exit code.
 func runBesideEngine() int {
 	// Inside, there is no network to fetch Go modules and Java libraries.
@@ -131,14 +154,9 @@ func runBesideEngine() int {
 		fmt.Printf("e2e: go mod download: %v\n%s", err, out)
 		return 1
 	}
-	_, noMaven := exec.LookPath("mvn")
-	_, noCompiler := exec.LookPath("javac")
-	if noMaven == nil && noCompiler == nil {
-		prefetch := exec.Command("mvn", "--batch-mode", "--quiet", "--file", "../gatling/pom.xml", "gatling:test", "-Dgatling.skip")
-		if out, err := prefetch.CombinedOutput(); err != nil {
-			fmt.Printf("e2e: %v: %v\n%s", prefetch, err, out)
-			return 1
-		}
+	if err := fetchGatling(); err != nil {
+		fmt.Println("e2e:", err)
+		return 1
 	}
 	if os.Getenv("PUBLISH_MODE") == "" && !hasIPVS() {
 		fmt.Println("==> e2e: this kernel has no IPVS: testing with PUBLISH_MODE=host")
