@@ -17,7 +17,7 @@ func Text(fault any) string { return fmt.Sprintf("this program has a fault: %v",
 
 // Advice says what a panic may have left, and what to do.
 var Advice = []string{
-	"a change may be only half done: the next deploy or rollback restores the version that ran before",
+	"a change may be only half done: what a deploy or rollback has changed, the next one undoes",
 	"see what runs: scripts/status.sh",
 }
 
