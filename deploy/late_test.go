@@ -15,6 +15,8 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	. "github.com/smartystreets/goconvey/convey"
 
+	"goblog/deploy/progress"
+	"goblog/deploy/stack"
 	engine "goblog/deploy/swarm"
 )
 
@@ -369,6 +371,31 @@ func TestTidyingBesideADeploy(t *testing.T) {
 			So(with(t, "v1", "remove -f "+one).exit, ShouldEqual, 0)
 			close(asleep)
 			So((<-next).exit, ShouldEqual, 0)
+		})
+	})
+}
+
+func TestTidyingImagesBesideADeploy(t *testing.T) {
+	Convey("Given an old image of a service", t, func() {
+		p := pretendSwarm(t)
+		p.images = []string{"example/web:sha-old"}
+		s, err := open(context.Background(), &options{}, progress.New(os.Stdout, os.Stderr))
+		So(err, ShouldBeNil)
+		web := s.deployment(stack.Service{Name: "web"})
+		web.tag = "example/web:sha-new"
+		Convey("it is removed if nobody deploys", func() {
+			So(web.tidyImages(context.Background(), []string{"web"}), ShouldBeNil)
+			So(p.images, ShouldBeEmpty)
+		})
+		Convey("it stays if somebody has begun another deploy while this process was asleep", func() {
+			p.hook("GET", "/images/", func() { p.holds("shop") })
+			So(web.tidyImages(context.Background(), []string{"web"}), ShouldBeNil)
+			So(p.images, ShouldResemble, []string{"example/web:sha-old"})
+		})
+		Convey("it stays if another deploy of it has begun and ended meanwhile, and uses it", func() {
+			p.hook("GET", "/images/", func() { p.make("svc", "other", "example/web:sha-old", nil) })
+			So(web.tidyImages(context.Background(), []string{"web"}), ShouldBeNil)
+			So(p.images, ShouldResemble, []string{"example/web:sha-old"})
 		})
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/api/types/system"
@@ -40,6 +41,7 @@ type pretend struct {
 	kept   []*http.Request
 
 	networks map[string]network.Summary // by id
+	images   []string                   // the names of images that a list shows; all others are there, too
 }
 
 func pretendSwarm(t *testing.T) *pretend {
@@ -269,6 +271,16 @@ func (p *pretend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		say([]any{})
 	case parts[0] == "distribution":
 		fail(404, "no registry")
+	case path == "/images/json":
+		all := []image.Summary{}
+		for _, name := range p.images {
+			all = append(all, image.Summary{ID: "sha256:" + name, RepoTags: []string{name}})
+		}
+		say(all)
+	case parts[0] == "images" && r.Method == "DELETE":
+		name := strings.Join(parts[1:], "/")
+		p.images = slices.DeleteFunc(p.images, func(one string) bool { return one == name })
+		say([]image.DeleteResponse{{Untagged: name}})
 	case parts[0] == "images" && len(parts) > 2:
 		name := strings.Join(parts[1:len(parts)-1], "/")
 		id := name
