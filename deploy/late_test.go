@@ -532,9 +532,7 @@ func TestErrorOfASleeper(t *testing.T) {
 			p.hook("POST", "/configs/create", func() { // The lock.
 				p.hook(it.method, it.part, func() {
 					p.taken("web")
-					p.Lock()
-					p.drop = true
-					p.Unlock()
+					p.lose()
 				})
 			})
 			r := with(t, "v3", it.command)

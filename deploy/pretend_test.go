@@ -103,6 +103,13 @@ func (p *pretend) hook(method, part string, do func()) {
 	}
 }
 
+// lose lets the call that the hook is for get lost.
+func (p *pretend) lose() {
+	p.Lock()
+	defer p.Unlock()
+	p.drop = true
+}
+
 // robbed removes locks, as after 30 looks without a new beat.
 func (p *pretend) robbed(services ...string) {
 	p.Lock()

@@ -249,9 +249,7 @@ func TestRobCutOffUpdate(t *testing.T) {
 		p.hook("POST", "/services/", func() {
 			p.robbed("web")
 			must(t, with(t, "v2", "rollback web").exit, ShouldEqual, 0)
-			p.Lock()
-			p.drop = true
-			p.Unlock()
+			p.lose()
 		})
 		a := with(t, "v2", "up web --rolling")
 		So(a.exit, ShouldEqual, exitFailed)
@@ -266,9 +264,7 @@ func TestRobCutOffCreate(t *testing.T) {
 		p.hook("POST", "/services/create", func() {
 			p.robbed("web")
 			must(t, with(t, "v2", "remove web").exit, ShouldEqual, 0)
-			p.Lock()
-			p.drop = true
-			p.Unlock()
+			p.lose()
 		})
 		a := with(t, "v2", "up web")
 		next := with(t, "v3", "up web")

@@ -29,12 +29,7 @@ func (s *session) serves(ctx context.Context, service string, verify *stack.Veri
 	if err != nil {
 		return fmt.Sprintf("the version that serves now is not known: %v", err)
 	}
-	running := 0
-	for _, task := range tasks {
-		if task.UpToDate && engine.Runs(task.Task) {
-			running++
-		}
-	}
+	running := engine.Running(tasks)
 	name := strings.TrimSpace(service + " " + journal.VersionOf(found.Spec))
 	replicas, _ := engine.Replicas(found.Spec)
 	if replicas == 0 {

@@ -189,14 +189,14 @@ func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swa
 	_, err := d.await(ctx, goal, d.current.Verify)
 	var failure *prove.Failure
 	for moved := true; moved && errors.As(err, &failure) && failure.Down && !failure.Late; {
-		before := d.backAlready(ctx)
+		before := d.backAlready(ctx, now.ID)
 		d.out.Step("The update waits for a node that is down: sending the update again, for the other nodes")
 		if err = d.restart(ctx, spec); err == nil {
 			_, err = d.await(ctx, goal, d.current.Verify)
 		}
 		// The swarm may leave a task pending beside a free node, because its Spec is older than the
 		// one that was sent again. Then it would wait in vain.
-		moved = d.backAlready(ctx) > before
+		moved = d.backAlready(ctx, now.ID) > before
 	}
 	if !errors.As(err, &failure) || failure.Healthy || failure.Late {
 		return err
@@ -220,19 +220,9 @@ func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swa
 }
 
 // backAlready is the number of tasks of the restored Spec that run; 0 if the engine does not say.
-func (d *deployment) backAlready(ctx context.Context) int {
-	n := 0
-	service, err := d.engine.Service(ctx, d.service.Name)
-	if err != nil || service == nil {
-		return n
-	}
-	tasks, _ := d.engine.Tasks(ctx, service.ID) // With an error, there are none.
-	for _, task := range tasks {
-		if task.UpToDate && engine.Stays(task.Task) && task.Status.State == swarm.TaskStateRunning {
-			n++
-		}
-	}
-	return n
+func (d *deployment) backAlready(ctx context.Context, service string) int {
+	tasks, _ := d.engine.Tasks(ctx, service) // With an error, there are none.
+	return engine.Running(tasks)
 }
 
 // takeAway removes the service that a first deploy has created, and no service of somebody

@@ -176,13 +176,8 @@ func TestTrialOverALostCall(t *testing.T) {
 		p := pretendSwarm(t)
 		webAlone(t, "1s", "30s")
 		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
-		lost := func() {
-			p.Lock()
-			p.drop = true
-			p.Unlock()
-		}
 		Convey("just when the trial is to be removed, no trial is left behind", func() {
-			p.hook("DELETE", "/services/", lost)
+			p.hook("DELETE", "/services/", p.lose)
 			So(with(t, "v2", "up web --rolling").exit, ShouldEqual, 0)
 			So(p.image("web"), ShouldContainSubstring, "v2")
 			So(p.image("web-trial"), ShouldEqual, "none")
@@ -190,7 +185,7 @@ func TestTrialOverALostCall(t *testing.T) {
 		Convey("just when it was to tell that the trial is created, no trial is left behind", func() {
 			p.hook("POST", "/services/create", func() {
 				p.make("svc9", "web-trial", "example/web:v2", map[string]string{"deploy.trial": "yes"})
-				lost()
+				p.lose()
 			})
 			So(with(t, "v2", "up web --rolling").exit, ShouldEqual, exitFailed)
 			So(p.image("web"), ShouldContainSubstring, "v1")

@@ -146,9 +146,9 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 		flags = only
 	}
 	out, ended := c.start(kind+flags, append(c.settings(mood+"."+strconv.Itoa(c.round)), "WHO="+who)...)
-	over := false
+	passed := c.passed
 	defer func() {
-		if !over {
+		if c.passed == passed {
 			c.signal(syscall.SIGKILL) // A round that failed leaves no deploy to the next test.
 		}
 	}()
@@ -229,7 +229,6 @@ func (c *chaos) play(kind, only, mood, who string, what fault, after time.Durati
 		c.serves(good)
 	}
 	c.passed++
-	over = true
 }
 
 // serves asserts that all three services are of a version, and answer: accountservice on each

@@ -138,6 +138,17 @@ func Runs(task swarm.Task) bool {
 	return task.DesiredState == swarm.TaskStateRunning && task.Status.State == swarm.TaskStateRunning
 }
 
+// Running is the number of tasks that run and are up to date.
+func Running(tasks []Task) int {
+	n := 0
+	for _, task := range tasks {
+		if task.UpToDate && Runs(task.Task) {
+			n++
+		}
+	}
+	return n
+}
+
 // Ended tells whether a task has ended.
 func Ended(task swarm.Task) bool {
 	switch task.Status.State {
