@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -36,9 +37,14 @@ type pretend struct {
 	// before is called for each call, without the lock, before it has its effect.
 	before func(method, path string)
 	bad    func(swarm.ServiceSpec) bool
-	drop   bool // the call that the hook was for gets lost, on its way there
-	keep   bool // calls that change services get lost as well, and arrive later: see deliver
-	kept   []*http.Request
+	// tasks are those of a service, instead of one that runs; with upToDate, those of its present
+	// Spec.
+	tasks    func(one *swarm.Service, upToDate bool) []swarm.Task
+	dead     bool // there is another node, which is down
+	registry bool // the images have a registry
+	drop     bool // the call that the hook was for gets lost, on its way there
+	keep     bool // calls that change services get lost as well, and arrive later: see deliver
+	kept     []*http.Request
 
 	networks map[string]network.Summary // by id
 	images   []string                   // the names of images that a list shows; all others are there, too
@@ -263,7 +269,12 @@ func (p *pretend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		node := swarm.Node{ID: "n1"}
 		node.Spec.Availability, node.Status.State = swarm.NodeAvailabilityActive, swarm.NodeStateReady
 		node.Description.Hostname, node.Description.Platform = "node1", swarm.Platform{OS: "linux", Architecture: "x86_64"}
-		say([]swarm.Node{node})
+		nodes := []swarm.Node{node}
+		if p.dead {
+			node.ID, node.Status.State, node.Description.Hostname = "n2", swarm.NodeStateDown, "node2"
+			nodes = append(nodes, node)
+		}
+		say(nodes)
 	case parts[0] == "networks" && r.Method == "DELETE":
 		delete(p.networks, parts[1])
 	case path == "/networks/create":
@@ -276,6 +287,9 @@ func (p *pretend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		say(slices.Collect(maps.Values(p.networks)))
 	case parts[0] == "secrets", parts[0] == "containers" && r.Method == "GET":
 		say([]any{})
+	case parts[0] == "distribution" && p.registry:
+		digest := sha256.Sum256([]byte(path))
+		say(map[string]any{"Descriptor": map[string]any{"digest": fmt.Sprintf("sha256:%x", digest)}, "Platforms": []any{map[string]any{"os": "linux", "architecture": "amd64"}}})
 	case parts[0] == "distribution":
 		fail(404, "no registry")
 	case path == "/images/json":
@@ -295,13 +309,21 @@ func (p *pretend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			id = "sha256:" + strings.Repeat("0", 40) + fmt.Sprintf("%-24s", strings.NewReplacer("/", "-", ":", "-").Replace(name))
 			id = strings.ReplaceAll(id, " ", "0")
 		}
-		say(map[string]any{"Id": id, "Os": "linux", "Architecture": "amd64", "Config": map[string]any{"Healthcheck": map[string]any{"Test": []string{"CMD", "x"}}}})
+		var digests []string
+		if p.registry {
+			digests = []string{"example/web@sha256:" + strings.Repeat("0", 64)}
+		}
+		say(map[string]any{"Id": id, "RepoDigests": digests, "Os": "linux", "Architecture": "amd64", "Config": map[string]any{"Healthcheck": map[string]any{"Test": []string{"CMD", "x"}}}})
 	case parts[0] == "tasks":
 		var filters map[string]map[string]bool
 		json.Unmarshal([]byte(r.URL.Query().Get("filters")), &filters)
 		tasks := []swarm.Task{}
 		for id, one := range p.services {
 			if wanted := filters["service"]; len(wanted) > 0 && !wanted[id] && !wanted[one.Spec.Name] {
+				continue
+			}
+			if p.tasks != nil {
+				tasks = append(tasks, p.tasks(one, len(filters["_up-to-date"]) > 0)...)
 				continue
 			}
 			task := swarm.Task{ID: fmt.Sprintf("%s-%d", id, one.Spec.TaskTemplate.ForceUpdate), ServiceID: id, NodeID: "n1", Slot: 1, DesiredState: swarm.TaskStateRunning}

@@ -187,17 +187,10 @@ func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swa
 	}
 	goal.Stuck = stuck
 	_, err := d.await(ctx, goal, d.current.Verify)
-	var failure *prove.Failure
-	for moved := true; moved && errors.As(err, &failure) && failure.Down && !failure.Late; {
-		before := d.backAlready(ctx, now.ID)
-		d.out.Step("The update waits for a node that is down: sending the update again, for the other nodes")
-		if err = d.restart(ctx, spec); err == nil {
-			_, err = d.await(ctx, goal, d.current.Verify)
-		}
-		// The swarm may leave a task pending beside a free node, because its Spec is older than the
-		// one that was sent again. Then it would wait in vain.
-		moved = d.backAlready(ctx, now.ID) > before
+	if lacksNode(err) || err == nil && same(now, spec) {
+		err = d.goAround(ctx, goal, now, spec, err)
 	}
+	var failure *prove.Failure
 	if !errors.As(err, &failure) || failure.Healthy || failure.Late {
 		return err
 	}
@@ -219,10 +212,49 @@ func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swa
 	return err
 }
 
-// backAlready is the number of tasks of the restored Spec that run; 0 if the engine does not say.
-func (d *deployment) backAlready(ctx context.Context, service string) int {
-	tasks, _ := d.engine.Tasks(ctx, service) // With an error, there are none.
-	return engine.Running(tasks)
+// lacksNode tells whether a proof failed because a task waits for a node that is down.
+func lacksNode(err error) bool {
+	var failure *prove.Failure
+	return errors.As(err, &failure) && failure.Down && !failure.Late
+}
+
+// goAround takes the tasks that have no node out of the Spec, until the others are back, and
+// then asks for all of them again. An update ends by this that waits for a node that is down.
+// And the last tasks start when the node comes back. Without it, they may wait for ever: if a
+// service is updated and a waiting task stays as it is, the scheduler forgets that task.
+// Source: noSuitableNode in swarmkit's manager/scheduler/scheduler.go.
+func (d *deployment) goAround(ctx context.Context, goal prove.Goal, now *swarm.Service, spec swarm.ServiceSpec, err error) error {
+	placed, sent := spec, false
+	for err == nil && !sent || lacksNode(err) {
+		tasks, failed := d.engine.Tasks(ctx, now.ID)
+		if failed != nil {
+			err = failed
+			break
+		}
+		less, some := plan.Placed(placed, tasks)
+		if !some {
+			break
+		}
+		d.out.Step("A task waits for a node that is down: going on without it")
+		placed, sent = less, true
+		if err = d.overwrite(ctx, placed); err == nil {
+			_, err = d.await(ctx, goal, d.current.Verify)
+		}
+	}
+	if !sent {
+		return err
+	}
+	// The service must not stay smaller, even if time is up.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if failed := d.overwrite(last, spec); failed != nil {
+		return failed
+	}
+	if err == nil {
+		d.out.Step("Asking for all tasks again")
+		_, err = d.await(ctx, goal, d.current.Verify)
+	}
+	return err
 }
 
 // takeAway removes the service that a first deploy has created, and no service of somebody
@@ -272,7 +304,7 @@ func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm
 	if now == nil {
 		return d.create(ctx, spec)
 	}
-	if now.Spec.Labels[journal.LabelDeploy] == spec.Labels[journal.LabelDeploy] {
+	if same(now, spec) {
 		// The Spec stays the same, so no task is restarted. But this update makes any late
 		// update, of this deploy or of a dead deploy, fail. An update that came before it is
 		// overwritten.
@@ -281,25 +313,21 @@ func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm
 	return d.engine.Update(ctx, now, spec, journal.LabelDeploy, true)
 }
 
-// restart makes the swarm begin an update again: it changes a label and changes it back. Then
-// the swarm updates only tasks of the other version, and not the task that waits.
-func (d *deployment) restart(ctx context.Context, spec swarm.ServiceSpec) error {
-	other := spec
-	other.Labels = maps.Clone(spec.Labels)
-	other.Labels[journal.LabelAgain] = "yes"
-	for _, one := range []swarm.ServiceSpec{other, spec} {
-		now, err := d.engine.Service(ctx, spec.Name)
-		if err != nil {
-			return err
-		}
-		if now == nil {
-			return fmt.Errorf("somebody removed service %s meanwhile", spec.Name)
-		}
-		if err := d.engine.Update(ctx, now, one, journal.LabelAgain, true); err != nil {
-			return err
-		}
+// same tells whether a service has a Spec that was never replaced, or that is back.
+func same(now *swarm.Service, spec swarm.ServiceSpec) bool {
+	return now.Spec.Labels[journal.LabelDeploy] == spec.Labels[journal.LabelDeploy] && now.Spec.Labels[journal.LabelPlaced] == ""
+}
+
+// overwrite gives the service a Spec, whatever others have changed since.
+func (d *deployment) overwrite(ctx context.Context, spec swarm.ServiceSpec) error {
+	now, err := d.engine.Service(ctx, spec.Name)
+	if err != nil {
+		return err
 	}
-	return nil
+	if now == nil {
+		return fmt.Errorf("somebody removed service %s meanwhile", spec.Name)
+	}
+	return d.engine.Update(ctx, now, spec, journal.LabelPlaced, true)
 }
 
 // updates tells whether a service can go back by an update: it is the same service as before,

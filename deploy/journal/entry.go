@@ -42,7 +42,7 @@ const (
 	LabelEntry   = "deploy.entry"   // number of the history's entry
 	LabelVersion = "deploy.version" // for people
 	LabelLeaves  = "deploy.leaves"  // of the deploy that is about to remove it
-	LabelAgain   = "deploy.again"   // for a moment, when an update that is stuck is begun again
+	LabelPlaced  = "deploy.placed"  // for a moment, while the Spec leaves out tasks that have no node
 	// LabelScripts is on services that the shell scripts before this program deployed.
 	LabelScripts        = "copyall.arguments"
 	LabelScriptsVersion = "copyall.version"
@@ -197,7 +197,7 @@ func (h History) Current(service *swarm.Service, networks map[string]string) *Sn
 	}
 	now := &Snapshot{Version: service.Spec.Labels[LabelVersion], Spec: service.Spec, Networks: map[string]string{}}
 	now.Spec.Labels = maps.Clone(now.Spec.Labels)
-	for _, brief := range []string{LabelAgain, LabelLeaves} { // A service that is restored does not leave.
+	for _, brief := range []string{LabelPlaced, LabelLeaves} { // A service that is restored does not leave.
 		delete(now.Spec.Labels, brief)
 	}
 	for _, network := range service.Spec.TaskTemplate.Networks {
@@ -320,7 +320,7 @@ func (s *Snapshot) Runs(service *swarm.Service) bool {
 func (s *Snapshot) key() string {
 	spec := s.Spec
 	spec.Labels = maps.Clone(spec.Labels)
-	for _, own := range []string{LabelDeploy, LabelEntry, LabelVersion, LabelAgain, LabelLeaves} {
+	for _, own := range []string{LabelDeploy, LabelEntry, LabelVersion, LabelPlaced, LabelLeaves} {
 		delete(spec.Labels, own)
 	}
 	if len(spec.Labels) == 0 {

@@ -123,7 +123,7 @@ const (
 // the order that a plan chooses, and the counter of forced updates.
 var own = []string{
 	"deploy.labels." + journal.LabelDeploy, "deploy.labels." + journal.LabelEntry, "deploy.labels." + journal.LabelVersion,
-	"deploy.labels." + journal.LabelAgain, "deploy.labels." + journal.LabelLeaves,
+	"deploy.labels." + journal.LabelPlaced, "deploy.labels." + journal.LabelLeaves,
 	updateOrder, rollbackOrder, forceUpdate,
 }
 

@@ -407,3 +407,30 @@ func WithImage(spec swarm.ServiceSpec, image string) swarm.ServiceSpec {
 	spec.TaskTemplate.ContainerSpec.Image = image
 	return spec
 }
+
+// Placed is a Spec with only as many replicas as have a node. An update makes no progress as
+// long as a task waits for a node. A global service has no number of replicas: its Spec only
+// gets a label, which makes the swarm begin the update again, without the nodes that are down.
+// It is false if that would change nothing, or leave no task.
+func Placed(spec swarm.ServiceSpec, tasks []engine.Task) (swarm.ServiceSpec, bool) {
+	slots := map[int]bool{}
+	for _, task := range tasks {
+		if engine.Stays(task.Task) && task.NodeID != "" {
+			slots[task.Slot] = true
+		}
+	}
+	have := uint64(len(slots))
+	replicas, replicated := engine.Replicas(spec)
+	if have == 0 || replicated && have >= replicas || !replicated && spec.Labels[journal.LabelPlaced] != "" {
+		return spec, false
+	}
+	less := clone(spec)
+	if replicated {
+		less.Mode.Replicated.Replicas = &have
+	}
+	if less.Labels == nil {
+		less.Labels = map[string]string{}
+	}
+	less.Labels[journal.LabelPlaced] = "yes"
+	return less, true
+}

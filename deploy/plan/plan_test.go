@@ -14,6 +14,7 @@ import (
 
 	"goblog/deploy/journal"
 	"goblog/deploy/stack"
+	engine "goblog/deploy/swarm"
 )
 
 func TestActions(t *testing.T) {
@@ -485,6 +486,56 @@ func TestRestore(t *testing.T) {
 		So(original.TaskTemplate.ContainerSpec.Image, ShouldEqual, imageV1)
 		So(original.Labels["tier"], ShouldEqual, "front")
 	})
+}
+
+func TestPlaced(t *testing.T) {
+	const running, ready, shutdown = swarm.TaskStateRunning, swarm.TaskStateReady, swarm.TaskStateShutdown
+	type task struct {
+		slot    int
+		node    string
+		desired swarm.TaskState
+	}
+	for what, one := range map[string]struct {
+		replicas uint64 // 0: a global service
+		labels   map[string]string
+		tasks    []task
+		want     uint64 // 0: there is nothing to leave out
+	}{
+		"a task that has no node is left out":             {3, nil, []task{{1, "n1", running}, {2, "n2", running}, {3, "", running}}, 2},
+		"one that starts when another ends has a node":    {3, nil, []task{{1, "n1", ready}, {2, "n2", running}, {3, "", ready}}, 2},
+		"two tasks of a slot count as one":                {3, nil, []task{{1, "n1", running}, {1, "n2", running}, {2, "", running}, {3, "", running}}, 1},
+		"one that ends does not count":                    {3, nil, []task{{1, "n1", running}, {2, "n2", shutdown}, {2, "", running}, {3, "n3", running}}, 2},
+		"where all have a node, there is nothing to do":   {2, nil, []task{{1, "n1", running}, {2, "n2", running}}, 0},
+		"where none has a node, no task would be left":    {2, nil, []task{{1, "", running}, {2, "", running}}, 0},
+		"a Spec may get smaller again":                    {2, map[string]string{journal.LabelPlaced: "yes"}, []task{{1, "n1", running}, {2, "", running}}, 1},
+		"the update of a global service begins again":     {0, nil, []task{{0, "n1", running}}, 1},
+		"the update of a global service begins only once": {0, map[string]string{journal.LabelPlaced: "yes"}, []task{{0, "n1", running}}, 0},
+	} {
+		Convey("Where nodes are down, "+what, t, func() {
+			before := swarm.ServiceSpec{TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{}}}
+			before.Labels = one.labels
+			if before.Mode.Global = &(swarm.GlobalService{}); one.replicas > 0 {
+				before.Mode = swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &one.replicas}}
+			}
+			var tasks []engine.Task
+			for _, it := range one.tasks {
+				made := engine.Task{}
+				made.Slot, made.NodeID, made.DesiredState = it.slot, it.node, it.desired
+				tasks = append(tasks, made)
+			}
+			spec, less := Placed(before, tasks)
+			So(less, ShouldEqual, one.want > 0)
+			if less {
+				So(spec.Labels, ShouldResemble, map[string]string{journal.LabelPlaced: "yes"})
+			} else {
+				So(spec, ShouldResemble, before)
+			}
+			if less && one.replicas > 0 {
+				So(*spec.Mode.Replicated.Replicas, ShouldEqual, one.want)
+				So(*before.Mode.Replicated.Replicas, ShouldEqual, one.replicas)
+			}
+		})
+	}
 }
 
 func anyPort(w *Wanted) { w.Spec.EndpointSpec.Ports[0].PublishedPort = 0 }

@@ -185,7 +185,7 @@ func (w *Watch) note(task engine.Task, hosts map[string]string, mine bool, now t
 	case swarm.TaskStateRunning:
 		if w.running[task.ID].IsZero() {
 			w.running[task.ID] = now
-			told.New = true
+			told.New = wanted // The swarm still shows the tasks of a dead node as running.
 		}
 		told.Seconds = w.running[task.ID].Sub(w.began).Seconds()
 	case swarm.TaskStateRejected:

@@ -365,6 +365,10 @@ func TestEvents(t *testing.T) {
 			watch.Look(mine, all(broken), hosts, began.Add(4*time.Second))
 			So(news(watch), ShouldBeEmpty)
 		})
+		Convey("a task that the swarm no longer wants is not told, though it is known as running, as on a node that has died", func() {
+			watch.Look(mine, all(task("a", swarm.TaskStateShutdown, swarm.TaskStateRunning, true), pending("b", "no suitable node")), hosts, began)
+			So(news(watch), ShouldBeEmpty)
+		})
 		Convey("the task that failed last is the one to explain, also after an automatic rollback", func() {
 			watch.Look(mine, all(fresh("a", swarm.TaskStateFailed)), hosts, began)
 			watch.Look(mine, all(fresh("b", swarm.TaskStateComplete), fresh("a", swarm.TaskStateFailed)), hosts, began)
