@@ -85,13 +85,15 @@ func readyNodes() int {
 func accountsAt(node string) string { return "http://" + address[node] + ":6767/accounts/10000" }
 
 // runsOn waits until the tasks of a service run on these nodes, one on each. It reports
-// whether that was in time.
+// whether that was in time, and prints the tasks if it was not.
 func runsOn(t *testing.T, service string, nodes ...string) bool {
 	t.Helper()
 	slices.Sort(nodes)
-	return eventually(30*time.Second, func() bool {
+	said := ""
+	ok := eventually(time.Minute, func() bool {
 		var found []string
-		for _, line := range lines(docker(t, "service", "ps", "--format", "{{.Node}} {{.DesiredState}} {{.CurrentState}}", service)) {
+		said = docker(t, "service", "ps", "--no-trunc", "--format", "{{.Node}} {{.DesiredState}} {{.CurrentState}} {{.Error}}", service)
+		for _, line := range lines(said) {
 			if node, state, _ := strings.Cut(line, " "); strings.HasPrefix(state, "Running Running") {
 				found = append(found, node)
 			}
@@ -99,6 +101,10 @@ func runsOn(t *testing.T, service string, nodes ...string) bool {
 		slices.Sort(found)
 		return slices.Equal(found, nodes)
 	})
+	if !ok {
+		t.Logf("%s does not run on %v:\n%s", service, nodes, said)
+	}
+	return ok
 }
 
 func TestThreeNodes(t *testing.T) {
