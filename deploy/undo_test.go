@@ -13,8 +13,9 @@ import (
 
 // blocked makes a swarm whose second node dies in an update of web to v2. Then an update back
 // to v1 makes no progress while a task waits for that node. It returns the numbers of replicas
-// that the Spec has asked for since.
-func blocked(t *testing.T) (p *pretend, asked func() []uint64) {
+// that the Spec has asked for since. With beside, the task that waits shares its slot with one
+// of v2, as with start-first.
+func blocked(t *testing.T, beside bool) (p *pretend, asked func() []uint64) {
 	p = pretendSwarm(t)
 	p.registry = true
 	webOn(t, "[]", "    deploy: {replicas: 2}\n    x-deploy: {trial: 0s, timeout: 30s}\n")
@@ -47,6 +48,9 @@ func blocked(t *testing.T) (p *pretend, asked func() []uint64) {
 			tasks = append(tasks, task(one, 1, "c", swarm.TaskStateRunning))
 		case !upToDate:
 			tasks = append(tasks, task(one, 1, "old", swarm.TaskStateRunning))
+			if beside {
+				tasks = append(tasks, task(one, 2, "older", swarm.TaskStateRunning))
+			}
 		}
 		if want == 2 {
 			tasks = append(tasks, task(one, 2, "d", swarm.TaskStatePending))
@@ -67,6 +71,15 @@ func (p *pretend) cutOff(t *testing.T) chan result {
 	return ended
 }
 
+// atPlaced runs a function just before the Spec leaves out the task that waits.
+func (p *pretend) atPlaced(do func()) {
+	p.hook("POST", "/update", func() { // v2
+		p.hook("POST", "/update", func() { // v1 again
+			p.hook("POST", "/update", do)
+		})
+	})
+}
+
 // full asserts that web asks for all of its tasks.
 func (p *pretend) full() {
 	p.Lock()
@@ -78,7 +91,7 @@ func (p *pretend) full() {
 
 func TestUpdateThatWaitsForANode(t *testing.T) {
 	Convey("Given an update back that waits for a node that is down", t, func() {
-		p, asked := blocked(t)
+		p, asked := blocked(t, false)
 
 		Convey("it goes on without the tasks that wait, and then asks for all tasks again", func() {
 			r := with(t, "v2", "up web --rolling")
@@ -93,11 +106,7 @@ func TestUpdateThatWaitsForANode(t *testing.T) {
 
 		Convey("and that was cut off meanwhile, the next command asks for all tasks again", func() {
 			var ended chan result
-			p.hook("POST", "/update", func() { // v2
-				p.hook("POST", "/update", func() { // v1 again
-					p.hook("POST", "/update", func() { ended = p.cutOff(t) }) // without the task that waits
-				})
-			})
+			p.atPlaced(func() { ended = p.cutOff(t) })
 			r := with(t, "v2", "up web --rolling")
 			So(r.exit, ShouldEqual, exitFailed)
 			So(r.stderr, ShouldContainSubstring, journal.ErrLost.Error())
@@ -108,8 +117,17 @@ func TestUpdateThatWaitsForANode(t *testing.T) {
 			p.full()
 		})
 	})
+	Convey("An update back whose task waits beside one of the other version does not end the others", t, func() {
+		p, asked := blocked(t, true)
+		r := with(t, "v2", "up web --rolling")
+		So(r.exit, ShouldEqual, exitFailed)
+		So(r.stdout, ShouldNotContainSubstring, "There is no progress")
+		So(r.stderr, ShouldContainSubstring, "version example/web:v1 is back")
+		So(asked(), ShouldResemble, []uint64{2, 1, 2})
+		p.full()
+	})
 	Convey("Where a node is down, a deploy that was cut off before its first change leaves no task that waits for ever", t, func() {
-		p, asked := blocked(t)
+		p, asked := blocked(t, false)
 		p.dead = true
 		ended := p.cutOff(t)
 		So(with(t, "v2", "up web --rolling").exit, ShouldEqual, exitFailed)

@@ -504,6 +504,7 @@ func TestPlaced(t *testing.T) {
 		"a task that has no node is left out":             {3, nil, []task{{1, "n1", running}, {2, "n2", running}, {3, "", running}}, 2},
 		"one that starts when another ends has a node":    {3, nil, []task{{1, "n1", ready}, {2, "n2", running}, {3, "", ready}}, 2},
 		"two tasks of a slot count as one":                {3, nil, []task{{1, "n1", running}, {1, "n2", running}, {2, "", running}, {3, "", running}}, 1},
+		"one that waits beside another has no node":       {3, nil, []task{{1, "n1", running}, {2, "n1", running}, {2, "", running}, {3, "n1", running}}, 2},
 		"one that ends does not count":                    {3, nil, []task{{1, "n1", running}, {2, "n2", shutdown}, {2, "", running}, {3, "n3", running}}, 2},
 		"where all have a node, there is nothing to do":   {2, nil, []task{{1, "n1", running}, {2, "n2", running}}, 0},
 		"where none has a node, no task would be left":    {2, nil, []task{{1, "", running}, {2, "", running}}, 0},
