@@ -325,7 +325,7 @@ func (d *deployment) overwrite(ctx context.Context, spec swarm.ServiceSpec) erro
 		return err
 	}
 	if now == nil {
-		return fmt.Errorf("somebody removed service %s meanwhile", spec.Name)
+		return &prove.Failure{Reason: fmt.Sprintf("somebody removed service %s meanwhile", spec.Name)}
 	}
 	return d.engine.Update(ctx, now, spec, journal.LabelPlaced, true)
 }

@@ -80,6 +80,11 @@ func (p *pretend) atPlaced(do func()) {
 	})
 }
 
+// afterwards runs a function after the next look at the tasks, before the next at the service.
+func (p *pretend) afterwards(do func()) {
+	p.hook("GET", "/tasks", func() { p.hook("GET", "/services/web", do) })
+}
+
 // full asserts that web asks for all of its tasks.
 func (p *pretend) full() {
 	p.Lock()
@@ -114,6 +119,20 @@ func TestUpdateThatWaitsForANode(t *testing.T) {
 			So(next.exit, ShouldEqual, 0)
 			So(next.stdout, ShouldEndWith, "==> Restored web: web example/web:v1 serves: its tasks run, with 1 of 2 tasks, as node2 is down\n")
 			So(asked(), ShouldResemble, []uint64{2, 1, 2})
+			p.full()
+		})
+
+		Convey("a service that somebody removes meanwhile is put back", func() {
+			p.atPlaced(func() {
+				p.afterwards(func() {
+					p.Lock()
+					defer p.Unlock()
+					delete(p.services, p.service("web").ID)
+				})
+			})
+			r := with(t, "v2", "up web --rolling")
+			So(r.exit, ShouldEqual, exitFailed)
+			So(r.stderr, ShouldContainSubstring, "version example/web:v1 is back")
 			p.full()
 		})
 	})
