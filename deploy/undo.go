@@ -244,10 +244,9 @@ func (d *deployment) goAround(ctx context.Context, goal prove.Goal, now *swarm.S
 	if !sent {
 		return err
 	}
-	// The service must not stay smaller, even if time is up.
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if failed := d.overwrite(last, spec); failed != nil {
+	// The service must not stay smaller, even if time is up, or if this process was stopped for
+	// some time.
+	if failed := d.overwrite(context.WithoutCancel(ctx), spec); failed != nil {
 		return failed
 	}
 	if err == nil {

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/moby/moby/api/types/swarm"
 	. "github.com/smartystreets/goconvey/convey"
@@ -128,6 +132,20 @@ func TestUpdateThatWaitsForANode(t *testing.T) {
 					p.Lock()
 					defer p.Unlock()
 					delete(p.services, p.service("web").ID)
+				})
+			})
+			r := with(t, "v2", "up web --rolling")
+			So(r.exit, ShouldEqual, exitFailed)
+			So(r.stderr, ShouldContainSubstring, "version example/web:v1 is back")
+			p.full()
+		})
+
+		Convey("a deploy that was stopped for some time, before it asks for all tasks again, asks for them then", func() {
+			p.atPlaced(func() {
+				p.afterwards(func() {
+					stop := fmt.Sprintf("{ sleep 1; kill -STOP %d; sleep 12; kill -CONT %[1]d; } >/dev/null 2>&1 &", os.Getpid())
+					must(t, exec.Command("sh", "-c", stop).Run(), ShouldBeNil)
+					time.Sleep(2 * time.Second)
 				})
 			})
 			r := with(t, "v2", "up web --rolling")
