@@ -395,3 +395,13 @@ func TestPreviousOfALongRow(t *testing.T) {
 		So(p.history.Previous(current).Version, ShouldEqual, "v1")
 	})
 }
+
+func TestPlacedIsNoPartOfAVersion(t *testing.T) {
+	Convey("A service whose Spec leaves out tasks for a moment is the same version, and its snapshot forgets that", t, func() {
+		service := &swarm.Service{Spec: swarm.ServiceSpec{Annotations: swarm.Annotations{Name: "web"}}}
+		version := History{}.Current(service, nil)
+		service.Spec.Labels = map[string]string{LabelPlaced: "yes"}
+		So(version.Runs(service), ShouldBeTrue)
+		So(History{}.Current(service, nil).Spec.Labels, ShouldNotContainKey, LabelPlaced)
+	})
+}
