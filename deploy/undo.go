@@ -199,6 +199,9 @@ func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swa
 	if err != nil {
 		return err
 	}
+	if latest != nil && latest.ID != now.ID {
+		return fmt.Errorf("somebody created service %s meanwhile", d.service.Name)
+	}
 	if latest != nil {
 		if err := d.removeMine(ctx, latest); err != nil {
 			return err
@@ -237,21 +240,18 @@ func (d *deployment) goAround(ctx context.Context, goal prove.Goal, now *swarm.S
 		}
 		d.out.Step("A task waits for a node that is down: going on without it")
 		placed, sent = less, true
-		if err = d.overwrite(ctx, placed); err == nil {
+		if err = d.overwrite(ctx, now.ID, placed); err == nil {
 			_, err = d.await(ctx, goal, d.current.Verify)
 		}
 	}
 	if !sent {
 		return err
 	}
-	// The service must not stay smaller, even if time is up, or if this process was stopped for
-	// some time.
-	if failed := d.overwrite(context.WithoutCancel(ctx), spec); failed != nil {
+	// This changes no task that runs, so it needs no proof. The service must not stay smaller, even
+	// if time is up, or if this process was stopped for some time.
+	d.out.Step("Asking for all tasks again")
+	if failed := d.overwrite(context.WithoutCancel(ctx), now.ID, spec); failed != nil {
 		return failed
-	}
-	if err == nil {
-		d.out.Step("Asking for all tasks again")
-		_, err = d.await(ctx, goal, d.current.Verify)
 	}
 	return err
 }
@@ -317,9 +317,9 @@ func same(now *swarm.Service, spec swarm.ServiceSpec) bool {
 	return now.Spec.Labels[journal.LabelDeploy] == spec.Labels[journal.LabelDeploy] && now.Spec.Labels[journal.LabelPlaced] == ""
 }
 
-// overwrite gives the service a Spec, whatever others have changed since.
-func (d *deployment) overwrite(ctx context.Context, spec swarm.ServiceSpec) error {
-	now, err := d.engine.Service(ctx, spec.Name)
+// overwrite gives a service a Spec, whatever others have changed since.
+func (d *deployment) overwrite(ctx context.Context, id string, spec swarm.ServiceSpec) error {
+	now, err := d.engine.Service(ctx, id)
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (p *pretend) atPlaced(do func()) {
 
 // afterwards runs a function after the next look at the tasks, before the next at the service.
 func (p *pretend) afterwards(do func()) {
-	p.hook("GET", "/tasks", func() { p.hook("GET", "/services/web", do) })
+	p.hook("GET", "/tasks", func() { p.hook("GET", "/services/", do) })
 }
 
 // full asserts that web asks for all of its tasks.
@@ -138,6 +138,21 @@ func TestUpdateThatWaitsForANode(t *testing.T) {
 			So(r.exit, ShouldEqual, exitFailed)
 			So(r.stderr, ShouldContainSubstring, "version example/web:v1 is back")
 			p.full()
+		})
+
+		Convey("a service that somebody makes meanwhile is left alone", func() {
+			p.atPlaced(func() {
+				p.afterwards(func() {
+					p.Lock()
+					delete(p.services, p.service("web").ID)
+					p.Unlock()
+					p.make("svc9", "web", "stranger:v9", nil)
+				})
+			})
+			r := with(t, "v2", "up web --rolling")
+			So(r.exit, ShouldEqual, exitFailed)
+			So(r.stderr, ShouldContainSubstring, "somebody created service web meanwhile")
+			So(p.image("web"), ShouldEqual, "stranger:v9")
 		})
 
 		Convey("a deploy that was stopped for some time, before it asks for all tasks again, asks for them then", func() {

@@ -410,18 +410,18 @@ func WithImage(spec swarm.ServiceSpec, image string) swarm.ServiceSpec {
 
 // Placed is a Spec with only as many replicas as have a node. An update makes no progress as
 // long as a task waits for a node. With start-first, it may wait beside the old task of its
-// slot: then that slot is left out, too, and makes room for the others. A global service has no number of replicas: its Spec only
-// gets a label, which makes the swarm begin the update again, without the nodes that are down.
-// It is false if that would change nothing, or leave no task.
+// slot: that slot is left out too, and makes room for the others. A global service has no
+// number of replicas: its Spec only gets a label, which makes the swarm begin the update again,
+// without the nodes that are down. It is false if that would change nothing, or leave no task.
 func Placed(spec swarm.ServiceSpec, tasks []engine.Task) (swarm.ServiceSpec, bool) {
-	slots, waiting := map[int]bool{}, map[int]bool{}
+	slots := map[int]bool{} // Whether all tasks of the slot have a node.
 	for _, task := range tasks {
 		if engine.Stays(task.Task) {
-			slots[task.Slot] = true
-			waiting[task.Slot] = waiting[task.Slot] || task.NodeID == ""
+			other, known := slots[task.Slot]
+			slots[task.Slot] = task.NodeID != "" && (other || !known)
 		}
 	}
-	maps.DeleteFunc(slots, func(slot int, _ bool) bool { return waiting[slot] })
+	maps.DeleteFunc(slots, func(_ int, placed bool) bool { return !placed })
 	have := uint64(len(slots))
 	replicas, replicated := engine.Replicas(spec)
 	if have == 0 || replicated && have >= replicas || !replicated && spec.Labels[journal.LabelPlaced] != "" {
