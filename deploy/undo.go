@@ -162,6 +162,11 @@ func (d *deployment) putBack(ctx context.Context) (string, error) {
 	}
 	d.out.Step("Going back to %s %s", d.service.Name, d.current.Version)
 	spec, err := d.restorable(ctx, d.current)
+	if err == nil && same(now, spec) && d.updates(now, spec) {
+		// The Spec stays the same, so no task is restarted. But the update makes any late update,
+		// of this deploy or of a dead deploy, fail. An update that came before it is overwritten.
+		spec = now.Spec
+	}
 	if err == nil {
 		err = d.restore(ctx, now, spec)
 	}
@@ -187,7 +192,8 @@ func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swa
 	}
 	goal.Stuck = stuck
 	_, err := d.await(ctx, goal, d.current.Verify)
-	if lacksNode(err) || err == nil && same(now, spec) {
+	// A task of a global service has its node from the start: the scheduler does not forget it.
+	if lacksNode(err) || err == nil && same(now, spec) && spec.Mode.Global == nil {
 		err = d.goAround(ctx, goal, now, spec, err)
 	}
 	var failure *prove.Failure
@@ -303,18 +309,12 @@ func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm
 	if now == nil {
 		return d.create(ctx, spec)
 	}
-	if same(now, spec) {
-		// The Spec stays the same, so no task is restarted. But this update makes any late
-		// update, of this deploy or of a dead deploy, fail. An update that came before it is
-		// overwritten.
-		spec = now.Spec
-	}
 	return d.engine.Update(ctx, now, spec, journal.LabelDeploy, true)
 }
 
 // same tells whether a service has a Spec that was never replaced, or that is back.
 func same(now *swarm.Service, spec swarm.ServiceSpec) bool {
-	return now.Spec.Labels[journal.LabelDeploy] == spec.Labels[journal.LabelDeploy] && now.Spec.Labels[journal.LabelPlaced] == ""
+	return now != nil && now.Spec.Labels[journal.LabelDeploy] == spec.Labels[journal.LabelDeploy] && now.Spec.Labels[journal.LabelPlaced] == ""
 }
 
 // overwrite gives a service a Spec, whatever others have changed since.

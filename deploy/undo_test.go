@@ -56,8 +56,8 @@ func blocked(t *testing.T, beside bool) (p *pretend, asked func() []uint64) {
 				tasks = append(tasks, task(one, 2, "older", swarm.TaskStateRunning))
 			}
 		}
-		if want == 2 {
-			tasks = append(tasks, task(one, 2, "d", swarm.TaskStatePending))
+		for slot := 2; slot <= int(want); slot++ {
+			tasks = append(tasks, task(one, slot, fmt.Sprint("d", slot), swarm.TaskStatePending))
 		}
 		return tasks
 	}
@@ -178,15 +178,35 @@ func TestUpdateThatWaitsForANode(t *testing.T) {
 		So(asked(), ShouldResemble, []uint64{2, 1, 2})
 		p.full()
 	})
-	Convey("Where a node is down, a deploy that was cut off before its first change leaves no task that waits for ever", t, func() {
+	Convey("Where a node is down, a deploy that was cut off before its first change leaves no task that waits for ever, and the number of replicas as it is", t, func() {
 		p, asked := blocked(t, false)
 		p.dead = true
+		ended := make(chan result, 1)
+		p.hook("POST", "/update", func() {
+			three := uint64(3)
+			p.Lock()
+			p.service("web").Spec.Mode.Replicated.Replicas = &three // By hand.
+			p.Unlock()
+			p.robbed("web")
+			ended <- with(t, "v2", "rollback web")
+		})
+		So(with(t, "v2", "up web --rolling").exit, ShouldEqual, exitFailed)
+		next := <-ended
+		So(next.exit, ShouldEqual, 0)
+		So(next.stdout, ShouldEndWith, "==> Restored web: web example/web:v1 serves: its tasks run, with 1 of 3 tasks, as node2 is down\n")
+		So(asked(), ShouldResemble, []uint64{2, 3, 1, 3}) // Two before the deploy was cut off.
+	})
+	Convey("The tasks of a global service never lack a node, so one that is restored is updated once", t, func() {
+		p := pretendSwarm(t)
+		p.registry = true
+		webOn(t, "[]", "    deploy: {mode: global}\n    x-deploy: {trial: 0s, timeout: 30s}\n")
+		So(with(t, "v1", "up web").exit, ShouldEqual, 0)
+		p.log = nil
 		ended := p.cutOff(t)
 		So(with(t, "v2", "up web --rolling").exit, ShouldEqual, exitFailed)
 		next := <-ended
 		So(next.exit, ShouldEqual, 0)
-		So(next.stdout, ShouldEndWith, "==> Restored web: web example/web:v1 serves: its tasks run, with 1 of 2 tasks, as node2 is down\n")
-		So(asked(), ShouldResemble, []uint64{2, 1, 2})
-		p.full()
+		So(next.stdout, ShouldNotContainSubstring, "waits for a node")
+		So(p.log, ShouldHaveLength, 1)
 	})
 }
