@@ -438,11 +438,7 @@ func (d *deployment) sendable(ctx context.Context, spec swarm.ServiceSpec) (swar
 	if err != nil {
 		return spec, err
 	}
-	spec, err = plan.Restore(&journal.Snapshot{Spec: spec}, ids)
-	if spec.Labels == nil {
-		spec.Labels = map[string]string{}
-	}
-	return spec, err
+	return plan.Restore(&journal.Snapshot{Spec: spec}, ids)
 }
 
 // A new version counts as working when each task was started at least lived ago, and has been

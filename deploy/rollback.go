@@ -134,9 +134,6 @@ func (d *deployment) rollBackTo(ctx context.Context, version *journal.Snapshot) 
 	if err != nil {
 		return d.untouched(ctx, []*deployment{d}, err)
 	}
-	if spec.Labels == nil {
-		spec.Labels = map[string]string{}
-	}
 	d.planRollback(&spec, version)
 	after := *version
 	after.Spec = spec

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/moby/moby/api/types/mount"
@@ -162,7 +161,7 @@ func (d *deployment) putBack(ctx context.Context) (string, error) {
 	}
 	d.out.Step("Going back to %s %s", d.service.Name, d.current.Version)
 	spec, err := d.restorable(ctx, d.current)
-	if err == nil && same(now, spec) && d.updates(now, spec) {
+	if err == nil && d.updates(now, spec) && same(now, spec) {
 		// The Spec stays the same, so no task is restarted. But the update makes any late update,
 		// of this deploy or of a dead deploy, fail. An update that came before it is overwritten.
 		spec = now.Spec
@@ -186,7 +185,7 @@ func (d *deployment) putBack(ctx context.Context) (string, error) {
 // slow, proveBack waits: its tasks may serve already.
 func (d *deployment) proveBack(ctx context.Context, now *swarm.Service, spec swarm.ServiceSpec) error {
 	goal := prove.Goal{Service: d.service.Name, Deploy: spec.Labels[journal.LabelDeploy], Failures: 3, Living: true}
-	if now == nil || !d.updates(now, spec) { // The service was created again.
+	if !d.updates(now, spec) { // The service was created again.
 		_, err := d.await(ctx, goal, d.current.Verify)
 		return err
 	}
@@ -233,19 +232,18 @@ func lacksNode(err error) bool {
 // service is updated and a waiting task stays as it is, the scheduler forgets that task.
 // Source: noSuitableNode in swarmkit's manager/scheduler/scheduler.go.
 func (d *deployment) goAround(ctx context.Context, goal prove.Goal, now *swarm.Service, spec swarm.ServiceSpec, err error) error {
-	placed, sent := spec, false
+	placed, less, sent := spec, false, false
 	for err == nil && !sent || lacksNode(err) {
 		tasks, failed := d.engine.Tasks(ctx, now.ID)
 		if failed != nil {
 			err = failed
 			break
 		}
-		less, some := plan.Placed(placed, tasks)
-		if !some {
+		if placed, less = plan.Placed(placed, tasks); !less {
 			break
 		}
 		d.out.Step("A task waits for a node that is down: going on without it")
-		placed, sent = less, true
+		sent = true
 		if err = d.overwrite(ctx, now.ID, placed); err == nil {
 			_, err = d.await(ctx, goal, d.current.Verify)
 		}
@@ -314,7 +312,7 @@ func (d *deployment) restore(ctx context.Context, now *swarm.Service, spec swarm
 
 // same tells whether a service has a Spec that was never replaced, or that is back.
 func same(now *swarm.Service, spec swarm.ServiceSpec) bool {
-	return now != nil && now.Spec.Labels[journal.LabelDeploy] == spec.Labels[journal.LabelDeploy] && now.Spec.Labels[journal.LabelPlaced] == ""
+	return now.Spec.Labels[journal.LabelDeploy] == spec.Labels[journal.LabelDeploy] && now.Spec.Labels[journal.LabelPlaced] == ""
 }
 
 // overwrite gives a service a Spec, whatever others have changed since.
@@ -332,7 +330,7 @@ func (d *deployment) overwrite(ctx context.Context, id string, spec swarm.Servic
 // updates tells whether a service can go back by an update: it is the same service as before,
 // with the same mode.
 func (d *deployment) updates(now *swarm.Service, spec swarm.ServiceSpec) bool {
-	return d.running != nil && now.ID == d.running.ID && !leaves(now) && (now.Spec.Mode.Global == nil) == (spec.Mode.Global == nil)
+	return d.running != nil && now != nil && now.ID == d.running.ID && !leaves(now) && (now.Spec.Mode.Global == nil) == (spec.Mode.Global == nil)
 }
 
 // removeMine removes a service, unless somebody else has changed it since it was read.
@@ -348,12 +346,7 @@ func (d *deployment) removeMine(ctx context.Context, service *swarm.Service) err
 // between, it sees the mark and creates the service again, with another id. A service that is
 // gone needs no mark: the removal by a dead deploy may arrive at this moment.
 func (d *deployment) mark(ctx context.Context, service *swarm.Service) error {
-	marked := service.Spec
-	marked.Labels = maps.Clone(marked.Labels)
-	if marked.Labels == nil {
-		marked.Labels = map[string]string{}
-	}
-	marked.Labels[journal.LabelLeaves] = d.id
+	marked := plan.WithLabel(service.Spec, journal.LabelLeaves, d.id)
 	err := d.engine.Update(ctx, service, marked, journal.LabelLeaves, false)
 	if err != nil {
 		if now, failure := d.engine.Service(ctx, service.ID); failure == nil && now == nil {

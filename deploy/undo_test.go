@@ -66,9 +66,13 @@ func blocked(t *testing.T, beside bool) (p *pretend, asked func() []uint64) {
 }
 
 // cutOff makes a rollback take the lock of web at the next update, which is sent afterwards.
-func (p *pretend) cutOff(t *testing.T) chan result {
+// byHand is done before the rollback.
+func (p *pretend) cutOff(t *testing.T, byHand ...func()) chan result {
 	ended := make(chan result, 1)
 	p.hook("POST", "/update", func() {
+		for _, do := range byHand {
+			do()
+		}
 		p.robbed("web")
 		ended <- with(t, "v2", "rollback web")
 	})
@@ -87,6 +91,13 @@ func (p *pretend) atPlaced(do func()) {
 // afterwards runs a function after the next look at the tasks, before the next at the service.
 func (p *pretend) afterwards(do func()) {
 	p.hook("GET", "/tasks", func() { p.hook("GET", "/services/", do) })
+}
+
+// gone removes a service by hand.
+func (p *pretend) gone(service string) {
+	p.Lock()
+	defer p.Unlock()
+	delete(p.services, p.service(service).ID)
 }
 
 // full asserts that web asks for all of its tasks.
@@ -127,13 +138,7 @@ func TestUpdateThatWaitsForANode(t *testing.T) {
 		})
 
 		Convey("a service that somebody removes meanwhile is put back", func() {
-			p.atPlaced(func() {
-				p.afterwards(func() {
-					p.Lock()
-					defer p.Unlock()
-					delete(p.services, p.service("web").ID)
-				})
-			})
+			p.atPlaced(func() { p.afterwards(func() { p.gone("web") }) })
 			r := with(t, "v2", "up web --rolling")
 			So(r.exit, ShouldEqual, exitFailed)
 			So(r.stderr, ShouldContainSubstring, "version example/web:v1 is back")
@@ -143,9 +148,7 @@ func TestUpdateThatWaitsForANode(t *testing.T) {
 		Convey("a service that somebody makes meanwhile is left alone", func() {
 			p.atPlaced(func() {
 				p.afterwards(func() {
-					p.Lock()
-					delete(p.services, p.service("web").ID)
-					p.Unlock()
+					p.gone("web")
 					p.make("svc9", "web", "stranger:v9", nil)
 				})
 			})
@@ -181,14 +184,11 @@ func TestUpdateThatWaitsForANode(t *testing.T) {
 	Convey("Where a node is down, a deploy that was cut off before its first change leaves no task that waits for ever, and the number of replicas as it is", t, func() {
 		p, asked := blocked(t, false)
 		p.dead = true
-		ended := make(chan result, 1)
-		p.hook("POST", "/update", func() {
+		ended := p.cutOff(t, func() {
 			three := uint64(3)
 			p.Lock()
-			p.service("web").Spec.Mode.Replicated.Replicas = &three // By hand.
-			p.Unlock()
-			p.robbed("web")
-			ended <- with(t, "v2", "rollback web")
+			defer p.Unlock()
+			p.service("web").Spec.Mode.Replicated.Replicas = &three
 		})
 		So(with(t, "v2", "up web --rolling").exit, ShouldEqual, exitFailed)
 		next := <-ended

@@ -365,9 +365,12 @@ func Changes(version, current *journal.Snapshot) []Line {
 	return compare(flatten(current.Spec, current.Networks), flatten(version.Spec, version.Networks))
 }
 
-// clone copies the parts that this package changes. All else is shared.
+// clone copies the parts that this package changes. All else is shared. The copy takes labels,
+// even if the original has none.
 func clone(spec swarm.ServiceSpec) swarm.ServiceSpec {
-	spec.Labels = maps.Clone(spec.Labels)
+	labels := map[string]string{}
+	maps.Copy(labels, spec.Labels)
+	spec.Labels = labels
 	inside := *spec.TaskTemplate.ContainerSpec
 	inside.Mounts, inside.Secrets, inside.Configs = slices.Clone(inside.Mounts), slices.Clone(inside.Secrets), slices.Clone(inside.Configs)
 	if inside.Healthcheck != nil {
@@ -408,6 +411,13 @@ func WithImage(spec swarm.ServiceSpec, image string) swarm.ServiceSpec {
 	return spec
 }
 
+// WithLabel is a copy of a Spec with one more label.
+func WithLabel(spec swarm.ServiceSpec, name, value string) swarm.ServiceSpec {
+	spec = clone(spec)
+	spec.Labels[name] = value
+	return spec
+}
+
 // Placed is a Spec with only as many replicas as have a node. An update makes no progress as
 // long as a task waits for a node. With start-first, it may wait beside the old task of its
 // slot: that slot is left out too, and makes room for the others. A global service has no
@@ -427,13 +437,9 @@ func Placed(spec swarm.ServiceSpec, tasks []engine.Task) (swarm.ServiceSpec, boo
 	if have == 0 || replicated && have >= replicas || !replicated && spec.Labels[journal.LabelPlaced] != "" {
 		return spec, false
 	}
-	less := clone(spec)
+	less := WithLabel(spec, journal.LabelPlaced, "yes")
 	if replicated {
 		less.Mode.Replicated.Replicas = &have
 	}
-	if less.Labels == nil {
-		less.Labels = map[string]string{}
-	}
-	less.Labels[journal.LabelPlaced] = "yes"
 	return less, true
 }
